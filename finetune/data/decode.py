@@ -1,0 +1,167 @@
+"""From the bytes of a picture to network input: the one path that training, prediction and export share."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import ImageError
+
+Image = NDArray[np.uint8]
+
+MAX_PIXELS = 100_000_000  # more would need 300 MB for one picture; refused by the header
+_EXIF_ORIENTATION = 0x0112  # Exif 2.3, table 4
+
+# What a file begins with -> who reads its header. Content decides, never the extension.
+_FORMATS: dict[str, tuple[Callable[[bytes], bool], type[ImageFile.ImageFile]]] = {
+    "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImageFile),
+    "PNG": (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImageFile),
+    "GIF": (lambda head: head.startswith((b"GIF87a", b"GIF89a")), GifImageFile),
+    "WebP": (lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP", WebPImageFile),
+    "BMP": (lambda head: head.startswith(b"BM"), BmpImageFile),
+    "TIFF": (lambda head: head.startswith((b"II*\0", b"MM\0*")), TiffImageFile),
+}
+
+# OpenCV would print a line of its own beside our message for every broken file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class Header(NamedTuple):
+    """What a file says of itself before its pixels are decoded; width and height as stored, not as turned."""
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+
+
+def image_format(head: bytes) -> str | None:
+    """Return the format that the first 12 bytes of a file show ("JPEG", "PNG", …), or None when it is no image."""
+    return next((name for name, (matches, _) in _FORMATS.items() if matches(head)), None)
+
+
+def read_header(data: bytes) -> Header:
+    """Return format, size and EXIF orientation without decoding; raise ImageError for what cannot be an image."""
+    if not data:
+        raise ImageError("the file is empty")
+    name = image_format(data[:12])
+    if name is None:
+        raise ImageError(f"not an image: expected {', '.join(_FORMATS)}, the file begins with {data[:8]!r}")
+    try:
+        # The plug-in itself, not PIL.Image.open: that one tries every format and has another limit of size.
+        with _FORMATS[name][1](BytesIO(data)) as image:
+            width, height = image.size
+            header_end = image.fp.tell() if image.fp else 0
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception as error:  # Pillow raises many kinds for a damaged header
+        raise ImageError(f"the {name} header is damaged ({error or type(error).__name__})") from None
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width}×{height} pixels are more than the limit of {MAX_PIXELS // 10**6} megapixels; shrink it")
+    # A marker byte pair cannot occur inside the compressed data, so its absence proves a cut.
+    if name == "JPEG" and data.find(b"\xff\xd9", header_end) < 0:
+        raise ImageError("the JPEG is cut short (no end marker)")
+    if name == "PNG" and b"IEND" not in data[-4096:]:
+        raise ImageError("the PNG is cut short (no IEND chunk)")
+    return Header(name, width, height, orientation if orientation in range(1, 9) else 1)
+
+
+def decode(data: bytes) -> Image:
+    """Decode JPEG, PNG, WebP, BMP, TIFF or the first frame of a GIF to (height, width, 3) uint8 in BGR order.
+
+    Upright by its EXIF orientation; transparency over white; 16 bits cut to 8; gray, palette and CMYK turned to BGR.
+    Raises ImageError with the reason when that is not possible or the picture has over 100 megapixels.
+    """
+    header = read_header(data)
+    # A JPEG has neither alpha nor 16 bits, and only the colour mode turns CMYK; the EXIF turn is ours for all formats.
+    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if header.format == "JPEG" else cv2.IMREAD_UNCHANGED
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(f"the {header.format} data is damaged or cut short")
+    image = _opaque(_eight_bits(image), premultiplied=header.format == "TIFF")
+    # OpenCV's TIFF reader has already turned the picture, whatever the mode.
+    return _upright(image, 1 if header.format == "TIFF" else header.orientation)
+
+
+def read_image(path: Path) -> Image:
+    """Read and decode a file, as `decode`; raise ImageError when it cannot be opened."""
+    return decode(read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; raise ImageError when it cannot be opened."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be opened ({error.strerror})") from None
+
+
+def to_input(image: Image, preprocessing: Preprocessing) -> Image:
+    """Return the network's square input as uint8 (size, size, channels) from a BGR image; the mean is still in."""
+    side = preprocessing.size
+    if preprocessing.resize == "warp":
+        square = resize(image, side, side)
+    else:
+        height, width = image.shape[:2]
+        scale = preprocessing.resize_to / min(height, width)
+        resized = resize(image, max(side, round(width * scale)), max(side, round(height * scale)))
+        top, left = (resized.shape[0] - side) // 2, (resized.shape[1] - side) // 2
+        square = resized[top : top + side, left : left + side]
+    match preprocessing.channel_order:
+        case "RGB":
+            return np.ascontiguousarray(square[..., ::-1])
+        case "GRAY":
+            return cv2.cvtColor(square, cv2.COLOR_BGR2GRAY)[..., None]  # type: ignore[return-value]
+        case _:
+            return np.ascontiguousarray(square)
+
+
+def resize(image: Image, width: int, height: int) -> Image:
+    """Resize to width × height: area averages to shrink (no aliasing), linear to enlarge."""
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _eight_bits(image: NDArray[np.generic]) -> Image:
+    if image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)  # type: ignore[operator]
+    if image.dtype != np.uint8:
+        raise ImageError(f"pixels are {image.dtype}, expected 8 or 16 bits; convert the picture")
+    return image  # type: ignore[return-value]
+
+
+def _opaque(image: Image, *, premultiplied: bool) -> Image:
+    """Return 3 channels from 1, 3 or 4; alpha is laid over white."""
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
+    if image.shape[2] == 3:
+        return image
+    color, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
+    if not premultiplied:
+        color = (color * alpha + 127) // 255
+    return np.minimum(color + 255 - alpha, 255).astype(np.uint8)
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Undo an EXIF orientation: 2 to 4 mirror or turn by half, 5 to 8 swap the sides as well."""
+    if orientation >= 5:
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)

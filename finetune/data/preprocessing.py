@@ -1,0 +1,69 @@
+"""How an image becomes network input. It belongs to the weights and travels in their file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.errors import UsageError, WeightsError
+
+# Mean of the ILSVRC 2012 training pixels per channel, from BVLC's data/ilsvrc12/imagenet_mean.binaryproto.
+CAFFE_MEAN_BGR = (104.007, 116.669, 122.679)
+
+Resize = Literal["crop", "warp"]
+ChannelOrder = Literal["BGR", "RGB", "GRAY"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Size, geometry, channel order, mean and scale of a network's input.
+
+    `size`: side of the square input in pixels. `resize`: "crop" brings the short side to `resize_to` and takes the
+    centre, "warp" squeezes the whole picture into the square. `mean` and `std`: per channel in `channel_order`, in
+    units of 0 to 255; input = (pixel - mean) / std. `resize_to` 0 means 256 / 227 of the size, as BVLC trained.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    channel_order: ChannelOrder = "BGR"
+    resize: Resize = "crop"
+    resize_to: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resize not in get_args(Resize):
+            raise UsageError(f"resize must be one of {', '.join(get_args(Resize))}, not {self.resize!r}")
+        if self.channel_order not in get_args(ChannelOrder):
+            raise UsageError(f"channel_order must be one of {', '.join(get_args(ChannelOrder))}, not {self.channel_order!r}")
+        if not self.resize_to:
+            object.__setattr__(self, "resize_to", round(self.size * 256 / 227))
+        if not 0 < self.size <= self.resize_to:
+            raise UsageError(f"a crop of {self.size} pixels does not fit into {self.resize_to}; size must be 1 to resize_to")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise UsageError(
+                f"mean and std need {self.channels} values for {self.channel_order}, not {len(self.mean)} and {len(self.std)}"
+            )
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the input."""
+        return 1 if self.channel_order == "GRAY" else 3
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (pixels - mean) / std as float32; any leading shape, channels last."""
+        return (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON knows them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Preprocessing":
+        """Return the preprocessing that `to_json` wrote; raise WeightsError for anything else."""
+        try:
+            lists = {name: tuple(float(v) for v in fields[name]) for name in ("mean", "std")}
+            return cls(**{**fields, **lists})
+        except (TypeError, KeyError, ValueError, UsageError) as error:
+            raise WeightsError(f"the preprocessing in the file cannot be understood ({error}); write the file again") from None

@@ -1,0 +1,48 @@
+"""The errors a user can cause or meet; each message says what was expected, what came and what to do.
+
+    FinetuneError
+    ├── UsageError      options that contradict each other or name nothing that exists
+    ├── DataError       a folder or list that cannot be trained on
+    ├── ImageError      one image that cannot be read
+    ├── WeightsError    a weights or model file that cannot be read or does not fit
+    └── RunError        a run directory that is missing, in the way or incomplete
+
+The command line turns each into one line on stderr and its exit code.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FinetuneError(Exception):
+    """Base of all errors of this package; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(FinetuneError):
+    """The options are wrong; nothing was read or written."""
+
+    exit_code = 2
+
+
+class DataError(FinetuneError):
+    """The data cannot be trained on."""
+
+
+class ImageError(FinetuneError):
+    """One image cannot be read; the message does not repeat the path."""
+
+
+class WeightsError(FinetuneError):
+    """A weights file cannot be read, is refused, or does not fit the network."""
+
+
+class RunError(FinetuneError):
+    """A run directory is missing, in the way or incomplete."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean fc8?)` for the known name nearest to `name`, or an empty string."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""

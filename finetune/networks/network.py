@@ -1,0 +1,99 @@
+"""A network: its name, its options, its preprocessing and one list of named layers in forward order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import UsageError, did_you_mean
+from finetune.networks.layers import STATISTICS, Dropout, Layer, Shape
+
+
+class Step(NamedTuple):
+    """A layer with the shape that goes in and the shape that comes out."""
+
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as data; `finetune.networks.forward` computes it.
+
+    `options` are the arguments of the builder (num_classes, input_size, fc_units) and rebuild the same network.
+    """
+
+    name: str
+    options: Mapping[str, int]
+    preprocessing: Preprocessing
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        for step in self.steps():
+            if min(step.output_shape) < 1:
+                size = self.preprocessing.size
+                raise UsageError(
+                    f"{self.name}: input_size {size} is too small, nothing is left after {step.layer.name}; "
+                    "use a larger input_size"
+                )
+
+    @property
+    def input_shape(self) -> Shape:
+        """(height, width, channels) of the input."""
+        return (self.preprocessing.size, self.preprocessing.size, self.preprocessing.channels)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of outputs."""
+        return self.options["num_classes"]
+
+    def steps(self) -> Iterator[Step]:
+        """Yield every layer in forward order with its shapes."""
+        shape = self.input_shape
+        for layer in self.layers:
+            out = layer.output_shape(shape)
+            yield Step(layer, shape, out)
+            shape = out
+
+    def weight_shapes(self) -> dict[str, Shape]:
+        """Return all weights as `layer/weight` -> shape, in forward order."""
+        return {
+            f"{step.layer.name}/{weight}": shape
+            for step in self.steps()
+            for weight, shape in step.layer.weight_shapes(step.input_shape).items()
+        }
+
+    def parameters(self) -> int:
+        """Return the number of all weights, batch norm's statistics included."""
+        return sum(prod(shape) for shape in self.weight_shapes().values())
+
+    def trainable_parameters(self) -> int:
+        """Return the number of weights that gradients can change."""
+        return sum(prod(s) for name, s in self.weight_shapes().items() if not name.endswith(STATISTICS))
+
+    def weighted_layers(self) -> list[str]:
+        """Return the names of the layers that own weights, in forward order."""
+        return list(dict.fromkeys(name.split("/")[0] for name in self.weight_shapes()))
+
+    def check_layers(self, names: tuple[str, ...], option: str) -> tuple[str, ...]:
+        """Return `names` in forward order; raise UsageError for one that is no layer with weights."""
+        known = self.weighted_layers()
+        for name in names:
+            if name not in known:
+                raise UsageError(
+                    f"{option}: {self.name} has no layer {name!r} with weights{did_you_mean(name, known)}; "
+                    f"its layers are {', '.join(known)}"
+                )
+        return tuple(name for name in known if name in names)
+
+    def split(self, trained: tuple[str, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+        """Return trunk and head: the layers before the first trained one, and the rest.
+
+        Dropout just before the first trained layer belongs to the head: it draws anew at every step.
+        """
+        cut = next((i for i, layer in enumerate(self.layers) if layer.name in trained), len(self.layers))
+        while cut > 0 and isinstance(self.layers[cut - 1], Dropout):
+            cut -= 1
+        return self.layers[:cut], self.layers[cut:]
