@@ -4,10 +4,22 @@ from collections.abc import Callable, Mapping
 
 from finetune.errors import UsageError, did_you_mean
 from finetune.networks.alexnet import alexnet
+from finetune.networks.alexnet_bn import alexnet_bn
+from finetune.networks.alexnet_book import alexnet_book
+from finetune.networks.alexnet_mnist import alexnet_mnist
+from finetune.networks.alexnet_owt import alexnet_owt
+from finetune.networks.caffenet import caffenet
 from finetune.networks.network import Network
+from finetune.networks.vgg16 import vgg16
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "alexnet": alexnet,
+    "caffenet": caffenet,
+    "alexnet-owt": alexnet_owt,
+    "alexnet-book": alexnet_book,
+    "alexnet-bn": alexnet_bn,
+    "alexnet-mnist": alexnet_mnist,
+    "vgg16": vgg16,
 }
 
 

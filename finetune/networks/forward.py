@@ -5,8 +5,9 @@ width, channels). There is no state here: what a call returns depends on its arg
 training, which moves its running statistics.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from math import prod
 from typing import Any
 from zlib import crc32
 
@@ -15,22 +16,41 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from finetune.data.preprocessing import Preprocessing
-from finetune.networks.layers import BatchNorm, Conv, Dense, Dropout, Layer, LocalResponseNorm, MaxPool
+from finetune.networks.layers import (
+    AdaptiveAveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    LocalResponseNorm,
+    MaxPool,
+)
 
 Weights = Mapping[str, Any]
 
 
 def forward(
-    layers: Iterable[Layer], weights: Weights, x: tf.Tensor, *, seed: tf.Tensor | None = None, trained: Collection[str] = ()
+    layers: Iterable[Layer],
+    weights: Weights,
+    x: tf.Tensor,
+    *,
+    seed: tf.Tensor | None = None,
+    trained: Collection[str] = (),
 ) -> tf.Tensor:
     """Return what comes out of `layers` for a batch `x`, as `activations` computes it."""
-    for _, x in activations(layers, weights, x, seed=seed, trained=trained):
-        pass
+    for _, output in activations(layers, weights, x, seed=seed, trained=trained):
+        x = output
     return x
 
 
 def activations(
-    layers: Iterable[Layer], weights: Weights, x: tf.Tensor, *, seed: tf.Tensor | None = None, trained: Collection[str] = ()
+    layers: Iterable[Layer],
+    weights: Weights,
+    x: tf.Tensor,
+    *,
+    seed: tf.Tensor | None = None,
+    trained: Collection[str] = (),
 ) -> Iterator[tuple[str, tf.Tensor]]:
     """Yield every layer's name and output in forward order.
 
@@ -44,7 +64,9 @@ def activations(
             case LocalResponseNorm():
                 x = _local_response_norm(layer, x)
             case MaxPool():
-                x = tf.nn.max_pool2d(x, layer.pool_size, layer.strides, "VALID")
+                x = tf.nn.max_pool2d(x, layer.pool_size, layer.strides, layer.padding.upper())
+            case AdaptiveAveragePool():
+                x = _adaptive_average_pool(layer, x)
             case BatchNorm():
                 x = _batch_norm(layer, weights, x, training=layer.name in trained)
             case Dense():
@@ -54,6 +76,21 @@ def activations(
             case _:
                 raise TypeError(f"forward does not know the layer {layer!r}")
         yield layer.name, x
+
+
+def compile_forward(
+    layers: Sequence[Layer], weights: Weights, preprocessing: Preprocessing
+) -> Callable[[NDArray[np.uint8]], NDArray[Any]]:
+    """Return the function from a batch of input pixels (batch, size, size, channels) to the output of `layers`."""
+    names = {layer.name for layer in layers}
+    constants = {name: tf.constant(value) for name, value in weights.items() if name.split("/")[0] in names}
+    size = preprocessing.size
+
+    @tf.function(input_signature=[tf.TensorSpec((None, size, size, preprocessing.channels), tf.uint8)])
+    def compute(pixels: tf.Tensor) -> tf.Tensor:
+        return forward(layers, constants, normalize(preprocessing, pixels))
+
+    return lambda pixels: compute(tf.constant(pixels)).numpy()
 
 
 def normalize(preprocessing: Preprocessing, pixels: tf.Tensor) -> tf.Tensor:
@@ -97,6 +134,24 @@ def _band(channels: int, size: int) -> NDArray[np.float32]:
     return (abs(index[:, None] - index) <= size // 2).astype(np.float32)
 
 
+def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tensor:
+    height, width = x.shape[1:3]
+    if height == width == layer.size:  # every window is one pixel
+        return x
+    rows, columns = (tf.constant(_averages(side, layer.size), x.dtype) for side in (height, width))
+    return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+
+@cache
+def _averages(side: int, size: int) -> NDArray[np.float32]:
+    """Return the (size, side) matrix that takes the mean of every window along one side."""
+    matrix = np.zeros((size, side), np.float32)
+    for i in range(size):
+        start, end = i * side // size, -(-(i + 1) * side // size)
+        matrix[i, start:end] = 1 / (end - start)
+    return matrix
+
+
 def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, *, training: bool) -> tf.Tensor:
     gamma, beta, mean, variance = (
         weights[f"{layer.name}/{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -111,7 +166,8 @@ def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, *, training: b
 
 def _dense(layer: Dense, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     kernel, bias = weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]
-    x = tf.nn.bias_add(tf.matmul(tf.reshape(x, (-1, kernel.shape[0])), kernel), bias)
+    # Flatten by the image's own size: by the kernel's, an input of another size would be dealt out as another batch.
+    x = tf.nn.bias_add(tf.matmul(tf.reshape(x, (-1, prod(x.shape[1:]))), kernel), bias)
     return tf.nn.relu(x) if layer.relu else x
 
 

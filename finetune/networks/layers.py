@@ -10,6 +10,9 @@ from math import prod
 
 Shape = tuple[int, ...]
 
+# Weights that training by gradient never touches: batch norm's running statistics.
+STATISTICS = ("moving_mean", "moving_variance")
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -45,33 +48,48 @@ class Conv(Layer):
     groups: int = 1
 
     def output_shape(self, shape: Shape) -> Shape:
+        """Return (height, width, filters)."""
         height, width, _ = shape
-        return (*(self._outputs(length) for length in (height, width)), self.filters)
+        outputs = (_windows(side, self.kernel_size, self.strides, self.padding) for side in (height, width))
+        return (*outputs, self.filters)
 
     def weight_shapes(self, shape: Shape) -> Mapping[str, Shape]:
+        """Return `kernel` and `bias`, one value of bias a filter."""
         kernel = (self.kernel_size, self.kernel_size, shape[2] // self.groups, self.filters)
         return {"kernel": kernel, "bias": (self.filters,)}
 
     def multiply_adds(self, shape: Shape) -> int:
+        """Return the kernel's size times the positions it is laid on."""
         return prod(self.weight_shapes(shape)["kernel"]) * prod(self.output_shape(shape)[:2])
-
-    def _outputs(self, length: int) -> int:
-        if self.padding == "same":
-            return -(-length // self.strides)
-        pad = 0 if self.padding == "valid" else int(self.padding)
-        return (length + 2 * pad - self.kernel_size) // self.strides + 1
 
 
 @dataclass(frozen=True)
 class MaxPool(Layer):
-    """Largest value of each window; windows that would leave the image are left out ("valid")."""
+    """Largest value of each window; those that would leave the image are left out ("valid") or cut off ("same")."""
 
     pool_size: int
     strides: int
+    padding: str = "valid"
 
     def output_shape(self, shape: Shape) -> Shape:
+        """Return (height, width, channels), as many channels as came in."""
         height, width, channels = shape
-        return (*((length - self.pool_size) // self.strides + 1 for length in (height, width)), channels)
+        outputs = (_windows(side, self.pool_size, self.strides, self.padding) for side in (height, width))
+        return (*outputs, channels)
+
+
+@dataclass(frozen=True)
+class AdaptiveAveragePool(Layer):
+    """Mean of each of `size` × `size` windows that cover the image, whatever its size.
+
+    Window i of a side of n pixels reaches from floor(i n / size) to ceil((i + 1) n / size), as in PyTorch.
+    """
+
+    size: int
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (size, size, channels), as many channels as came in."""
+        return (self.size, self.size, shape[2])
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,8 @@ class BatchNorm(Layer):
     epsilon: float = 1e-3
 
     def weight_shapes(self, shape: Shape) -> Mapping[str, Shape]:
-        return {name: (shape[-1],) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+        """Return scale and shift, then the running statistics, each with one value a channel."""
+        return dict.fromkeys(("gamma", "beta", *STATISTICS), (shape[-1],))
 
 
 @dataclass(frozen=True)
@@ -106,12 +125,15 @@ class Dense(Layer):
     relu: bool = True
 
     def output_shape(self, shape: Shape) -> Shape:
+        """Return (units,)."""
         return (self.units,)
 
     def weight_shapes(self, shape: Shape) -> Mapping[str, Shape]:
+        """Return `kernel`, (inputs, units), and `bias`."""
         return {"kernel": (prod(shape), self.units), "bias": (self.units,)}
 
     def multiply_adds(self, shape: Shape) -> int:
+        """Return the kernel's size."""
         return prod(shape) * self.units
 
 
@@ -122,5 +144,9 @@ class Dropout(Layer):
     rate: float = 0.5
 
 
-# Weights that training by gradient never touches: batch norm's running statistics.
-STATISTICS = ("moving_mean", "moving_variance")
+def _windows(side: int, size: int, strides: int, padding: str | int) -> int:
+    """Return how many windows of `size` pixels, `strides` apart, lie along a side of the image."""
+    if padding == "same":
+        return -(-side // strides)
+    pad = 0 if padding == "valid" else int(padding)
+    return (side + 2 * pad - size) // strides + 1

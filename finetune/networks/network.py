@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError, did_you_mean
-from finetune.networks.layers import STATISTICS, Dropout, Layer, Shape
+from finetune.networks.layers import STATISTICS, Dense, Dropout, Layer, Shape
 
 
 class Step(NamedTuple):
@@ -76,6 +76,10 @@ class Network:
     def weighted_layers(self) -> list[str]:
         """Return the names of the layers that own weights, in forward order."""
         return list(dict.fromkeys(name.split("/")[0] for name in self.weight_shapes()))
+
+    def first_dense(self) -> Step | None:
+        """Return the first fully connected layer with its shapes: the one that flattens an image."""
+        return next((step for step in self.steps() if isinstance(step.layer, Dense)), None)
 
     def check_layers(self, names: tuple[str, ...], option: str) -> tuple[str, ...]:
         """Return `names` in forward order; raise UsageError for one that is no layer with weights."""

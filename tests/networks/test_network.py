@@ -1,0 +1,95 @@
+import pytest
+
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import UsageError
+from finetune.networks import Network
+from finetune.networks.layers import BatchNorm, Conv, Dense, Dropout, MaxPool
+
+
+def tiny(input_size: int = 8) -> Network:
+    return Network(
+        name="tiny",
+        options={"num_classes": 3, "input_size": input_size},
+        preprocessing=Preprocessing(size=input_size, mean=(0.0, 0.0, 0.0)),
+        layers=(
+            Conv("conv1", 4, 3),
+            BatchNorm("bn1"),
+            MaxPool("pool1", 2, 2),
+            Dense("fc6", 5),
+            Dropout("drop6"),
+            Dense("fc8", 3, relu=False),
+        ),
+    )
+
+
+def test_steps_hand_every_shape_on() -> None:
+    shapes = [(step.layer.name, step.input_shape, step.output_shape) for step in tiny().steps()]
+    assert shapes == [
+        ("conv1", (8, 8, 3), (6, 6, 4)),
+        ("bn1", (6, 6, 4), (6, 6, 4)),
+        ("pool1", (6, 6, 4), (3, 3, 4)),
+        ("fc6", (3, 3, 4), (5,)),
+        ("drop6", (5,), (5,)),
+        ("fc8", (5,), (3,)),
+    ]
+
+
+def test_parameters_count_statistics_and_trainable_ones_do_not() -> None:
+    assert tiny().parameters() == (27 * 4 + 4) + 4 * 4 + (36 * 5 + 5) + (5 * 3 + 3)
+    assert tiny().parameters() - tiny().trainable_parameters() == 2 * 4
+
+
+def test_weights_are_named_by_layer_in_forward_order() -> None:
+    assert list(tiny().weight_shapes()) == [
+        "conv1/kernel",
+        "conv1/bias",
+        "bn1/gamma",
+        "bn1/beta",
+        "bn1/moving_mean",
+        "bn1/moving_variance",
+        "fc6/kernel",
+        "fc6/bias",
+        "fc8/kernel",
+        "fc8/bias",
+    ]
+    assert tiny().weighted_layers() == ["conv1", "bn1", "fc6", "fc8"]
+
+
+def test_input_and_classes() -> None:
+    assert tiny().input_shape == (8, 8, 3)
+    assert tiny().num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("trained", "head"),
+    [
+        (("fc8",), ["drop6", "fc8"]),  # dropout before the first trained layer draws anew at every step
+        (("fc6", "fc8"), ["fc6", "drop6", "fc8"]),
+        (("bn1",), ["bn1", "pool1", "fc6", "drop6", "fc8"]),
+        (("conv1",), ["conv1", "bn1", "pool1", "fc6", "drop6", "fc8"]),
+        ((), []),
+    ],
+)
+def test_split_into_trunk_and_head(trained: tuple[str, ...], head: list[str]) -> None:
+    trunk, rest = tiny().split(trained)
+    assert [layer.name for layer in rest] == head
+    assert trunk + rest == tiny().layers
+
+
+def test_check_layers_returns_forward_order() -> None:
+    assert tiny().check_layers(("fc8", "conv1"), "--train") == ("conv1", "fc8")
+
+
+@pytest.mark.parametrize(("name", "suggestion"), [("fc9", "did you mean fc8?"), ("pool1", "with weights")])
+def test_check_layers_refuses_what_has_no_weights(name: str, suggestion: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        tiny().check_layers((name,), "--skip")
+    message = str(caught.value)
+    assert message.startswith(f"--skip: tiny has no layer '{name}' with weights")
+    assert suggestion in message
+    assert message.endswith("its layers are conv1, bn1, fc6, fc8")
+
+
+def test_too_small_an_input_names_the_layer_where_nothing_is_left() -> None:
+    with pytest.raises(UsageError, match="input_size 3 is too small, nothing is left after pool1"):
+        tiny(3)
