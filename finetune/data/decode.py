@@ -110,6 +110,14 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError(f"cannot be opened ({error.strerror})") from None
 
 
+def read_input(path: Path, preprocessing: Preprocessing) -> Image | ImageError:
+    """Return the network input of a file, as `to_input`, or the error that says why it cannot be read."""
+    try:
+        return to_input(read_image(path), preprocessing)
+    except ImageError as error:
+        return error
+
+
 def to_input(image: Image, preprocessing: Preprocessing) -> Image:
     """Return the network's square input as uint8 (size, size, channels) from a BGR image; the mean is still in."""
     side = preprocessing.size

@@ -1,0 +1,114 @@
+"""Classify images with a trained model: what scripts and `finetune predict` use."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.data.decode import Image, read_input
+from finetune.data.parallel import parallel_map
+from finetune.errors import ImageError
+from finetune.model import Model, load_model
+from finetune.pretrained import catalogue
+from finetune.quiet import import_tensorflow
+from finetune.run import newest, open_run
+
+logger = logging.getLogger(__name__)
+
+
+class Score(NamedTuple):
+    """One class with its probability; `index` is its place in `class_names`."""
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image: the most probable classes first, or the error that kept it from being read."""
+
+    path: Path
+    scores: tuple[Score, ...] = ()
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row that `--json` prints: path and predictions, or path and error."""
+        if self.error is not None:
+            return {"path": str(self.path), "error": self.error}
+        return {"path": str(self.path), "predictions": [score._asdict() for score in self.scores]}
+
+
+def load(ref: str | None = None) -> "Classifier":
+    """Return the classifier that `ref` means: a run directory, a model or weights file, or a name of the catalogue.
+
+    None means the newest run in ./runs, else the published AlexNet where its file is present, else the starter; which
+    one it is goes to the log. Raises WeightsError or RunError when there is none or it cannot be read.
+    """
+    if ref is None:
+        ref = _default()
+        logger.info("model: %s", ref)
+    if Path(ref).is_dir():
+        return Classifier(load_model(open_run(Path(ref)).model))
+    path, name = catalogue.resolve(ref)
+    network = catalogue.CATALOGUE[name].network if name in catalogue.CATALOGUE else None
+    return Classifier(load_model(path, network))
+
+
+def _default() -> str:
+    run = newest()
+    if run:
+        return str(run.path)
+    return "bvlc_alexnet" if catalogue.find("bvlc_alexnet") else "starter"
+
+
+class Classifier:
+    """A model ready to classify."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; a prediction's index is a place in it."""
+        return self._model.class_names
+
+    def predict(self, paths: Iterable[Path], top: int = 5, batch_size: int = 32) -> Iterator[Prediction]:
+        """Yield one prediction for every path, in order, with the `top` most probable classes.
+
+        Files are decoded on all cores while the network computes. A file that cannot be read yields its error.
+        """
+        # TensorFlow only now: a model that cannot be loaded is told at once.
+        import_tensorflow()
+        from finetune.networks.forward import compile_forward
+
+        network = self._model.network
+        compute = compile_forward(network.layers, self._model.weights, network.preprocessing)
+
+        def read(path: Path) -> tuple[Path, Image | ImageError]:
+            return path, read_input(path, network.preprocessing)
+
+        loaded = parallel_map(read, paths)
+        while batch := list(islice(loaded, batch_size)):
+            images = [image for _, image in batch if not isinstance(image, ImageError)]
+            probabilities = iter(softmax(compute(np.stack(images))) if images else ())
+            for path, image in batch:
+                if isinstance(image, ImageError):
+                    yield Prediction(path, error=str(image))
+                else:
+                    yield Prediction(path, self._scores(next(probabilities), top))
+
+    def _scores(self, probabilities: NDArray[np.float64], top: int) -> tuple[Score, ...]:
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        return tuple(Score(int(i), self.class_names[i], float(probabilities[i])) for i in best)
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the probabilities of a batch of logits (batch, classes); rows sum to 1."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]

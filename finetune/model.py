@@ -1,0 +1,68 @@
+"""A trained network in one file that describes itself: weights, preprocessing, class names, where it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.errors import WeightsError
+from finetune.networks.network import Network
+from finetune.pretrained import imagenet
+from finetune.pretrained.infer import network_of
+from finetune.pretrained.load import load_weights
+from finetune.pretrained.read import read_weights
+from finetune.pretrained.safetensors_file import write_safetensors
+from finetune.pretrained.weights_file import WeightsFile
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its weights (float32, `layer/weight` -> array) and the names of its classes in order.
+
+    `about` holds what else the file tells: `weights` (name and SHA-256 of the source weights), `metrics`, `version`.
+    """
+
+    network: Network
+    weights: Mapping[str, NDArray[np.float32]]
+    class_names: tuple[str, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_model(path: Path, network: str | None = None) -> Model:
+    """Read a model from any weights file; `network` decides where several networks fit.
+
+    Classes are named `0`, `1`, … where the file knows no names and they are not ImageNet's 1,000.
+    Raises WeightsError for a file that cannot be read or fits no network.
+    """
+    file = read_weights(path)
+    built = network_of(file, network)
+    weights = load_weights(built, file)
+    about = {key: value for key, value in file.metadata.items() if key not in _DESCRIPTION}
+    return Model(built, weights, _class_names(file, built.num_classes), about)
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Write a model to one safetensors file that `load_model` reads back the same; never half-written."""
+    network = model.network
+    description = {
+        "network": network.name,
+        "options": dict(network.options),
+        "preprocessing": network.preprocessing.to_json(),
+        "class_names": list(model.class_names),
+    }
+    write_safetensors(path, model.weights, {**description, **model.about})
+
+
+_DESCRIPTION = ("network", "options", "preprocessing", "class_names")
+
+
+def _class_names(file: WeightsFile, count: int) -> tuple[str, ...]:
+    names = file.metadata.get("class_names")
+    if names is None:
+        return imagenet.class_names() if count == len(imagenet.class_names()) else tuple(map(str, range(count)))
+    if len(names) != count:
+        raise WeightsError(f"{file.path.name} names {len(names)} classes but has {count} outputs; write the file again")
+    return tuple(map(str, names))

@@ -1,0 +1,76 @@
+"""From a weights file into a network: every layer that is not skipped, exactly, or an error."""
+
+import logging
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.errors import WeightsError
+from finetune.networks.layers import Shape
+from finetune.networks.network import Network
+from finetune.pretrained.weights_file import Array, WeightsFile
+
+logger = logging.getLogger(__name__)
+
+
+def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()) -> dict[str, NDArray[np.float32]]:
+    """Return `layer/weight` -> float32 array for every weight of the layers of `network` that are not in `skip`.
+
+    Strict: a layer that the file lacks, a wrong shape or a value that is no number raises WeightsError with both
+    sides named; layers of the file that the network does not have are named in a warning.
+    """
+    wanted = {name: shape for name, shape in network.weight_shapes().items() if name.split("/")[0] not in skip}
+    _check_layers(network, file, wanted)
+    tensors = {}
+    for name, shape in wanted.items():
+        tensor = _height_width_channel(network, file, name, shape)
+        _check_shape(network, file, name, tensor, shape)
+        tensors[name] = np.ascontiguousarray(tensor, dtype=np.float32)
+        if not np.isfinite(tensors[name]).all():
+            raise WeightsError(f"{file.path.name}: {name} has values that are no finite numbers; get the file again")
+    return tensors
+
+
+def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape]) -> None:
+    missing = list(dict.fromkeys(name.split("/")[0] for name in wanted if name not in file.tensors))
+    if missing:
+        raise WeightsError(
+            f"{file.path.name} lacks {', '.join(missing)} of {network.name}: expected {', '.join(network.weighted_layers())}, "
+            f"the file has {', '.join(file.layers()) or 'no layers'}; choose other weights, or --skip {','.join(missing)}"
+        )
+    leftover = [layer for layer in file.layers() if layer not in network.weighted_layers()]
+    if leftover:
+        logger.warning(
+            "%s also has %s, which %s does not; not used (the network has %s)",
+            file.path.name, ", ".join(leftover), network.name, ", ".join(network.weighted_layers()),
+        )  # fmt: skip
+
+
+def _height_width_channel(network: Network, file: WeightsFile, name: str, shape: Shape) -> Array:
+    """Return a tensor with the rows of the first fully connected kernel in the order that this package flattens."""
+    tensor = file.tensors[name]
+    first = network.first_dense()
+    if not file.channel_first or first is None or name != f"{first.layer.name}/kernel" or tensor.shape != shape:
+        return tensor
+    height, width, channels = first.input_shape
+    return tensor.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(shape)
+
+
+def _check_shape(network: Network, file: WeightsFile, name: str, tensor: Array, shape: Shape) -> None:
+    if tensor.shape == shape:
+        return
+    layer = name.split("/")[0]
+    if layer == network.weighted_layers()[-1] and tensor.shape[:-1] == shape[:-1]:
+        raise WeightsError(
+            f"{layer} has {tensor.shape[-1]} outputs in {file.path.name}, but there are {shape[-1]} classes; "
+            f"add --skip {layer} to train it anew"
+        )
+    raise WeightsError(
+        f"{name} is {_text(tensor.shape)} in {file.path.name}, but {network.name} needs {_text(shape)}; "
+        f"choose weights of this network, or --skip {layer}"
+    )
+
+
+def _text(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "a single number"

@@ -1,0 +1,50 @@
+"""Progress with rate and time left, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def track(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+    """Yield the items and show how far they are: `what` is the heading, `unit` the plural of what is counted.
+
+    Shown only while the logger of this package lets INFO through, as the command line sets it; scripts stay silent.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        yield from items
+    elif sys.stderr.isatty():
+        yield from _bar(items, total, what, unit)
+    else:
+        yield from _lines(items, total, what, unit)
+
+
+def _bar(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total, rate="")
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.update(task, completed=done, rate=f"{done / (time.monotonic() - started):.0f} {unit}/s")
+
+
+def _lines(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+    started = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            rate = done / (now - started)
+            logger.info("%s: %d of %d %s, %.1f %s/s, %.0f s left", what, done, total, unit, rate, unit, (total - done) / rate)
+            last = now

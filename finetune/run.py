@@ -1,0 +1,112 @@
+"""The run directory: all that a training leaves. No other module knows the names of its files."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from finetune.atomic import replacing
+from finetune.data.folder import Dataset
+from finetune.errors import RunError
+from finetune.model import Model, save_model
+
+RUNS = Path("runs")  # where runs go that were given no name, and where predict looks for the newest
+
+CONFIG = "config.json"
+MODEL = "model.safetensors"
+MANIFEST = "manifest.csv"
+SKIPPED = "skipped.csv"
+CLASSES = "classes.txt"
+HISTORY = "history.csv"
+METRICS = "metrics.json"
+REPORT = "report.html"
+FILES = (MODEL, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, CONFIG)
+
+
+class Run:
+    """A run directory; `path` is the folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def prepare(cls, out: Path | None, overwrite: bool) -> "Run":
+        """Return the run that will be written to `out`, or to a new name in ./runs; nothing is written yet.
+
+        Raises RunError when `out` has anything in it, unless it is a run and `overwrite` is on.
+        """
+        if out is None:
+            return cls(RUNS / datetime.now().strftime("%Y-%m-%d_%H%M%S"))
+        if out.exists() and not out.is_dir():
+            raise RunError(f"--out {out} is a file; expected the name of a new folder")
+        if out.is_dir() and any(out.iterdir()):
+            if not (out / CONFIG).is_file():
+                raise RunError(f"--out {out} has files in it and is no run; choose another --out")
+            if not overwrite:
+                raise RunError(f"--out {out} holds a run already; choose another --out, or --overwrite to replace it")
+        return cls(out)
+
+    @property
+    def model(self) -> Path:
+        """The file of the best model."""
+        return self.path / MODEL
+
+    def begin(self, config: Mapping[str, Any], dataset: Dataset) -> None:
+        """Make the folder, remove an older run's files from it, and write what is known before training."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in FILES:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
+        names = dataset.class_names
+        self._write(CONFIG, _json(config))
+        self._write_csv(MANIFEST, ("path", "label", "split"), ((r.path, names[r.label], r.split) for r in dataset.records))
+        self._write_csv(SKIPPED, ("path", "reason"), dataset.skipped)
+        self._write(CLASSES, "".join(f"{name}\n" for name in names))
+
+    def write_history(self, columns: Iterable[str], epochs: Iterable[tuple[Any, ...]]) -> None:
+        """Write one line an epoch; no clock times, so that equal runs give equal files."""
+        self._write_csv(HISTORY, columns, epochs)
+
+    def finish(self, model: Model, metrics: Mapping[str, Any]) -> None:
+        """Write the model and the figures."""
+        save_model(self.model, model)
+        self._write(METRICS, _json(metrics))
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the figures that `finish` wrote."""
+        figures: dict[str, Any] = json.loads((self.path / METRICS).read_text(encoding="utf-8"))
+        return figures
+
+    def _write(self, name: str, text: str) -> None:
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+    def _write_csv(self, name: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+        with (
+            replacing(self.path / name) as temporary,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)
+
+
+def newest(runs: Path = RUNS) -> Run | None:
+    """Return the run in `runs` whose model was written last, or None."""
+    models = list(runs.glob(f"*/{MODEL}")) if runs.is_dir() else []
+    return Run(max(models, key=lambda path: path.stat().st_mtime_ns).parent) if models else None
+
+
+def open_run(path: Path) -> Run:
+    """Return the run at `path`; raise RunError when it has no model."""
+    if not (path / MODEL).is_file():
+        raise RunError(f"{path} has no {MODEL}: expected a run directory that `finetune train` finished")
+    return Run(path)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,172 @@
+"""The training loop: it sees only the head and what the trunk made of the images."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from finetune.config import TrainConfig
+from finetune.errors import FinetuneError
+from finetune.networks.forward import forward, normalize
+from finetune.networks.layers import STATISTICS
+from finetune.progress import track
+from finetune.training.plan import Arrays, Plan
+
+logger = logging.getLogger(__name__)
+
+MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
+EVALUATION_BATCH_SIZE = 256
+
+
+class Labelled(NamedTuple):
+    """Rows of features with their labels: what one side of the split gives the loop."""
+
+    rows: NDArray[Any]
+    labels: NDArray[np.int32]
+
+
+class Epoch(NamedTuple):
+    """One line of history.csv. Losses are mean cross-entropies in nats, accuracies fractions."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training leaves: the history, its best epoch, and the trained weights of that epoch."""
+
+    history: tuple[Epoch, ...]
+    best: Epoch
+    weights: Arrays
+    interrupted: bool
+
+
+def train_head(
+    plan: Plan, config: TrainConfig, train: Labelled, val: Labelled, on_epoch: Callable[[list[Epoch]], None]
+) -> Outcome:
+    """Train the plan's head on `train` and keep the epoch with the best accuracy on `val` (then the lowest loss).
+
+    Every batch and every dropout mask follows from the seed and the number of the step. Ctrl-C ends it with what is
+    best so far. Raises FinetuneError when the loss is no longer a finite number.
+    """
+    tf.config.experimental.enable_op_determinism()  # same seed, same bits
+    tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
+    head = Head(plan, config)
+    history: list[Epoch] = []
+    best: tuple[Epoch, Arrays] | None = None
+    interrupted = False
+    try:
+        for number in range(1, config.epochs + 1):
+            rate = head.set_rate(cosine(config.learning_rate, number - 1, config.epochs))
+            epoch = Epoch(number, rate, *head.train_epoch(train, number), *head.evaluate(val))
+            if not math.isfinite(epoch.train_loss + epoch.val_loss):
+                raise FinetuneError(
+                    f"the loss became {epoch.train_loss} in epoch {number}: expected a finite number; "
+                    f"lower --learning-rate (now {config.learning_rate:g})"
+                )
+            if best is None or _rank(epoch) > _rank(best[0]):
+                best = epoch, head.trained_weights()
+            history.append(epoch)
+            on_epoch(history)
+    except KeyboardInterrupt:
+        interrupted = True
+    if best is None:
+        raise KeyboardInterrupt
+    return Outcome(tuple(history), *best, interrupted)
+
+
+def cosine(start: float, done: int, total: int) -> float:
+    """Return the learning rate after `done` of `total` epochs: half a cosine from `start` to 0 (Loshchilov 2017)."""
+    return start * (1 + math.cos(math.pi * done / total)) / 2
+
+
+def _rank(epoch: Epoch) -> tuple[float, float]:
+    return epoch.val_accuracy, -epoch.val_loss
+
+
+class Head:
+    """The layers from the first trained one on, as variables, with their optimizer."""
+
+    def __init__(self, plan: Plan, config: TrainConfig) -> None:
+        trunk, layers = plan.network.split(plan.trained)
+        names = {layer.name for layer in layers}
+        weights: dict[str, Any] = {}
+        for name, value in plan.weights.items():
+            layer = name.split("/")[0]
+            if layer in names:
+                weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
+        self._variables = {name: value for name, value in weights.items() if name.split("/")[0] in plan.trained}
+        self._config = config
+        self._optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM)
+        trainable = [value for name, value in self._variables.items() if not name.endswith(STATISTICS)]
+        self._optimizer.build(trainable)
+
+        def logits(x: tf.Tensor, seed: tf.Tensor | None = None, trained: tuple[str, ...] = ()) -> tf.Tensor:
+            # With no trunk the rows are pixels.
+            x = x if trunk else normalize(plan.network.preprocessing, x)
+            return forward(layers, weights, x, seed=seed, trained=trained)
+
+        @tf.function(reduce_retracing=True)
+        def step(x: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                output = logits(x, seed, plan.trained)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)
+                loss = tf.reduce_mean(losses)
+            self._optimizer.apply(tape.gradient(loss, trainable), trainable)
+            return tf.reduce_sum(losses), _correct(output, labels)
+
+        @tf.function(reduce_retracing=True)
+        def measure(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            output = logits(x)
+            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)), _correct(output, labels)
+
+        self._step, self._measure = step, measure
+
+    def set_rate(self, rate: float) -> float:
+        """Set the learning rate and return it."""
+        self._optimizer.learning_rate.assign(rate)
+        return rate
+
+    def train_epoch(self, data: Labelled, number: int) -> tuple[float, float]:
+        """Pass once over `data` in an order that seed and epoch decide; return mean loss and accuracy on the way."""
+        generator = np.random.default_rng([self._config.seed, number])
+        indices = list(_slices(generator.permutation(len(data.labels)), self._config.batch_size))
+        seeds = generator.integers(2**62, size=len(indices))  # of the dropout masks
+        results = [
+            self._step(data.rows[index], data.labels[index], tf.constant(seed))
+            for index, seed in zip(track(indices, len(indices), f"epoch {number}", "batches"), seeds, strict=True)
+        ]
+        return _means(results, len(data.labels))
+
+    def evaluate(self, data: Labelled) -> tuple[float, float]:
+        """Return mean loss and accuracy over `data`, without dropout; every image counts the same."""
+        indices = _slices(np.arange(len(data.labels)), EVALUATION_BATCH_SIZE)
+        return _means([self._measure(data.rows[index], data.labels[index]) for index in indices], len(data.labels))
+
+    def trained_weights(self) -> Arrays:
+        """Return copies of the weights that training changes."""
+        return {name: variable.numpy() for name, variable in self._variables.items()}
+
+
+def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels), tf.float32))
+
+
+def _slices(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _means(results: list[tuple[tf.Tensor, tf.Tensor]], count: int) -> tuple[float, float]:
+    losses, correct = zip(*results, strict=True)
+    return sum(float(loss) for loss in losses) / count, sum(float(c) for c in correct) / count

@@ -1,0 +1,142 @@
+"""What happens to each layer: loaded or fresh, frozen or trained. Settled before anything is computed."""
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.config import TrainConfig
+from finetune.errors import UsageError, WeightsError
+from finetune.networks import Network, build
+from finetune.networks.layers import Shape
+from finetune.pretrained import catalogue
+from finetune.pretrained.infer import network_like
+from finetune.pretrained.load import load_weights
+from finetune.pretrained.read import read_weights
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pretrained weights came from: the name that was asked for and the SHA-256 of the file."""
+
+    name: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The network for the data's classes, its starting weights, and what becomes of each layer.
+
+    `skip`: layers that start fresh and are trained. `trainable`: layers that are loaded and trained further. The
+    others are loaded and frozen. Both in forward order.
+    """
+
+    network: Network
+    weights: Arrays
+    source: Source
+    skip: tuple[str, ...]
+    trainable: tuple[str, ...]
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The layers that training changes, in forward order."""
+        return tuple(name for name in self.network.weighted_layers() if name in {*self.skip, *self.trainable})
+
+    def describe(self) -> str:
+        """Return one line that says what is loaded, fresh, frozen and trained."""
+        loaded = [name for name in self.network.weighted_layers() if name not in self.skip]
+        frozen = [name for name in loaded if name not in self.trainable]
+        parts = [
+            f"{self.network.name} from {self.source.name}" if loaded else f"{self.network.name} from scratch",
+            f"frozen: {', '.join(frozen) or 'nothing'}",
+            f"loaded and trained: {', '.join(self.trainable)}" if self.trainable else "",
+            f"fresh and trained: {', '.join(self.skip) or 'nothing'}",
+        ]
+        return "; ".join(part for part in parts if part)
+
+
+def make_plan(config: TrainConfig, num_classes: int) -> Plan:
+    """Choose and read the weights and settle every layer's fate; raise UsageError or WeightsError when that fails."""
+    path, name = choose_weights(config)
+    if path is None:
+        network = _with_classes(build(config.network), num_classes, config)
+        skip, trainable, weights = tuple(network.weighted_layers()), (), {}
+    else:
+        file = read_weights(path)
+        network = _with_classes(network_like(file, config.network), num_classes, config)
+        asked = network.weighted_layers()[-1:] if config.skip is None else config.skip
+        skip = network.check_layers(tuple(asked), "--skip")
+        trainable = _trainable(network, config.train, skip)
+        weights = load_weights(network, file, skip)
+    if not skip and not trainable:
+        raise UsageError("nothing would be trained: --skip a layer to train it fresh, or --train one to train it further")
+    weights |= fresh_weights(network, skip, config.seed)
+    source = Source(name, hashlib.sha256(path.read_bytes()).hexdigest() if path else None)
+    return Plan(network, weights, source, skip, trainable)
+
+
+def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
+    """Return the weights file and its name; no file for "none". Only "auto" may fall back, and says so."""
+    if config.weights == "none":
+        return None, "none"
+    if config.weights != "auto":
+        return catalogue.resolve(config.weights)
+    published, fallback = catalogue.PUBLISHED.get(config.network), catalogue.FALLBACK.get(config.network)
+    if published and (path := catalogue.find(published)):
+        return path, published
+    if fallback and published and (path := catalogue.find(fallback)):
+        entry = catalogue.CATALOGUE[published]
+        logger.warning(
+            "note: the published weights %s are not on this machine, so the small %s weights are used; for the real ones "
+            "get %s and put it into %s", published, fallback, entry.source, catalogue.folders()[0].absolute(),
+        )  # fmt: skip
+        return path, fallback
+    raise WeightsError(f"no weights for {config.network} are on this machine; name a file with --weights, or none to train from scratch")
+
+
+def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:
+    """Return starting values for `layers`; each depends on its name, its shape and the seed alone.
+
+    Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU); the logits' with deviation 0.01, as in
+    BVLC's fine-tuning example, so that all classes start about equal. Scales and variances are 1, all others 0.
+    """
+    return {
+        name: _fresh(name, shape, seed, is_logits=name.split("/")[0] == network.weighted_layers()[-1])
+        for name, shape in network.weight_shapes().items()
+        if name.split("/")[0] in layers
+    }
+
+
+def _fresh(name: str, shape: Shape, seed: int, *, is_logits: bool) -> NDArray[np.float32]:
+    weight = name.split("/")[1]
+    if weight == "kernel":
+        generator = np.random.default_rng([seed, crc32(name.encode())])
+        deviation = 0.01 if is_logits else np.sqrt(2 / prod(shape[:-1]))
+        return (generator.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
+    return np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
+
+
+def _with_classes(network: Network, num_classes: int, config: TrainConfig) -> Network:
+    """Return the network with as many outputs as there are classes and the preprocessing that the user asked for."""
+    preprocessing = network.preprocessing
+    if config.resize:
+        preprocessing = replace(preprocessing, resize=config.resize)
+    return replace(build(network.name, {**network.options, "num_classes": num_classes}), preprocessing=preprocessing)
+
+
+def _trainable(network: Network, asked: tuple[str, ...], skip: tuple[str, ...]) -> tuple[str, ...]:
+    if asked == ("all",):
+        return tuple(name for name in network.weighted_layers() if name not in skip)
+    both = [name for name in asked if name in skip]
+    if both:
+        raise UsageError(f"{both[0]} is in --skip and in --train: skipped layers start fresh and are trained anyway")
+    return network.check_layers(asked, "--train")
