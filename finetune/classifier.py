@@ -1,11 +1,12 @@
 """Classify images with a trained model: what scripts and `finetune predict` use."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from finetune.run import newest, open_run
 logger = logging.getLogger(__name__)
 
 
-class Score(NamedTuple):
+@dataclass(frozen=True)
+class Score:
     """One class with its probability; `index` is its place in `class_names`."""
 
     index: int
@@ -41,7 +43,7 @@ class Prediction:
         """Return the row that `--json` prints: path and predictions, or path and error."""
         if self.error is not None:
             return {"path": str(self.path), "error": self.error}
-        return {"path": str(self.path), "predictions": [score._asdict() for score in self.scores]}
+        return {"path": str(self.path), "predictions": [asdict(score) for score in self.scores]}
 
 
 def load(ref: str | None = None) -> "Classifier":
@@ -83,25 +85,28 @@ class Classifier:
 
         Files are decoded on all cores while the network computes. A file that cannot be read yields its error.
         """
-        # TensorFlow only now: a model that cannot be loaded is told at once.
-        import_tensorflow()
-        from finetune.networks.forward import compile_forward
-
-        network = self._model.network
-        compute = compile_forward(network.layers, self._model.weights, network.preprocessing)
 
         def read(path: Path) -> tuple[Path, Image | ImageError]:
-            return path, read_input(path, network.preprocessing)
+            return path, read_input(path, self._model.network.preprocessing)
 
         loaded = parallel_map(read, paths)
         while batch := list(islice(loaded, batch_size)):
             images = [image for _, image in batch if not isinstance(image, ImageError)]
-            probabilities = iter(softmax(compute(np.stack(images))) if images else ())
+            probabilities = iter(softmax(self._logits(np.stack(images))) if images else ())
             for path, image in batch:
                 if isinstance(image, ImageError):
                     yield Prediction(path, error=str(image))
                 else:
                     yield Prediction(path, self._scores(next(probabilities), top))
+
+    @cached_property
+    def _logits(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+        # TensorFlow only now: a model that cannot be loaded is told at once.
+        import_tensorflow()
+        from finetune.networks.forward import compile_forward
+
+        network = self._model.network
+        return compile_forward(network.layers, self._model.weights, network.preprocessing)
 
     def _scores(self, probabilities: NDArray[np.float64], top: int) -> tuple[Score, ...]:
         best = np.argsort(-probabilities, kind="stable")[:top]
@@ -111,4 +116,4 @@ class Classifier:
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the probabilities of a batch of logits (batch, classes); rows sum to 1."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+    return powers / powers.sum(axis=1, keepdims=True)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finetune import __version__
-from finetune.errors import FinetuneError
+from finetune.errors import FinetuneError, UsageError
 
 if TYPE_CHECKING:
     from finetune.classifier import Prediction
+    from finetune.run import Run
 
+TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
 SOME_UNREADABLE = 3  # exit code: done, but some inputs could not be read
 
 app = typer.Typer(
@@ -34,12 +36,12 @@ def main() -> None:
     """Run the command line; every error of ours is one line on stderr and its exit code."""
     try:
         code = app(standalone_mode=False)
+        if code == TYPER_INTERRUPTED:
+            code = _fail("interrupted; nothing was finished", 1)
     except FinetuneError as error:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
         code = _fail(f"{error.format_message()} (finetune COMMAND --help lists the options)", error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; nothing was finished", 1)
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
@@ -73,15 +75,18 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", callback=_set_up_logging, help="Say more, TensorFlow's own messages included.")
-]  # fmt: skip
+    bool,
+    typer.Option("-v", "--verbose", callback=_set_up_logging, help="Say more, TensorFlow's own messages included."),
+]
 
 
 def _layers(values: list[str]) -> tuple[str, ...]:
@@ -91,33 +96,85 @@ def _layers(values: list[str]) -> tuple[str, ...]:
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Option(help="Folder with a folder of pictures per class, or with train/ and val/.")],
-    skip: Annotated[list[str] | None, typer.Option(help="Layers not loaded: they start fresh and are trained, e.g. fc7,fc8 [default: the last]")] = None,
-    train: Annotated[list[str] | None, typer.Option(help="Layers that are loaded and trained further, or all. [default: none]")] = None,
-    weights: Annotated[str, typer.Option(help="Name of published weights, a file, none (from scratch), or auto.")] = "auto",
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a folder of pictures per class, or with train/ and val/.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="Layers not loaded: they start fresh and are trained, e.g. fc7,fc8 [default: the last]"),
+    ] = None,
+    train: Annotated[
+        list[str] | None, typer.Option(help="Layers that are loaded and trained further, or all. [default: none]")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Name of published weights, a file, none (from scratch), or auto.")
+    ] = "auto",
     network: Annotated[str, typer.Option(help="The network to train.")] = "alexnet",
     out: Annotated[Path | None, typer.Option(help="Folder for the result. [default: runs/DATE_TIME]")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training pictures.")] = 30,
     batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate at the start; it falls to 0 along a cosine.")] = 0.001,
+    learning_rate: Annotated[
+        float, typer.Option(help="Learning rate at the start; it falls to 0 along a cosine.")
+    ] = 0.001,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
-    val_fraction: Annotated[float, typer.Option(help="Share of each class kept for validation, if there is no val folder.")] = 0.2,
-    resize: Annotated[Literal["crop", "warp"] | None, typer.Option(help="crop: centre of the picture; warp: all of it, squeezed. [default: as the weights were trained]")] = None,
+    val_fraction: Annotated[
+        float, typer.Option(help="Share of each class kept for validation, if there is no val folder.")
+    ] = 0.2,
+    resize: Annotated[
+        Literal["crop", "warp"] | None,
+        typer.Option(
+            help="crop: centre of the picture; warp: all of it, squeezed. [default: as the weights were trained]"
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run from its last epoch; takes no other option.")
+    ] = None,
     verbose: Verbose = False,
-) -> None:  # fmt: skip
+) -> None:
     """Re-train the layers you name on your pictures, keep the rest, and leave a classifier in a run directory."""
     from finetune.config import TrainConfig
-    from finetune.training.train import train as train_network
+    from finetune.training.train import resume as resume_run
+    from finetune.training.train import train as train_run
 
+    if resume:
+        _refuse_others(context, "resume", "verbose")
+        _tell_run(resume_run(resume))
+        return
+    if data is None:
+        raise UsageError("--data is missing: name a folder with a folder of pictures per class")
     config = TrainConfig(
-        data=data, out=out, network=network, weights=weights, skip=_layers(skip) if skip else None,
-        train=_layers(train or []), epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-        val_fraction=val_fraction, resize=resize, overwrite=overwrite,
-    )  # fmt: skip
-    run = train_network(config)
+        data=data,
+        out=out,
+        network=network,
+        weights=weights,
+        skip=_layers(skip) if skip else None,
+        train=_layers(train or []),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        val_fraction=val_fraction,
+        resize=resize,
+        overwrite=overwrite,
+    )
+    _tell_run(train_run(config))
+
+
+def _refuse_others(context: typer.Context, *allowed: str) -> None:
+    """Raise UsageError when options other than `allowed` were given: they would be passed over in silence."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in allowed and source and source.name == "COMMANDLINE":
+            raise UsageError(f"--{allowed[0]} takes no other option, but --{name.replace('_', '-')} was given")
+
+
+def _tell_run(run: "Run") -> None:
+    """Print what a training left and what to do next; end with 1 when it was interrupted."""
     metrics = run.metrics()
-    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % (epoch {metrics['best_epoch']} of {metrics['epochs']})")
+    best, epochs = metrics["best_epoch"], metrics["epochs"]
+    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % (epoch {best} of {epochs})")
     print(f"model {run.model}")
     print(f"next: finetune predict IMAGE --model {run.path}")
     if metrics["interrupted"]:
@@ -127,11 +184,17 @@ def train(
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures to classify.")],
-    model: Annotated[str | None, typer.Option(help="Run directory, model or weights file, or name of published weights. [default: the newest run in ./runs, else bvlc_alexnet, else starter]")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Run directory, model or weights file, or name of published weights. "
+            "[default: the newest run in ./runs, else bvlc_alexnet, else starter]"
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for scripts.")] = False,
     verbose: Verbose = False,
-) -> None:  # fmt: skip
+) -> None:
     """Classify pictures: the most probable classes of each, one row for every picture, in order."""
     from finetune.classifier import load
 
@@ -146,13 +209,17 @@ def predict(
 def _table(prediction: "Prediction") -> str:
     if prediction.error:
         return f"{prediction.path}\n     not read: {prediction.error}"
-    rows = [f"{rank:4}  {score.probability:7.2%}  {score.label}" for rank, score in enumerate(prediction.scores, start=1)]
+    rows = [
+        f"{rank:4}  {score.probability:7.2%}  {score.label}" for rank, score in enumerate(prediction.scores, start=1)
+    ]
     return "\n".join([str(prediction.path), *rows])
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the drawn pictures and the run; it must not exist.")] = Path("finetune-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the drawn pictures and the run; it must not exist.")] = Path(
+        "finetune-demo"
+    ),
     verbose: Verbose = False,
 ) -> None:
     """Draw a small folder of pictures, fine-tune on it, classify a held-out one. Under a minute, no download."""

@@ -26,10 +26,14 @@ def run_demo(out: Path, seed: int = 0) -> None:
     pictures, run, held_out = out / "pictures", out / "run", out / "held-out.png"
     draw_folder(pictures, held_out, seed)
     print(f"drew {PER_CLASS} pictures each of {', '.join(TEXTURES)} into {pictures}")
-    metrics = train(TrainConfig(data=pictures, out=run, weights="starter", skip=("fc8",), epochs=20, seed=seed)).metrics()
+    metrics = train(
+        TrainConfig(data=pictures, out=run, weights="starter", skip=("fc8",), epochs=20, seed=seed)
+    ).metrics()
     print(f"trained fc8 of the starter weights: validation accuracy {metrics['val_accuracy']:.1%}")
     (prediction,) = load(str(run)).predict([held_out], top=1)
-    print(f"{held_out} shows waves; the model says {prediction.scores[0].label} ({prediction.scores[0].probability:.1%})")
+    print(
+        f"{held_out} shows waves; the model says {prediction.scores[0].label} ({prediction.scores[0].probability:.1%})"
+    )
     print("\nOn your own pictures, a folder per class:")
     print("  finetune train --data YOUR_FOLDER --out runs/mine")
     print("  finetune predict PICTURE --model runs/mine")
@@ -93,7 +97,8 @@ def _distance(generator: Generator) -> np.ndarray:
     """Return every pixel's distance from a line of random direction."""
     angle = generator.uniform(0, np.pi)
     x, y = _grid()
-    return x * np.cos(angle) + y * np.sin(angle)
+    distance: np.ndarray = x * np.cos(angle) + y * np.sin(angle)
+    return distance
 
 
 def _between(generator: Generator, mask: np.ndarray) -> Image:

@@ -30,21 +30,29 @@ def track(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[I
 
 
 def _bar(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    started = time.monotonic()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started = time.perf_counter()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total, rate="")
         for done, item in enumerate(items, start=1):
             yield item
-            progress.update(task, completed=done, rate=f"{done / (time.monotonic() - started):.0f} {unit}/s")
+            progress.update(task, completed=done, rate=f"{done / (time.perf_counter() - started):.0f} {unit}/s")
 
 
 def _lines(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
-    started = last = time.monotonic()
+    started = last = time.perf_counter()
     for done, item in enumerate(items, start=1):
         yield item
-        now = time.monotonic()
+        now = time.perf_counter()
         if now - last >= SECONDS_BETWEEN_LINES:
             rate = done / (now - started)
-            logger.info("%s: %d of %d %s, %.1f %s/s, %.0f s left", what, done, total, unit, rate, unit, (total - done) / rate)
+            logger.info(
+                "%s: %d of %d %s, %.1f %s/s, %.0f s left", what, done, total, unit, rate, unit, (total - done) / rate
+            )
             last = now

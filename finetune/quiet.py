@@ -13,7 +13,7 @@ def import_tensorflow() -> None:
     Its first lines come from C++ before any setting of its own is heeded, so the descriptor itself is turned away.
     """
     if "tensorflow" in sys.modules or logger.isEnabledFor(logging.DEBUG):
-        import tensorflow  # noqa: F401
+        import tensorflow
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

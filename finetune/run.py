@@ -22,7 +22,8 @@ CLASSES = "classes.txt"
 HISTORY = "history.csv"
 METRICS = "metrics.json"
 REPORT = "report.html"
-FILES = (MODEL, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, CONFIG)
+CHECKPOINT = "checkpoint/last.safetensors"
+FILES = (MODEL, CHECKPOINT, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, CONFIG)
 
 
 class Run:
@@ -53,6 +54,11 @@ class Run:
         """The file of the best model."""
         return self.path / MODEL
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the last state of training, for --resume."""
+        return self.path / CHECKPOINT
+
     def begin(self, config: Mapping[str, Any], dataset: Dataset) -> None:
         """Make the folder, remove an older run's files from it, and write what is known before training."""
         try:
@@ -63,7 +69,9 @@ class Run:
             raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
         names = dataset.class_names
         self._write(CONFIG, _json(config))
-        self._write_csv(MANIFEST, ("path", "label", "split"), ((r.path, names[r.label], r.split) for r in dataset.records))
+        self._write_csv(
+            MANIFEST, ("path", "label", "split"), ((r.path, names[r.label], r.split) for r in dataset.records)
+        )
         self._write_csv(SKIPPED, ("path", "reason"), dataset.skipped)
         self._write(CLASSES, "".join(f"{name}\n" for name in names))
 
@@ -75,6 +83,20 @@ class Run:
         """Write the model and the figures."""
         save_model(self.model, model)
         self._write(METRICS, _json(metrics))
+
+    def write_report(self, html: str) -> None:
+        """Write the page for people."""
+        self._write(REPORT, html)
+
+    def config(self) -> dict[str, Any]:
+        """Return the options and digests that `begin` wrote; raise RunError when there are none."""
+        try:
+            options: dict[str, Any] = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+        except OSError:
+            raise RunError(f"{self.path} has no {CONFIG}: expected a run that `finetune train` began") from None
+        except ValueError as error:
+            raise RunError(f"{self.path / CONFIG} is no JSON ({error}); start a new run") from None
+        return options
 
     def metrics(self) -> dict[str, Any]:
         """Return the figures that `finish` wrote."""

@@ -1,9 +1,11 @@
 """From the bytes of a picture to network input: the one path that training, prediction and export share."""
 
+import struct
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,22 +13,32 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.Image import DecompressionBombError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from finetune.data.png import read_png
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError
 
 Image = NDArray[np.uint8]
+Alpha = Literal["straight", "premultiplied", "none"]  # what OpenCV's fourth channel is; "none": no transparency
 
 MAX_PIXELS = 100_000_000  # more would need 300 MB for one picture; refused by the header
 _EXIF_ORIENTATION = 0x0112  # Exif 2.3, table 4
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_EXTRA_SAMPLES = 258, 262, 284, 338  # TIFF 6.0, appendix A
+
+
+class _JpegFile(JpegImageFile):
+    def _read_dpi_from_exif(self) -> None:
+        """Look for no resolution: Pillow trips over a damaged EXIF block there, which is harmless to us."""
+
 
 # What a file begins with -> who reads its header. Content decides, never the extension.
 _FORMATS: dict[str, tuple[Callable[[bytes], bool], type[ImageFile.ImageFile]]] = {
-    "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImageFile),
+    "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), _JpegFile),
     "PNG": (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImageFile),
     "GIF": (lambda head: head.startswith((b"GIF87a", b"GIF89a")), GifImageFile),
     "WebP": (lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP", WebPImageFile),
@@ -34,8 +46,9 @@ _FORMATS: dict[str, tuple[Callable[[bytes], bool], type[ImageFile.ImageFile]]] =
     "TIFF": (lambda head: head.startswith((b"II*\0", b"MM\0*")), TiffImageFile),
 }
 
-# OpenCV would print a line of its own beside our message for every broken file.
+# OpenCV and Pillow would print lines of their own beside our message for every broken file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class Header(NamedTuple):
@@ -45,6 +58,7 @@ class Header(NamedTuple):
     width: int
     height: int
     orientation: int
+    alpha: Alpha = "straight"
 
 
 def image_format(head: bytes) -> str | None:
@@ -59,22 +73,31 @@ def read_header(data: bytes) -> Header:
     name = image_format(data[:12])
     if name is None:
         raise ImageError(f"not an image: expected {', '.join(_FORMATS)}, the file begins with {data[:8]!r}")
+    exif, alpha = b"", Header._field_defaults["alpha"]
+    if name == "PNG":
+        data, exif, _ = read_png(data)
     try:
         # The plug-in itself, not PIL.Image.open: that one tries every format and has another limit of size.
         with _FORMATS[name][1](BytesIO(data)) as image:
             width, height = image.size
             header_end = image.fp.tell() if image.fp else 0
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+            exif = exif or image.info.get("exif", b"")
+            if isinstance(image, TiffImageFile):
+                alpha = _tiff_alpha(image)
+    except ImageError:
+        raise
+    except DecompressionBombError:
+        raise ImageError(f"more pixels than the limit of {MAX_PIXELS // 10**6} megapixels; shrink it") from None
     except Exception as error:  # Pillow raises many kinds for a damaged header
         raise ImageError(f"the {name} header is damaged ({error or type(error).__name__})") from None
     if width * height > MAX_PIXELS:
-        raise ImageError(f"{width}×{height} pixels are more than the limit of {MAX_PIXELS // 10**6} megapixels; shrink it")
+        raise ImageError(
+            f"{width}×{height} pixels are more than the limit of {MAX_PIXELS // 10**6} megapixels; shrink it"
+        )
     # A marker byte pair cannot occur inside the compressed data, so its absence proves a cut.
     if name == "JPEG" and data.find(b"\xff\xd9", header_end) < 0:
         raise ImageError("the JPEG is cut short (no end marker)")
-    if name == "PNG" and b"IEND" not in data[-4096:]:
-        raise ImageError("the PNG is cut short (no IEND chunk)")
-    return Header(name, width, height, orientation if orientation in range(1, 9) else 1)
+    return Header(name, width, height, _orientation(exif), alpha)
 
 
 def decode(data: bytes) -> Image:
@@ -84,6 +107,9 @@ def decode(data: bytes) -> Image:
     Raises ImageError with the reason when that is not possible or the picture has over 100 megapixels.
     """
     header = read_header(data)
+    transparent = None
+    if header.format == "PNG":
+        data, _, transparent = read_png(data)
     # A JPEG has neither alpha nor 16 bits, and only the colour mode turns CMYK; the EXIF turn is ours for all formats.
     mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if header.format == "JPEG" else cv2.IMREAD_UNCHANGED
     try:
@@ -92,7 +118,9 @@ def decode(data: bytes) -> Image:
         image = None
     if image is None:
         raise ImageError(f"the {header.format} data is damaged or cut short")
-    image = _opaque(_eight_bits(image), premultiplied=header.format == "TIFF")
+    if image.ndim == 2 and transparent is not None:
+        image = np.where(image == transparent, 255 if image.dtype == np.uint8 else 65535, image)
+    image = _opaque(_eight_bits(image), header.alpha)
     # OpenCV's TIFF reader has already turned the picture, whatever the mode.
     return _upright(image, 1 if header.format == "TIFF" else header.orientation)
 
@@ -144,6 +172,40 @@ def resize(image: Image, width: int, height: int) -> Image:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
+def _orientation(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, in an EXIF block; 1 when there is none or the block is damaged."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = ">" if tiff.startswith(b"MM") else "<"
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, at)
+            if tag == _EXIF_ORIENTATION:
+                return value if value in range(1, 9) else 1
+    except struct.error:  # a damaged block says nothing
+        pass
+    return 1
+
+
+def _tiff_alpha(image: TiffImageFile) -> Alpha:
+    """Return what OpenCV's fourth channel is; raise ImageError for the kinds of TIFF that it reads wrongly."""
+    sixteen_bits = 16 in image.tag_v2.get(_TIFF_BITS, ())
+    if sixteen_bits and (image.tag_v2.get(_TIFF_PLANES) == 2 or image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0):
+        raise ImageError("a TIFF of 16 bits in planes or with white as 0 is not supported; convert the picture")
+    if image.mode in ("LA", "La"):
+        raise ImageError("a gray TIFF with transparency is not supported; convert the picture")
+    match image.tag_v2.get(_TIFF_EXTRA_SAMPLES):
+        case None if image.mode == "RGBA":
+            return "straight"
+        case (1, *_):
+            return "premultiplied"
+        case (2, *_):
+            return "straight" if sixteen_bits else "premultiplied"  # OpenCV multiplies 8 bits itself
+        case _:
+            return "none"  # 0 is a channel without meaning, such as a saved selection
+
+
 def _eight_bits(image: NDArray[np.generic]) -> Image:
     if image.dtype == np.uint16:
         return (image >> 8).astype(np.uint8)  # type: ignore[operator]
@@ -152,16 +214,16 @@ def _eight_bits(image: NDArray[np.generic]) -> Image:
     return image  # type: ignore[return-value]
 
 
-def _opaque(image: Image, *, premultiplied: bool) -> Image:
-    """Return 3 channels from 1, 3 or 4; alpha is laid over white."""
+def _opaque(image: Image, alpha: Alpha) -> Image:
+    """Return 3 channels from 1, 3 or 4; transparency is laid over white."""
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
-    if image.shape[2] == 3:
-        return image
-    color, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
-    if not premultiplied:
-        color = (color * alpha + 127) // 255
-    return np.minimum(color + 255 - alpha, 255).astype(np.uint8)
+    if image.shape[2] == 3 or alpha == "none":
+        return image[..., :3]
+    color, opacity = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
+    if alpha == "straight":
+        color = (color * opacity + 127) // 255
+    return np.minimum(color + 255 - opacity, 255).astype(np.uint8)
 
 
 def _upright(image: Image, orientation: int) -> Image:

@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 Split = Literal["train", "val"]
 
 VALIDATION_FOLDERS = ("val", "valid", "test")  # the first that stands beside train/ is taken
-IMAGE_EXTENSIONS = frozenset(".jpg .jpeg .jpe .jfif .png .gif .webp .bmp .dib .tif .tiff".split())
+IMAGE_EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff")
+)
 
 
 class Record(NamedTuple):
@@ -62,18 +64,25 @@ class Dataset:
         return dataset
 
     def check(self) -> None:
-        """Raise DataError unless there are two classes and each has an image to train on and some are for validation."""
-        hint = f"; {len(self.skipped)} were skipped, the first: {self.skipped[0].path}: {self.skipped[0].reason}" if self.skipped else ""
+        """Raise DataError unless each class has an image to train on and there are some for validation."""
+        hint = (
+            f"; {len(self.skipped)} were skipped, the first: {self.skipped[0].path}: {self.skipped[0].reason}"
+            if self.skipped
+            else ""
+        )
         if not self.records:
             raise DataError(f"no readable image was found{hint}")
         trained = {record.label for record in self.records if record.split == "train"}
         empty = [name for label, name in enumerate(self.class_names) if label not in trained]
         if empty:
             raise DataError(
-                f"no readable image to train on for class {', '.join(map(repr, empty))}; add pictures or remove the folder{hint}"
+                f"no readable image to train on for class {', '.join(map(repr, empty))}; "
+                f"add pictures or remove the folder{hint}"
             )
         if not any(record.split == "val" for record in self.records):
-            raise DataError("no image is left for validation; add pictures (two a class at least) or a val/ folder" + hint)
+            raise DataError(
+                "no image is left for validation; add pictures (two a class at least) or a val/ folder" + hint
+            )
 
 
 def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
@@ -85,7 +94,9 @@ def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
     Raises DataError when nothing can be trained on, with what to do.
     """
     if not data.is_dir():
-        raise DataError(f"expected a folder of pictures, but {data} " + ("is a file" if data.exists() else "does not exist"))
+        raise DataError(
+            f"expected a folder of pictures, but {data} " + ("is a file" if data.exists() else "does not exist")
+        )
     train, val = _sides(data)
     class_names = tuple(folder.name for folder in _folders(train))
     if len(class_names) < 2:
@@ -110,20 +121,24 @@ def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
 def image_files(folder: Path) -> Iterator[Path]:
     """Yield the image files below `folder`, sorted; hidden ones and files that are no images are passed over.
 
-    Links are followed, but no folder is entered twice, so that a link to its own parent ends.
+    Links are followed, but no folder is entered twice, nor one that holds `folder`, so that loops end.
     """
-    seen: set[tuple[int, int]] = set()
+    seen = {_identity(parent) for parent in folder.resolve().parents}
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        status = Path(parent).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if _identity(Path(parent)) in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(_identity(Path(parent)))
         for name in sorted(files):
             path = Path(parent, name)
             if not name.startswith(".") and _is_image(path):
                 yield path
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_image(path: Path) -> bool:
@@ -185,7 +200,8 @@ def split_sides(labelled: list[tuple[int, str]], val_fraction: float) -> dict[st
 
     So the split depends on the bytes alone: it hardly moves when images are added, keeps the share in every class,
     and byte-identical files, of one class or of two, are never on both sides. A class keeps at least one image to
-    train on and, when it has two different ones, gives at least one to validation.
+    train on and, when it has two different ones, gives at least one to validation, unless all of its images are in an
+    earlier class too.
     """
     by_label: dict[int, set[str]] = {}
     for label, digest in labelled:
@@ -193,6 +209,7 @@ def split_sides(labelled: list[tuple[int, str]], val_fraction: float) -> dict[st
     sides: dict[str, Split] = {}
     for _, digests in sorted(by_label.items()):
         share = min(max(round(len(digests) * val_fraction), 1), len(digests) - 1)
-        for rank, digest in enumerate(sorted(digests)):
-            sides.setdefault(digest, "val" if rank < share else "train")
+        share -= sum(sides.get(digest) == "val" for digest in digests)  # taken along with an earlier class
+        for rank, digest in enumerate(sorted(digests - sides.keys())):
+            sides[digest] = "val" if rank < share else "train"
     return sides

@@ -36,14 +36,19 @@ class Preprocessing:
         if self.resize not in get_args(Resize):
             raise UsageError(f"resize must be one of {', '.join(get_args(Resize))}, not {self.resize!r}")
         if self.channel_order not in get_args(ChannelOrder):
-            raise UsageError(f"channel_order must be one of {', '.join(get_args(ChannelOrder))}, not {self.channel_order!r}")
+            raise UsageError(
+                f"channel_order must be one of {', '.join(get_args(ChannelOrder))}, not {self.channel_order!r}"
+            )
         if not self.resize_to:
             object.__setattr__(self, "resize_to", round(self.size * 256 / 227))
         if not 0 < self.size <= self.resize_to:
-            raise UsageError(f"a crop of {self.size} pixels does not fit into {self.resize_to}; size must be 1 to resize_to")
+            raise UsageError(
+                f"a crop of {self.size} pixels does not fit into {self.resize_to}; size must be 1 to resize_to"
+            )
         if not len(self.mean) == len(self.std) == self.channels:
             raise UsageError(
-                f"mean and std need {self.channels} values for {self.channel_order}, not {len(self.mean)} and {len(self.std)}"
+                f"mean and std need {self.channels} values for {self.channel_order}, "
+                f"not {len(self.mean)} and {len(self.std)}"
             )
 
     @property
@@ -53,7 +58,9 @@ class Preprocessing:
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (pixels - mean) / std as float32; any leading shape, channels last."""
-        return (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
+        normalized: NDArray[np.float32] = (pixels.astype(np.float32) - mean) / std
+        return normalized
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
@@ -66,4 +73,6 @@ class Preprocessing:
             lists = {name: tuple(float(v) for v in fields[name]) for name in ("mean", "std")}
             return cls(**{**fields, **lists})
         except (TypeError, KeyError, ValueError, UsageError) as error:
-            raise WeightsError(f"the preprocessing in the file cannot be understood ({error}); write the file again") from None
+            raise WeightsError(
+                f"the preprocessing in the file cannot be understood ({error}); write the file again"
+            ) from None

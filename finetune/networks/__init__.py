@@ -1,5 +1,6 @@
 """The networks: one readable file each, and the table of them."""
 
+import inspect
 from collections.abc import Callable, Mapping
 
 from finetune.errors import UsageError, did_you_mean
@@ -28,10 +29,16 @@ def build(name: str, options: Mapping[str, int] | None = None) -> Network:
     if name not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise UsageError(f"there is no network {name!r}{did_you_mean(name, NETWORKS)}; the networks are {known}")
-    try:
-        return NETWORKS[name](**(options or {}))
-    except TypeError as error:
-        raise UsageError(f"{name} cannot be built with options {dict(options or {})}: {error}") from None
+    builder, options = NETWORKS[name], options or {}
+    allowed = inspect.signature(builder).parameters
+    for option, value in options.items():
+        if option not in allowed:
+            raise UsageError(
+                f"{name} has no option {option!r}{did_you_mean(option, allowed)}; it has {', '.join(allowed)}"
+            )
+        if type(value) is not int or value < 0:
+            raise UsageError(f"{name}: {option} must be a whole number of 0 or more, not {value!r}")
+    return builder(**options)
 
 
 __all__ = ["NETWORKS", "Network", "build"]

@@ -33,10 +33,9 @@ class Network:
     def __post_init__(self) -> None:
         for step in self.steps():
             if min(step.output_shape) < 1:
-                size = self.preprocessing.size
+                options = ", ".join(f"{name}={value}" for name, value in self.options.items())
                 raise UsageError(
-                    f"{self.name}: input_size {size} is too small, nothing is left after {step.layer.name}; "
-                    "use a larger input_size"
+                    f"{self.name}: nothing is left after {step.layer.name} with {options}; use larger values"
                 )
 
     @property

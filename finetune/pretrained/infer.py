@@ -20,20 +20,27 @@ def network_of(file: WeightsFile, name: str | None = None) -> Network:
     """
     if "options" in file.metadata:
         return _described(file, name)
-    names = [name] if name else [file.network] if file.network in NETWORKS else list(NETWORKS)
-    candidates = [network_like(file, str(candidate)) for candidate in names]
-    shapes = {key: tensor.shape for key, tensor in file.tensors.items()}
-    fitting = [network for network in candidates if network.weight_shapes() == shapes]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        both = " and ".join(network.name for network in fitting)
-        raise WeightsError(f"{file.path.name} fits {both} alike; say which with --network")
-    found = ", ".join(f"{key} {'×'.join(map(str, shape))}" for key, shape in list(shapes.items())[:4])
+    names = [name] if name else _possible(file)
+    found = _fitting(file, names)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        both = [network.name for network in found]
+        raise WeightsError(
+            f"{file.path.name} fits {' and '.join(both)} alike; say which with --network {' or --network '.join(both)}"
+        )
+    shapes = [f"{key} {'×'.join(map(str, tensor.shape))}" for key, tensor in list(file.tensors.items())[:4]]
     raise WeightsError(
-        f"{file.path.name} fits none of {', '.join(map(str, names))}: it has {found or 'no tensors'}, …; "
+        f"{file.path.name} fits none of {', '.join(names)}: it has {', '.join(shapes) or 'no tensors'}, …; "
         "choose another file or --network"
     )
+
+
+def fitting_networks(file: WeightsFile) -> list[Network]:
+    """Return every network whose names and shapes are those in `file`; only its own where the file names one."""
+    if "options" in file.metadata:
+        return [_described(file, None)]
+    return _fitting(file, _possible(file))
 
 
 def network_like(file: WeightsFile, name: str) -> Network:
@@ -44,16 +51,41 @@ def network_like(file: WeightsFile, name: str) -> Network:
     if "options" in file.metadata:
         return _described(file, name)
     if file.network in NETWORKS and file.network != name:
-        raise WeightsError(f"{file.path.name} holds the network {file.network}, not {name}; add --network {file.network}")
+        raise _other_network(file, name)
+    network = _sized(file, name)
+    if "preprocessing" in file.metadata:
+        told = Preprocessing.from_json(file.metadata["preprocessing"])
+        side = network.preprocessing.size
+        # The options follow from the shapes, so that a file for another size keeps its ratio of picture to crop.
+        return replace(
+            network, preprocessing=replace(told, size=side, resize_to=round(side * told.resize_to / told.size))
+        )
+    return network
+
+
+def _possible(file: WeightsFile) -> list[str]:
+    return [file.network] if file.network in NETWORKS else list(NETWORKS)
+
+
+def _fitting(file: WeightsFile, names: list[str]) -> list[Network]:
+    shapes = {key: tensor.shape for key, tensor in file.tensors.items()}
+    candidates = (network_like(file, name) for name in names)
+    return [network for network in candidates if network.weight_shapes() == shapes]
+
+
+def _sized(file: WeightsFile, name: str) -> Network:
+    """Return the network `name` with as many classes, units and pixels as the shapes in the file suggest."""
     known = inspect.signature(NETWORKS[name]).parameters if name in NETWORKS else {}
     kernels = {key.split("/")[0]: tensor.shape for key, tensor in file.tensors.items() if key.endswith("/kernel")}
-    options = {"num_classes": list(kernels.values())[-1][-1]} if kernels else {}
-    if "fc_units" in known and "fc6" in kernels:
+    options = {"num_classes": kernels["fc8"][-1]} if "fc8" in kernels else {}
+    if "fc6" not in kernels:
+        return build(name, options)
+    if "fc_units" in known:
         options["fc_units"] = kernels["fc6"][-1]
     for size in [{}, *({"input_size": size} for size in range(1, LARGEST_INPUT))] if "input_size" in known else [{}]:
         network = _try_build(name, options | size)
         first = network.first_dense() if network else None
-        if network and first and prod(first.input_shape) == kernels.get(first.layer.name, (0,))[0]:
+        if network and first and prod(first.input_shape) == kernels["fc6"][0]:
             return network
     return build(name, options)
 
@@ -61,7 +93,7 @@ def network_like(file: WeightsFile, name: str) -> Network:
 def _described(file: WeightsFile, name: str | None) -> Network:
     """Return the network that a file of our own describes in its metadata."""
     if name and name != file.network:
-        raise WeightsError(f"{file.path.name} holds the network {file.network}, not {name}; add --network {file.network}")
+        raise _other_network(file, name)
     try:
         network = build(str(file.network), file.metadata["options"])
     except UsageError as error:
@@ -74,3 +106,7 @@ def _try_build(name: str, options: dict[str, int]) -> Network | None:
         return build(name, options)
     except UsageError:  # too small an input
         return None
+
+
+def _other_network(file: WeightsFile, name: str) -> WeightsError:
+    return WeightsError(f"{file.path.name} holds the network {file.network}, not {name}; add --network {file.network}")

@@ -36,15 +36,19 @@ def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape])
     missing = list(dict.fromkeys(name.split("/")[0] for name in wanted if name not in file.tensors))
     if missing:
         raise WeightsError(
-            f"{file.path.name} lacks {', '.join(missing)} of {network.name}: expected {', '.join(network.weighted_layers())}, "
-            f"the file has {', '.join(file.layers()) or 'no layers'}; choose other weights, or --skip {','.join(missing)}"
+            f"{file.path.name} lacks {', '.join(missing)} of {network.name}: "
+            f"expected {', '.join(network.weighted_layers())}, the file has {', '.join(file.layers()) or 'no layers'}; "
+            f"choose other weights, or --skip {','.join(missing)}"
         )
     leftover = [layer for layer in file.layers() if layer not in network.weighted_layers()]
     if leftover:
         logger.warning(
             "%s also has %s, which %s does not; not used (the network has %s)",
-            file.path.name, ", ".join(leftover), network.name, ", ".join(network.weighted_layers()),
-        )  # fmt: skip
+            file.path.name,
+            ", ".join(leftover),
+            network.name,
+            ", ".join(network.weighted_layers()),
+        )
 
 
 def _height_width_channel(network: Network, file: WeightsFile, name: str, shape: Shape) -> Array:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,47 +43,48 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training leaves: the history, its best epoch, and the trained weights of that epoch."""
+class State:
+    """All that is known after an epoch: what training has found, and what it needs to go on from here.
+
+    `weights` are those that training changes, as they are now; `best_weights` as they were in the `best` epoch, which
+    has the highest validation accuracy and, among equals, the lowest loss. `optimizer` are its variables in order.
+    """
 
     history: tuple[Epoch, ...]
     best: Epoch
+    best_weights: Arrays
     weights: Arrays
-    interrupted: bool
+    optimizer: tuple[NDArray[Any], ...]
 
 
 def train_head(
-    plan: Plan, config: TrainConfig, train: Labelled, val: Labelled, on_epoch: Callable[[list[Epoch]], None]
-) -> Outcome:
-    """Train the plan's head on `train` and keep the epoch with the best accuracy on `val` (then the lowest loss).
+    plan: Plan, config: TrainConfig, train: Labelled, val: Labelled, state: State | None = None
+) -> Iterator[State]:
+    """Train the plan's head on `train` and yield the state after every epoch; go on from `state` if there is one.
 
-    Every batch and every dropout mask follows from the seed and the number of the step. Ctrl-C ends it with what is
-    best so far. Raises FinetuneError when the loss is no longer a finite number.
+    Every batch and every dropout mask follows from the seed and the number of the epoch, so training that goes on
+    from a state ends with the same bits as one that was never stopped. Raises FinetuneError when the loss is no longer
+    a finite number.
     """
     tf.config.experimental.enable_op_determinism()  # same seed, same bits
     tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
     head = Head(plan, config)
-    history: list[Epoch] = []
-    best: tuple[Epoch, Arrays] | None = None
-    interrupted = False
-    try:
-        for number in range(1, config.epochs + 1):
-            rate = head.set_rate(cosine(config.learning_rate, number - 1, config.epochs))
-            epoch = Epoch(number, rate, *head.train_epoch(train, number), *head.evaluate(val))
-            if not math.isfinite(epoch.train_loss + epoch.val_loss):
-                raise FinetuneError(
-                    f"the loss became {epoch.train_loss} in epoch {number}: expected a finite number; "
-                    f"lower --learning-rate (now {config.learning_rate:g})"
-                )
-            if best is None or _rank(epoch) > _rank(best[0]):
-                best = epoch, head.trained_weights()
-            history.append(epoch)
-            on_epoch(history)
-    except KeyboardInterrupt:
-        interrupted = True
-    if best is None:
-        raise KeyboardInterrupt
-    return Outcome(tuple(history), *best, interrupted)
+    if state:
+        head.restore(state)
+    for number in range(len(state.history) + 1 if state else 1, config.epochs + 1):
+        rate = head.set_rate(cosine(config.learning_rate, number - 1, config.epochs))
+        epoch = Epoch(number, rate, *head.train_epoch(train, number), *head.evaluate(val))
+        if not math.isfinite(epoch.train_loss + epoch.val_loss):
+            raise FinetuneError(
+                f"the loss became {epoch.train_loss} in epoch {number}: expected a finite number; "
+                f"lower --learning-rate (now {config.learning_rate:g})"
+            )
+        weights = head.trained_weights()
+        better = state is None or _rank(epoch) > _rank(state.best)
+        best, best_weights = (epoch, weights) if better or state is None else (state.best, state.best_weights)
+        history = (*(state.history if state else ()), epoch)
+        state = State(history, best, best_weights, weights, head.optimizer_variables())
+        yield state
 
 
 def cosine(start: float, done: int, total: int) -> float:
@@ -129,7 +130,9 @@ class Head:
         @tf.function(reduce_retracing=True)
         def measure(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = logits(x)
-            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)), _correct(output, labels)
+            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)), _correct(
+                output, labels
+            )
 
         self._step, self._measure = step, measure
 
@@ -157,6 +160,17 @@ class Head:
     def trained_weights(self) -> Arrays:
         """Return copies of the weights that training changes."""
         return {name: variable.numpy() for name, variable in self._variables.items()}
+
+    def optimizer_variables(self) -> tuple[NDArray[Any], ...]:
+        """Return copies of the optimizer's variables, in its own order."""
+        return tuple(variable.numpy() for variable in self._optimizer.variables)
+
+    def restore(self, state: State) -> None:
+        """Set weights and optimizer to what they were after an epoch."""
+        for name, variable in self._variables.items():
+            variable.assign(state.weights[name])
+        for variable, value in zip(self._optimizer.variables, state.optimizer, strict=True):
+            variable.assign(value)
 
 
 def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -69,7 +69,10 @@ def make_plan(config: TrainConfig, num_classes: int) -> Plan:
     path, name = choose_weights(config)
     if path is None:
         network = _with_classes(build(config.network), num_classes, config)
-        skip, trainable, weights = tuple(network.weighted_layers()), (), {}
+        network.check_layers(config.skip or (), "--skip")  # no weights, but a name mistyped is still one
+        skip = tuple(network.weighted_layers())
+        trainable: tuple[str, ...] = ()
+        weights: Arrays = {}
     else:
         file = read_weights(path)
         network = _with_classes(network_like(file, config.network), num_classes, config)
@@ -78,10 +81,11 @@ def make_plan(config: TrainConfig, num_classes: int) -> Plan:
         trainable = _trainable(network, config.train, skip)
         weights = load_weights(network, file, skip)
     if not skip and not trainable:
-        raise UsageError("nothing would be trained: --skip a layer to train it fresh, or --train one to train it further")
+        raise UsageError(
+            "nothing would be trained: --skip a layer to train it fresh, or --train one to train it further"
+        )
     weights |= fresh_weights(network, skip, config.seed)
-    source = Source(name, hashlib.sha256(path.read_bytes()).hexdigest() if path else None)
-    return Plan(network, weights, source, skip, trainable)
+    return Plan(network, weights, Source(name, _sha256(path) if path else None), skip, trainable)
 
 
 def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
@@ -96,11 +100,18 @@ def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
     if fallback and published and (path := catalogue.find(fallback)):
         entry = catalogue.CATALOGUE[published]
         logger.warning(
-            "note: the published weights %s are not on this machine, so the small %s weights are used; for the real ones "
-            "get %s and put it into %s", published, fallback, entry.source, catalogue.folders()[0].absolute(),
-        )  # fmt: skip
+            "note: the published weights %s are not on this machine, so the small %s weights are used; "
+            "for the real ones get %s and put it into %s",
+            published,
+            fallback,
+            entry.source,
+            catalogue.folders()[0].absolute(),
+        )
         return path, fallback
-    raise WeightsError(f"no weights for {config.network} are on this machine; name a file with --weights, or none to train from scratch")
+    raise WeightsError(
+        f"no weights for {config.network} are on this machine; "
+        "name a file with --weights, or none to train from scratch"
+    )
 
 
 def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:
@@ -123,6 +134,11 @@ def _fresh(name: str, shape: Shape, seed: int, *, is_logits: bool) -> NDArray[np
         deviation = 0.01 if is_logits else np.sqrt(2 / prod(shape[:-1]))
         return (generator.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
     return np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _with_classes(network: Network, num_classes: int, config: TrainConfig) -> Network:

@@ -1,0 +1,57 @@
+"""A model file describes itself: what is written comes back the same."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.errors import WeightsError
+from finetune.model import Model, load_model, save_model
+from finetune.networks import build
+from finetune.training.plan import fresh_weights
+
+
+def test_round_trip(tiny_model: Model, tmp_path: Path) -> None:
+    preprocessing = replace(tiny_model.network.preprocessing, resize="warp", resize_to=80)
+    network = replace(tiny_model.network, preprocessing=preprocessing)
+    about = {"weights": {"name": "starter", "sha256": "ab"}, "metrics": {"val_accuracy": 0.5}, "version": "1"}
+    names = ("rot", "grün", '"blue"\n')
+    save_model(tmp_path / "m.safetensors", Model(network, tiny_model.weights, names, about))
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.network == network
+    assert loaded.class_names == names
+    assert loaded.about == about
+    assert loaded.weights.keys() == tiny_model.weights.keys()
+    for name, value in tiny_model.weights.items():
+        np.testing.assert_array_equal(loaded.weights[name], value)
+
+
+def test_class_names_and_outputs_must_agree(tiny_model: Model, tmp_path: Path) -> None:
+    save_model(tmp_path / "m.safetensors", replace(tiny_model, class_names=("red", "green")))
+    with pytest.raises(WeightsError, match=r"^m\.safetensors names 2 classes but has 3 outputs; write the file again$"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_a_file_that_knows_no_names_numbers_its_classes(tmp_path: Path) -> None:
+    network = build("alexnet", {"num_classes": 4, "input_size": 67, "fc_units": 8})
+    weights = fresh_weights(network, tuple(network.weighted_layers()), seed=0)
+    np.savez(tmp_path / "m.npz", **weights)
+    model = load_model(tmp_path / "m.npz", "alexnet")
+    assert model.class_names == ("0", "1", "2", "3")
+    assert model.network == network
+
+
+def test_the_starter(shared: Path) -> None:
+    """The embedded weights are the numbers that were trained, bit for bit, under our own description."""
+    from safetensors.numpy import load_file
+
+    ours = Path(__file__).parents[1] / "weights" / "starter.safetensors"
+    model = load_model(ours)
+    assert model.network.parameters() == 7_784_008
+    assert model.network.preprocessing.size == model.network.preprocessing.resize_to == 163
+    assert len(model.class_names) == 200
+    original = load_file(shared / "starter" / "alexnet_starter.safetensors")
+    assert original.keys() == model.weights.keys()
+    for name, value in original.items():
+        np.testing.assert_array_equal(model.weights[name], value.astype(np.float32))

@@ -1,0 +1,111 @@
+"""The plan: which weights, and what becomes of each layer."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune.config import TrainConfig
+from finetune.errors import FinetuneError, UsageError, WeightsError
+from finetune.model import Model
+from finetune.networks import build
+from finetune.training.plan import fresh_weights, make_plan
+
+ALL = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
+def config(weights: Path | str, **options: Any) -> TrainConfig:
+    return TrainConfig(data=Path("pictures"), weights=str(weights), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "skip", "trainable"),
+    [
+        ({}, ("fc8",), ()),
+        ({"skip": ("fc8", "fc7")}, ("fc7", "fc8"), ()),
+        ({"train": ("fc7", "conv5")}, ("fc8",), ("conv5", "fc7")),
+        ({"train": ("all",)}, ("fc8",), ALL[:-1]),
+    ],
+)
+def test_what_becomes_of_each_layer(
+    tiny_weights: Path, tiny_model: Model, options: dict[str, Any], skip: tuple[str, ...], trainable: tuple[str, ...]
+) -> None:
+    plan = make_plan(config(tiny_weights, **options), num_classes=2)
+    assert (plan.skip, plan.trainable) == (skip, trainable)
+    assert plan.weights["fc8/kernel"].shape == (8, 2)
+    for name, value in plan.weights.items():
+        loaded = name.split("/")[0] not in skip
+        same = value.shape == tiny_model.weights[name].shape and np.array_equal(value, tiny_model.weights[name])
+        assert same == loaded or name.endswith("bias"), name  # fresh biases are zeros, as those of the tiny model
+    assert plan.source.name == "tiny.safetensors"
+
+
+def test_from_scratch_trains_everything() -> None:
+    plan = make_plan(config("none", skip=("fc8",)), num_classes=2)
+    assert plan.trained == plan.skip == ALL
+    assert plan.source.sha256 is None
+
+
+def test_the_last_layer_may_be_kept_when_the_classes_are_as_many(tiny_weights: Path) -> None:
+    plan = make_plan(config(tiny_weights, skip=(), train=("fc8",)), num_classes=3)
+    assert (plan.skip, plan.trainable) == ((), ("fc8",))
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"skip": ("fc9",)}, UsageError, r"--skip: alexnet has no layer 'fc9' with .* \(did you mean fc\d\?\)"),
+        ({"train": ("pool5",)}, UsageError, "--train: alexnet has no layer 'pool5' with weights; its layers are"),
+        ({"train": ("fc8",)}, UsageError, "fc8 is in --skip and in --train: skipped layers start fresh"),
+        ({"skip": (), "train": ("fc7",)}, WeightsError,
+         "fc8 has 3 outputs in tiny.safetensors, but there are 2 classes; "
+         "add --skip fc8 to train it anew"),
+        ({"network": "caffenet"}, WeightsError, "tiny.safetensors holds the network alexnet, not caffenet; "
+         "add --network alexnet"),
+        ({"network": "alexnt"}, FinetuneError, r"there is no network 'alexnt' \(did you mean alexnet\?\)"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(tiny_weights: Path, options: dict[str, Any], kind: type[FinetuneError], message: str) -> None:
+    chosen = "none" if options.get("network") == "alexnt" else tiny_weights
+    with pytest.raises(kind, match=message):
+        make_plan(config(chosen, **options), num_classes=2)
+
+
+def test_nothing_to_train(tiny_weights: Path) -> None:
+    with pytest.raises(UsageError, match="nothing would be trained: --skip a layer to train it fresh"):
+        make_plan(config(tiny_weights, skip=()), num_classes=3)
+
+
+def test_auto_takes_the_starter_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        plan = make_plan(config("auto"), num_classes=2)
+    assert plan.source.name == "starter"
+    assert plan.network.options == {"num_classes": 2, "input_size": 163, "fc_units": 1024}
+    assert "the published weights bvlc_alexnet are not on this machine" in caplog.text
+
+
+def test_auto_prefers_the_published_weights(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bvlc_alexnet.safetensors").write_bytes(tiny_weights.read_bytes())
+    monkeypatch.setenv("FINETUNE_WEIGHTS", str(tmp_path))
+    assert make_plan(config("auto"), num_classes=2).source.name == "bvlc_alexnet"
+    assert not caplog.text
+
+
+def test_a_name_never_falls_back() -> None:
+    with pytest.raises(WeightsError, match=r"'bvlc_alexnet'.*bvlc_alexnet.*starter"):
+        make_plan(config("bvlc_alexnet"), num_classes=2)
+
+
+def test_fresh_weights_depend_on_name_and_seed_alone() -> None:
+    network = build("alexnet", {"num_classes": 2, "input_size": 67, "fc_units": 512})
+    first, again = fresh_weights(network, ("fc7", "fc8"), seed=1), fresh_weights(network, ("fc6", "fc7"), seed=1)
+    np.testing.assert_array_equal(first["fc7/kernel"], again["fc7/kernel"])
+    assert set(first) == {"fc7/kernel", "fc7/bias", "fc8/kernel", "fc8/bias"}
+    assert not np.array_equal(first["fc7/kernel"], fresh_weights(network, ("fc7",), seed=2)["fc7/kernel"])
+    assert first["fc7/kernel"].std() == pytest.approx(np.sqrt(2 / 512), rel=0.01)
+    assert first["fc8/kernel"].std() == pytest.approx(0.01, rel=0.1)
+    assert not first["fc7/bias"].any()

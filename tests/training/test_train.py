@@ -1,0 +1,152 @@
+"""From a folder to a run directory and back to predictions."""
+
+import csv
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.classifier import load
+from finetune.config import TrainConfig
+from finetune.errors import DataError, RunError, WeightsError
+from finetune.model import load_model
+from finetune.training.train import resume, train
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_run_directory(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    data = pictures(stripes=10, dots=10)
+    (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
+    (data / "dots" / "notes.txt").write_text("passed over")
+    run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=2))
+
+    assert {path.name for path in run.path.iterdir()} >= {
+        "config.json", "manifest.csv", "skipped.csv", "classes.txt", "history.csv", "metrics.json", "model.safetensors",
+        "checkpoint", "report.html",
+    }  # fmt: skip
+    assert (run.path / "classes.txt").read_text() == "dots\nstripes\n"
+    manifest = read_csv(run.path / "manifest.csv")
+    assert len(manifest) == 20
+    assert [row["split"] for row in manifest if row["label"] == "dots"].count("val") == 2
+    (skipped,) = read_csv(run.path / "skipped.csv")
+    assert skipped["path"].endswith("broken.jpg")
+    history = read_csv(run.path / "history.csv")
+    assert [row["epoch"] for row in history] == ["1", "2"]
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert metrics["images"] == {"train": 16, "val": 4, "skipped": 1}
+    assert metrics["val_accuracy"] == max(float(row["val_accuracy"]) for row in history)
+    config = json.loads((run.path / "config.json").read_text())
+    assert (config["skip"], config["source_weights"]["name"]) == (["fc8"], "tiny.safetensors")
+
+
+def test_only_the_skipped_layer_changed(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    config = TrainConfig(data=pictures(stripes=6, dots=6), out=tmp_path / "run", weights=str(tiny_weights), epochs=1)
+    before, after = load_model(tiny_weights).weights, load_model(train(config).model).weights
+    assert [name for name in before if not np.array_equal(before[name], after[name])] == ["fc8/kernel", "fc8/bias"]
+
+
+def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    """What predict says of the validation images, counted, is the figure that training reported."""
+    config = TrainConfig(
+        data=pictures(stripes=20, dots=20, waves=20),
+        out=tmp_path / "run",
+        weights="starter",
+        epochs=5,
+        val_fraction=0.5,
+    )
+    run = train(config)
+    val = [row for row in read_csv(run.path / "manifest.csv") if row["split"] == "val"]
+    predictions = list(load(str(run.path)).predict([Path(row["path"]) for row in val], top=1))
+    right = sum(p.scores[0].label == row["label"] for p, row in zip(predictions, val, strict=True))
+    accuracy = run.metrics()["val_accuracy"]
+    assert accuracy > 0.5, "should beat the third that guessing gives"
+    assert right / len(val) == pytest.approx(accuracy)
+
+
+def test_equal_runs_give_equal_files(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    data = pictures(stripes=8, dots=8)
+    first, again = (
+        train(TrainConfig(data=data, out=tmp_path / name, weights=str(tiny_weights), epochs=2, train=("fc7",)))
+        for name in ("first", "again")
+    )
+    for name in ("model.safetensors", "history.csv", "metrics.json", "manifest.csv"):
+        assert (first.path / name).read_bytes() == (again.path / name).read_bytes(), name
+
+
+def test_an_image_that_breaks_only_when_decoded_is_skipped(
+    tiny_weights: Path,
+    pictures: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    break_png: Callable[[Path], None],
+) -> None:
+    data = pictures(stripes=6, dots=6)
+    broken = data / "dots" / "2.png"
+    break_png(broken)
+    with caplog.at_level(logging.WARNING):
+        run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1))
+    assert (run.path / "skipped.csv").read_text() == f"path,reason\n{broken},the PNG data is damaged or cut short\n"
+    assert f"skipped {broken}: the PNG data is damaged or cut short" in caplog.text
+    assert "1 images could not be read and were left out" in caplog.text
+    assert str(broken) not in (run.path / "manifest.csv").read_text()
+
+
+def test_nothing_is_written_when_something_is_wrong(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    data = pictures(stripes=3, dots=3)
+    wrong: list[tuple[TrainConfig, type[Exception]]] = [
+        (TrainConfig(data=tmp_path / "nowhere", out=out, weights=str(tiny_weights)), DataError),
+        (TrainConfig(data=data, out=out, weights=str(tmp_path / "nothing.npy")), WeightsError),
+        (TrainConfig(data=data, out=data, weights=str(tiny_weights)), RunError),
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    for config, kind in wrong:
+        with pytest.raises(kind):
+            train(config)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_resume_ends_with_the_same_files(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run stopped after two epochs and resumed leaves what one that never stopped leaves, but for its own name."""
+    from finetune.training import loop
+
+    data = pictures(stripes=8, dots=8)
+    config = TrainConfig(data=data, out=tmp_path / "whole", weights=str(tiny_weights), epochs=5)
+    whole = train(config)
+    train_epoch = loop.Head.train_epoch
+
+    def stop_at_three(head: loop.Head, rows: loop.Labelled, number: int) -> tuple[float, float]:
+        if number == 3:
+            raise KeyboardInterrupt
+        return train_epoch(head, rows, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Head, "train_epoch", stop_at_three)
+        stopped = train(replace(config, out=tmp_path / "stopped"))
+    assert stopped.metrics()["interrupted"]
+    resume(stopped.path)
+    for name in ("model.safetensors", "history.csv", "metrics.json", "manifest.csv"):
+        assert (whole.path / name).read_bytes() == (stopped.path / name).read_bytes(), name
+
+
+def test_resume_refuses_what_it_cannot_go_on_with(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = pictures(stripes=4, dots=4)
+    with pytest.raises(RunError, match=r"has no config\.json: expected a run that `finetune train` began"):
+        resume(data)
+    run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1))
+    (data / "dots" / "0.png").unlink()
+    with pytest.raises(RunError, match="the pictures have changed since the run began, so it cannot be resumed"):
+        resume(run.path)
