@@ -118,7 +118,8 @@ def read_npy(path: Path) -> WeightsFile:
             "np.save(path, {'conv1': [kernel, bias], …}) writes it"
         )
     root, _ = load_pickle(path.name, memoryview(data)[file.tell() :], _ADMITTED)
-    layers = root.data[0] if isinstance(root, _Array) and isinstance(getattr(root, "data", None), list) else root
+    objects = getattr(root, "data", None)  # np.save wraps the dictionary in an array of one object
+    layers = objects[0] if isinstance(objects, list) and len(objects) == 1 else root
     return WeightsFile(path, "npy", dict(_tensors(path.name, layers)))
 
 

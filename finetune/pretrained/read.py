@@ -17,14 +17,9 @@ _KNOWN = ".safetensors, .npy, .npz, .caffemodel, .onnx, .pth, .h5 or .keras"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TORCH_STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of torch.save before 1.6
 
-# Protocol buffers have no signature, but are written in the order of their field numbers. All but ONNX's have a length.
+# Protocol buffers have no signature, but are written in the order of their field numbers.
 _ONNX = b"\x08"  # ModelProto: 1 ir_version, an integer
-_CAFFE = (
-    b"\x0a",
-    b"\x12",
-    b"\x1a",
-    b"\xa2\x06",
-)  # NetParameter: 1 name, 2 layers, 3 input, 100 layer
+_CAFFE = (b"\x0a", b"\x12", b"\x1a", b"\xa2\x06")  # NetParameter: 1 name, 2 layers, 3 input, 100 layer; no integers
 
 _MAX_NAME = 200  # characters
 _MAX_DIRECTORY = 4 << 20  # bytes of a zip's directory; zipfile needs ten times as much memory, weights some thousand

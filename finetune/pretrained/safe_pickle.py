@@ -16,8 +16,9 @@ from finetune.errors import WeightsError
 
 Admitted = Mapping[tuple[str, str], Any]
 
-_MAX_OPCODES = 1_000_000  # VGG16's state dict has 1,100; each opcode may cost some 60 bytes of memory
+_MAX_OPCODES = 100_000  # VGG16's state dict has 1,100; each opcode may cost some 60 bytes of memory
 _LONG = 4096  # byte strings from here on are arrays, not names, and are not copied
+_LONG_TEXT = 1 << 20  # bytes; Python 3 writes the bytes of arrays as text in protocol 2
 _MAX_LINE = 4096  # a line holds a module, a name or an integer
 
 
@@ -92,9 +93,10 @@ class _Machine:
         """Return the next number of `struct`'s form."""
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
-    def text(self, form: str) -> str:
-        """Return text whose length in bytes comes first as a number of `form`."""
-        return str(self.take(self.number(form)), "utf-8", "surrogatepass")
+    def text(self, form: str) -> str | memoryview:
+        """Return text whose length in bytes comes first, as a view of its UTF-8 where it is long."""
+        found = self.take(self.number(form))
+        return found if len(found) >= _LONG_TEXT else str(found, "utf-8", "surrogatepass")
 
     def byte_string(self, form: str) -> bytes | memoryview:
         """Return bytes whose length comes first, as a view where they are long."""

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, replace
-from math import prod
+from math import prod, sqrt
 from pathlib import Path
 from zlib import crc32
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from finetune.config import TrainConfig
 from finetune.errors import UsageError, WeightsError
 from finetune.networks import Network, build
-from finetune.networks.layers import Shape
 from finetune.pretrained import catalogue
 from finetune.pretrained.infer import network_like
 from finetune.pretrained.load import load_weights
@@ -22,6 +21,8 @@ from finetune.pretrained.read import read_weights
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[np.float32]]
+
+PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
 
 
 @dataclass(frozen=True)
@@ -117,23 +118,25 @@ def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
 def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:
     """Return starting values for `layers`; each depends on its name, its shape and the seed alone.
 
-    Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU); the logits' with deviation 0.01, as in
-    BVLC's fine-tuning example, so that all classes start about equal. Scales and variances are 1, all others 0.
+    Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU and inputs of unit variance, so the first
+    one is divided by the pixels' deviation); the logits' with deviation 0.01, as in BVLC's fine-tuning example, so
+    that all classes start about equal. Scales and variances are 1, all others 0.
     """
-    return {
-        name: _fresh(name, shape, seed, is_logits=name.split("/")[0] == network.weighted_layers()[-1])
-        for name, shape in network.weight_shapes().items()
-        if name.split("/")[0] in layers
-    }
-
-
-def _fresh(name: str, shape: Shape, seed: int, *, is_logits: bool) -> NDArray[np.float32]:
-    weight = name.split("/")[1]
-    if weight == "kernel":
-        generator = np.random.default_rng([seed, crc32(name.encode())])
-        deviation = 0.01 if is_logits else np.sqrt(2 / prod(shape[:-1]))
-        return (generator.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
-    return np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
+    first, *_, logits = network.weighted_layers()
+    input_deviation = PIXEL_DEVIATION / float(np.mean(network.preprocessing.std))
+    tensors = {}
+    for name, shape in network.weight_shapes().items():
+        layer, weight = name.split("/")
+        if layer not in layers:
+            continue
+        if weight == "kernel":
+            generator = np.random.default_rng([seed, crc32(name.encode())])
+            deviation = 0.01 if layer == logits else sqrt(2 / prod(shape[:-1]))
+            deviation /= input_deviation if layer == first else 1
+            tensors[name] = generator.standard_normal(shape, np.float32) * np.float32(deviation)
+        else:
+            tensors[name] = np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
+    return tensors
 
 
 def _sha256(path: Path) -> str:

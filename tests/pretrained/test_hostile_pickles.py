@@ -153,7 +153,11 @@ FILES: dict[str, tuple[Content, str]] = {
     "memo that is not there": (npy(b"\x80\x02j\xff\xff\xff\xff."), DAMAGED_PICKLE),
     "millions of lists": (npy(b"\x80\x02" + b"]" * 2_000_000), "refused: its pickle has more than .+ steps, .+"),
     "list that holds itself": (npy(b"\x80\x02]q\x00h\x00a."), "expected a dictionary of layers, .+ something else; .+"),
-    "nesting": (npy(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."), "expected a dictionary of layers, .+"),
+    "array of no object": (
+        npy(b"\x80\x02" + python2_array((), b"]", b"O8", b"|") + b"."),
+        "expected a dictionary of layers, .+ something else; get another file",
+    ),
+    "nesting": (npy(b"\x80\x02" + b"]" * 40_000 + b"a" * 39_999 + b"."), "expected a dictionary of layers, .+"),
     "layer of numbers": (python2_npy(b"}(U\x03fc8K\x05u"), r"layer fc8 is not \[kernel, bias\] or .+ file"),
     "three tensors": (
         one_layer(3 * python2_array((4, 4), DATA)), r"layer fc8 is not \[kernel, bias\] or .+; get another file",

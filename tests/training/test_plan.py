@@ -106,6 +106,8 @@ def test_fresh_weights_depend_on_name_and_seed_alone() -> None:
     np.testing.assert_array_equal(first["fc7/kernel"], again["fc7/kernel"])
     assert set(first) == {"fc7/kernel", "fc7/bias", "fc8/kernel", "fc8/bias"}
     assert not np.array_equal(first["fc7/kernel"], fresh_weights(network, ("fc7",), seed=2)["fc7/kernel"])
+    conv1 = fresh_weights(network, ("conv1",), seed=1)["conv1/kernel"]
+    assert conv1.std() == pytest.approx(np.sqrt(2 / 363) / 57.4, rel=0.02), "pixels are not of unit variance"
     assert first["fc7/kernel"].std() == pytest.approx(np.sqrt(2 / 512), rel=0.01)
     assert first["fc8/kernel"].std() == pytest.approx(0.01, rel=0.1)
     assert not first["fc7/bias"].any()
