@@ -127,6 +127,20 @@ def train(
             help="crop: centre of the picture; warp: all of it, squeezed. [default: as the weights were trained]"
         ),
     ] = None,
+    views: Annotated[
+        int,
+        typer.Option(
+            help="Views of each training picture: 1 is as it is, more add random crops and flips, "
+            "0 draws fresh ones every epoch."
+        ),
+    ] = 1,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="Arithmetic of the frozen layers; auto is bfloat16 where the hardware is fast at it."),
+    ] = "auto",
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep the frozen layers' features for the next run.")
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
     resume: Annotated[
         Path | None, typer.Option(help="Go on with this run from its last epoch; takes no other option.")
@@ -157,6 +171,9 @@ def train(
         seed=seed,
         val_fraction=val_fraction,
         resize=resize,
+        views=views,
+        precision=precision,
+        cache=cache,
         overwrite=overwrite,
     )
     _tell_run(train_run(config))

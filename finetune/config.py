@@ -7,6 +7,7 @@ from typing import Any
 
 from finetune.data.preprocessing import Resize
 from finetune.errors import UsageError
+from finetune.networks.precision import PrecisionOption
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,9 @@ class TrainConfig:
 
     `weights`: a name of the catalogue, a file, "none" (all layers fresh) or "auto". `skip`: layers whose pretrained
     values are not loaded; they start fresh and are trained; None means the last layer. `train`: layers that are
-    loaded and trained further, or ("all",). `resize` None keeps what the weights were trained with.
+    loaded and trained further, or ("all",). `resize` None keeps what the weights were trained with. `views`: how many
+    views of each training image are computed and drawn from: 1 is the picture as it is, more are random crops and
+    flips beside it, 0 draws a fresh one every epoch. `precision`: of the frozen layers. `cache` keeps their features.
     """
 
     data: Path
@@ -30,12 +33,17 @@ class TrainConfig:
     seed: int = 0
     val_fraction: float = 0.2
     resize: Resize | None = None
+    views: int = 1
+    precision: PrecisionOption = "auto"
+    cache: bool = True
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be 1 or more, not {getattr(self, name)}")
+        if self.views < 0:
+            raise UsageError(f"--views must be 0 or more, not {self.views}")
         if not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"--learning-rate must be a number above 0, not {self.learning_rate}")
         if not 0 < self.val_fraction < 1:

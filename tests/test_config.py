@@ -34,5 +34,5 @@ def test_json_and_back() -> None:
 
 
 def test_unknown_option_in_json() -> None:
-    with pytest.raises(UsageError, match="unknown option 'epoch'; the options are batch_size, data, epochs"):
+    with pytest.raises(UsageError, match="unknown option 'epoch'; the options are batch_size, cache, data"):
         TrainConfig.from_json({"data": "pictures", "epoch": 3})

@@ -52,13 +52,16 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class Header(NamedTuple):
-    """What a file says of itself before its pixels are decoded; width and height as stored, not as turned."""
+    """What a file says of itself before its pixels are decoded; width and height as stored, not as turned.
+
+    `orientation` is what is left to undo: 1 for every TIFF, since OpenCV turns those itself, whatever the mode.
+    """
 
     format: str
     width: int
     height: int
     orientation: int
-    alpha: Alpha = "straight"
+    alpha: Alpha
 
 
 def image_format(head: bytes) -> str | None:
@@ -73,7 +76,8 @@ def read_header(data: bytes) -> Header:
     name = image_format(data[:12])
     if name is None:
         raise ImageError(f"not an image: expected {', '.join(_FORMATS)}, the file begins with {data[:8]!r}")
-    exif, alpha = b"", Header._field_defaults["alpha"]
+    exif = b""
+    alpha: Alpha = "straight"
     if name == "PNG":
         data, exif, _ = read_png(data)
     try:
@@ -120,9 +124,7 @@ def decode(data: bytes) -> Image:
         raise ImageError(f"the {header.format} data is damaged or cut short")
     if image.ndim == 2 and transparent is not None:
         image = np.where(image == transparent, 255 if image.dtype == np.uint8 else 65535, image)
-    image = _opaque(_eight_bits(image), header.alpha)
-    # OpenCV's TIFF reader has already turned the picture, whatever the mode.
-    return _upright(image, 1 if header.format == "TIFF" else header.orientation)
+    return _upright(_opaque(_eight_bits(image), header.alpha), header.orientation)
 
 
 def read_image(path: Path) -> Image:
@@ -146,24 +148,40 @@ def read_input(path: Path, preprocessing: Preprocessing) -> Image | ImageError:
         return error
 
 
-def to_input(image: Image, preprocessing: Preprocessing) -> Image:
-    """Return the network's square input as uint8 (size, size, channels) from a BGR image; the mean is still in."""
+def to_input(image: Image, preprocessing: Preprocessing, generator: np.random.Generator | None = None) -> Image:
+    """Return the network's square input as uint8 (size, size, channels) from a BGR image; the mean is still in.
+
+    Without a generator it is the centre of the picture, as in use. A generator draws where the square lies and
+    whether it is mirrored, as Krizhevsky et al. 2012, section 4.1, do in training.
+    """
     side = preprocessing.size
     if preprocessing.resize == "warp":
         square = resize(image, side, side)
     else:
+        image = _without_ends(image)
         height, width = image.shape[:2]
         scale = preprocessing.resize_to / min(height, width)
         resized = resize(image, max(side, round(width * scale)), max(side, round(height * scale)))
-        top, left = (resized.shape[0] - side) // 2, (resized.shape[1] - side) // 2
+        free = resized.shape[0] - side, resized.shape[1] - side
+        top, left = (generator.integers(n + 1) for n in free) if generator else (n // 2 for n in free)
         square = resized[top : top + side, left : left + side]
+    if generator and generator.integers(2):
+        square = square[:, ::-1]
     match preprocessing.channel_order:
         case "RGB":
             return np.ascontiguousarray(square[..., ::-1])
         case "GRAY":
-            return cv2.cvtColor(square, cv2.COLOR_BGR2GRAY)[..., None]  # type: ignore[return-value]
+            return cv2.cvtColor(np.ascontiguousarray(square), cv2.COLOR_BGR2GRAY)[..., None]  # type: ignore[return-value]
         case _:
             return np.ascontiguousarray(square)
+
+
+def _without_ends(image: Image) -> Image:
+    """Return the middle of a very long picture: 1 × 3000 pixels would else grow to 256 × 768,000 before the crop."""
+    height, width = image.shape[:2]
+    longest = 4 * min(height, width)  # the crop needs once the short side; an ordinary picture stays as it is
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    return image[top : height - top, left : width - left]
 
 
 def resize(image: Image, width: int, height: int) -> Image:

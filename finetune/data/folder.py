@@ -158,7 +158,7 @@ def _sides(data: Path) -> tuple[Path, Path | None]:
         return data, None
     present = [data / name for name in VALIDATION_FOLDERS if (data / name).is_dir()]
     if not present:
-        return data, None
+        return (data / "train" if _folders(data) == [data / "train"] else data), None
     if len(present) > 1:
         logger.warning("validating on %s; %s is not used", present[0], ", ".join(map(str, present[1:])))
     return data / "train", present[0]

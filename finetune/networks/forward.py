@@ -26,6 +26,7 @@ from finetune.networks.layers import (
     LocalResponseNorm,
     MaxPool,
 )
+from finetune.networks.precision import Precision
 
 Weights = Mapping[str, Any]
 
@@ -79,16 +80,22 @@ def activations(
 
 
 def compile_forward(
-    layers: Sequence[Layer], weights: Weights, preprocessing: Preprocessing
-) -> Callable[[NDArray[np.uint8]], NDArray[Any]]:
-    """Return the function from a batch of input pixels (batch, size, size, channels) to the output of `layers`."""
+    layers: Sequence[Layer], weights: Weights, preprocessing: Preprocessing, precision: Precision = "float32"
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return the function from a batch of input pixels (batch, size, size, channels) to the output of `layers`.
+
+    The arithmetic is done in `precision`; what comes out is float32.
+    """
     names = {layer.name for layer in layers}
-    constants = {name: tf.constant(value) for name, value in weights.items() if name.split("/")[0] in names}
+    constants = {
+        name: tf.cast(tf.constant(value), precision) for name, value in weights.items() if name.split("/")[0] in names
+    }
     size = preprocessing.size
 
     @tf.function(input_signature=[tf.TensorSpec((None, size, size, preprocessing.channels), tf.uint8)])
     def compute(pixels: tf.Tensor) -> tf.Tensor:
-        return forward(layers, constants, normalize(preprocessing, pixels))
+        x = tf.cast(normalize(preprocessing, pixels), precision)
+        return tf.cast(forward(layers, constants, x), tf.float32)
 
     return lambda pixels: compute(tf.constant(pixels)).numpy()
 

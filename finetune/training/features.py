@@ -1,74 +1,121 @@
-"""The frozen part of the network, computed once for every image."""
+"""The frozen part of the network, computed once for every view of every image."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finetune.data.decode import Image, read_input
+from finetune.data.decode import Image, read_image, to_input
 from finetune.data.folder import Record
 from finetune.data.parallel import parallel_map
-from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError
-from finetune.networks.forward import Weights, compile_forward
-from finetune.networks.layers import Layer
+from finetune.networks.forward import compile_forward
+from finetune.networks.precision import Precision
 from finetune.progress import track
+from finetune.training.plan import Plan
+from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
 
 BATCH_SIZE = 32  # larger is no faster on CPUs and takes memory
+FORMAT = 1  # counts up when the same input gives other features, so that no older store is used
 
 
 @dataclass(frozen=True)
-class Features:
-    """What the trunk makes of the readable images, row by row, and which images turned out unreadable.
+class _Job:
+    """One image, the views of it that are not stored yet, and what they were decoded to."""
 
-    `rows` is float32 (images, …); with an empty trunk it is the network's input, uint8 with the mean still in.
+    path: Path
+    digest: str
+    views: tuple[int, ...]
+    inputs: tuple[Image, ...] = ()
+    error: str | None = None
+
+
+class Trunk:
+    """The layers before the first trained one, ready to compute.
+
+    What it gives is float32, or, where it has no layers, the network's input: uint8 with the mean still in.
     """
 
-    records: tuple[Record, ...]
-    rows: NDArray[Any]
-    unreadable: dict[Path, str]
+    def __init__(self, plan: Plan, precision: Precision = "float32") -> None:
+        self._layers, _ = plan.network.split(plan.trained)
+        self._preprocessing = plan.network.preprocessing
+        self._function = (
+            compile_forward(self._layers, plan.weights, self._preprocessing, precision) if self._layers else None
+        )
+        described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json(), precision]
+        self._name = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
+
+    @contextmanager
+    def open_store(self, cache: bool = True) -> Iterator[FeatureStore]:
+        """Yield the store of this trunk's features: in the user's cache, or in a folder that goes with the block.
+
+        Network input is as quick to decode as to read, so without layers nothing goes to the cache.
+        """
+        if cache and self._layers:
+            store = FeatureStore(cache_folder() / self._name)
+            try:
+                yield store
+            finally:
+                remove_unused(store.folder)
+        else:
+            with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
+                yield FeatureStore(Path(folder))
+
+    def compute(self, wanted: Mapping[Record, Iterable[int]], store: FeatureStore) -> dict[Path, str]:
+        """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons.
+
+        Every image is decoded once for all its views, on all cores, while the trunk runs over batches of 32; images
+        of the same bytes are computed once. What was computed stays in the store when this is interrupted.
+        """
+        jobs: dict[str, _Job] = {}
+        for record, views in wanted.items():
+            missing = tuple(view for view in views if (record.digest, view) not in store)
+            if missing and (record.digest not in jobs or len(missing) > len(jobs[record.digest].views)):
+                jobs[record.digest] = _Job(record.path, record.digest, missing)
+        errors: dict[str, str] = {}
+        total = sum(len(job.views) for job in jobs.values())
+        try:
+            for batch in _batches(track(self._inputs(jobs.values(), errors), total, "features", "images"), BATCH_SIZE):
+                pixels = np.stack([pixels for _, pixels in batch])
+                rows = self._function(pixels) if self._function else pixels
+                for (key, _), row in zip(batch, rows, strict=True):
+                    store.add(key, row)
+        finally:
+            store.flush()
+        return {record.path: errors[record.digest] for record in wanted if record.digest in errors}
+
+    def _inputs(self, jobs: Iterable[_Job], errors: dict[str, str]) -> Iterator[tuple[Key, Image]]:
+        """Yield key and network input of every view; what cannot be read goes to `errors` by digest."""
+        for job in parallel_map(self._decode, jobs):
+            if job.error is not None:
+                errors[job.digest] = job.error
+            for view, pixels in zip(job.views, job.inputs, strict=False):
+                yield (job.digest, view), pixels
+
+    def _decode(self, job: _Job) -> _Job:
+        try:
+            image = read_image(job.path)
+        except ImageError as error:
+            return _Job(job.path, job.digest, (), error=str(error))
+        inputs = tuple(to_input(image, self._preprocessing, view_generator(job.digest, view)) for view in job.views)
+        return _Job(job.path, job.digest, job.views, inputs)
 
 
-def compute_features(
-    trunk: tuple[Layer, ...], weights: Weights, preprocessing: Preprocessing, records: Sequence[Record]
-) -> Features:
-    """Decode every image once, on all cores, and run the trunk over batches of them meanwhile."""
-    compute = compile_forward(trunk, weights, preprocessing) if trunk else None
-    read = partial(read_input, preprocessing=preprocessing)
-    loaded = track(parallel_map(read, (record.path for record in records)), len(records), "features", "images")
-    unreadable: dict[Path, str] = {}
-    readable: list[Record] = []
+def view_generator(digest: str, view: int) -> np.random.Generator | None:
+    """Return what draws the augmentation of a view: the image's bytes and the view's number alone decide.
 
-    def images() -> Iterator[Image]:
-        for record, image in zip(records, loaded, strict=True):
-            if isinstance(image, ImageError):
-                unreadable[record.path] = str(image)
-            else:
-                readable.append(record)
-                yield image
-
-    rows: NDArray[Any] | None = None
-    done = 0
-    for batch in batches(images(), BATCH_SIZE):
-        out = compute(batch) if compute else batch
-        if rows is None:
-            rows = np.empty((len(records), *out.shape[1:]), out.dtype)
-        rows[done : done + len(out)] = out
-        done += len(out)
-    return Features(tuple(readable), rows[:done] if rows is not None else np.empty((0,)), unreadable)
+    View 0 is the picture as it is in use and draws nothing.
+    """
+    return np.random.default_rng([view, int(digest[:16], 16)]) if view else None
 
 
-def batches(images: Iterator[Image], size: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield stacks of `size` images; the last may be shorter."""
-    batch: list[Image] = []
-    for image in images:
-        batch.append(image)
-        if len(batch) == size:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+def _batches(items: Iterator[tuple[Key, Image]], size: int) -> Iterator[list[tuple[Key, Image]]]:
+    """Yield lists of `size` items; the last may be shorter."""
+    while batch := list(islice(items, size)):
+        yield batch

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,18 +17,24 @@ from finetune.networks.forward import forward, normalize
 from finetune.networks.layers import STATISTICS
 from finetune.progress import track
 from finetune.training.plan import Arrays, Plan
+from finetune.training.store import Rows
 
 logger = logging.getLogger(__name__)
 
 MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
+CLIP_NORM = 5.0  # of all gradients together: without it a network trained from scratch on raw pixels diverges
 EVALUATION_BATCH_SIZE = 256
 
 
 class Labelled(NamedTuple):
-    """Rows of features with their labels: what one side of the split gives the loop."""
+    """Features with their labels: what one side of the split gives the loop.
 
-    rows: NDArray[Any]
+    `rows` holds `views` rows for every label, one after the other: rows 0 to views - 1 are the first image's.
+    """
+
+    rows: NDArray[Any] | Rows
     labels: NDArray[np.int32]
+    views: int = 1
 
 
 class Epoch(NamedTuple):
@@ -58,10 +64,11 @@ class State:
 
 
 def train_head(
-    plan: Plan, config: TrainConfig, train: Labelled, val: Labelled, state: State | None = None
+    plan: Plan, config: TrainConfig, train: Callable[[int], Labelled], val: Labelled, state: State | None = None
 ) -> Iterator[State]:
-    """Train the plan's head on `train` and yield the state after every epoch; go on from `state` if there is one.
+    """Train the plan's head and yield the state after every epoch; go on from `state` if there is one.
 
+    `train` gives the training side for the number of an epoch, from 1 on.
     Every batch and every dropout mask follows from the seed and the number of the epoch, so training that goes on
     from a state ends with the same bits as one that was never stopped. Raises FinetuneError when the loss is no longer
     a finite number.
@@ -73,7 +80,7 @@ def train_head(
         head.restore(state)
     for number in range(len(state.history) + 1 if state else 1, config.epochs + 1):
         rate = head.set_rate(cosine(config.learning_rate, number - 1, config.epochs))
-        epoch = Epoch(number, rate, *head.train_epoch(train, number), *head.evaluate(val))
+        epoch = Epoch(number, rate, *head.train_epoch(train(number), number), *head.evaluate(val))
         if not math.isfinite(epoch.train_loss + epoch.val_loss):
             raise FinetuneError(
                 f"the loss became {epoch.train_loss} in epoch {number}: expected a finite number; "
@@ -109,7 +116,7 @@ class Head:
                 weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
         self._variables = {name: value for name, value in weights.items() if name.split("/")[0] in plan.trained}
         self._config = config
-        self._optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM)
+        self._optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM, global_clipnorm=CLIP_NORM)
         trainable = [value for name, value in self._variables.items() if not name.endswith(STATISTICS)]
         self._optimizer.build(trainable)
 
@@ -142,12 +149,16 @@ class Head:
         return rate
 
     def train_epoch(self, data: Labelled, number: int) -> tuple[float, float]:
-        """Pass once over `data` in an order that seed and epoch decide; return mean loss and accuracy on the way."""
+        """Pass once over `data`, one view of each image; return mean loss and accuracy on the way.
+
+        Seed and epoch decide the order and the views.
+        """
         generator = np.random.default_rng([self._config.seed, number])
+        rows = np.arange(len(data.labels)) * data.views + generator.integers(data.views, size=len(data.labels))
         indices = list(_slices(generator.permutation(len(data.labels)), self._config.batch_size))
         seeds = generator.integers(2**62, size=len(indices))  # of the dropout masks
         results = [
-            self._step(data.rows[index], data.labels[index], tf.constant(seed))
+            self._step(data.rows[rows[index]], data.labels[index], tf.constant(seed))
             for index, seed in zip(track(indices, len(indices), f"epoch {number}", "batches"), seeds, strict=True)
         ]
         return _means(results, len(data.labels))

@@ -29,7 +29,7 @@ def config(**options: Any) -> TrainConfig:
 
 
 def last(plan: Plan, config: TrainConfig, train: Labelled, val: Labelled) -> State:
-    return list(train_head(plan, config, train, val))[-1]
+    return list(train_head(plan, config, lambda epoch: train, val))[-1]
 
 
 def separable(count: int) -> Labelled:
@@ -68,7 +68,8 @@ def test_evaluation_counts_images_not_batches(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_learns_and_keeps_the_best_epoch() -> None:
-    states = list(train_head(plan_for(("fc8",)), config(epochs=12), separable(32), separable(16)))
+    data = separable(32)
+    states = list(train_head(plan_for(("fc8",)), config(epochs=12), lambda epoch: data, separable(16)))
     assert [len(state.history) for state in states] == list(range(1, 13))
     end = states[-1]
     assert end.best.val_accuracy == 1.0
@@ -126,10 +127,12 @@ def test_going_on_from_disk_ends_with_the_same_bits(trained: tuple[str, ...], tm
     plan = plan_for(trained)
     rows = RNG.uniform(0, 1, (12, 1, 1, 256) if "fc6" in trained else (12, 4)).astype(np.float32)
     data = Labelled(rows, (np.arange(12) % 2).astype(np.int32))
-    states = list(train_head(plan, config(epochs=5), data, data))
+    states = list(train_head(plan, config(epochs=5), lambda epoch: data, data))
     save_state(tmp_path / "checkpoint" / "last.safetensors", states[1])
     resumed = list(
-        train_head(plan, config(epochs=5), data, data, load_state(tmp_path / "checkpoint" / "last.safetensors"))
+        train_head(
+            plan, config(epochs=5), lambda epoch: data, data, load_state(tmp_path / "checkpoint" / "last.safetensors")
+        )
     )
     assert len(resumed) == 3
     end, other = states[-1], resumed[-1]
@@ -140,6 +143,27 @@ def test_going_on_from_disk_ends_with_the_same_bits(trained: tuple[str, ...], tm
             np.testing.assert_array_equal(value, theirs[name])
     for mine, its in zip(end.optimizer, other.optimizer, strict=True):
         np.testing.assert_array_equal(mine, its)
+
+
+def test_one_view_of_every_image_in_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three views an image: each epoch sees every image once, and over epochs all views."""
+    head = Head(plan_for(("fc8",)), config())
+    seen: list[tuple[float, int]] = []
+    monkeypatch.setattr(head, "_step", lambda x, y, seed: (seen.extend(zip(x[:, 0], y, strict=True)), (0.0, 0.0))[1])
+    rows = np.zeros((18, 4), np.float32)
+    rows[:, 0] = np.arange(18)  # the row's own number
+    data = Labelled(rows, np.arange(6, dtype=np.int32), views=3)
+    for epoch in range(1, 21):
+        seen.clear()
+        head.train_epoch(data, epoch)
+        assert sorted(label for _, label in seen) == list(range(6))
+        assert all(row // 3 == label for row, label in seen)
+    views = set()
+    for epoch in range(1, 21):
+        seen.clear()
+        head.train_epoch(data, epoch)
+        views |= {row % 3 for row, _ in seen}
+    assert views == {0, 1, 2}
 
 
 def test_cosine_by_hand() -> None:

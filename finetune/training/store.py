@@ -1,0 +1,130 @@
+"""Features on disk: what the trunk made of an image, found again by the image's digest and view.
+
+A store is a folder of segments. A segment is a NumPy array of entries, written once under a name that holds the
+SHA-256 of its content, so a killed process leaves whole segments only, a damaged one is noticed by its name, and any
+number of processes can write to one store.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from finetune.atomic import replacing
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use, others augmented
+
+SEGMENT_BYTES = 8 << 20  # what a killed process loses at most
+CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
+_FLOAT16_MAX = 65504.0
+
+
+def cache_folder() -> Path:
+    """Return where stores lie, in the user's cache."""
+    return Path(platformdirs.user_cache_dir("finetune"), "features")
+
+
+class FeatureStore:
+    """The features of one trunk; `rows(keys)` reads them, `add` keeps new ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._segments: list[NDArray[Any]] = []
+        self._places: dict[Key, tuple[int, int]] = {}
+        self._waiting: list[tuple[Key, NDArray[Any]]] = []
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.utime(folder)  # used now
+        for path in sorted(folder.glob("*.npy")):
+            self._open(path)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._places
+
+    def add(self, key: Key, row: NDArray[Any]) -> None:
+        """Keep a row; it can be read after `flush`."""
+        self._waiting.append((key, row))
+        if len(self._waiting) * row.nbytes >= SEGMENT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait as one segment: float16, or float32 where a value is too large for that."""
+        if not self._waiting:
+            return
+        rows = np.stack([row for _, row in self._waiting])
+        if rows.dtype != np.uint8 and np.abs(rows).max() <= _FLOAT16_MAX:
+            rows = rows.astype(np.float16)
+        entry = np.dtype([("digest", "S64"), ("view", "<i4"), ("row", rows.dtype, rows.shape[1:])])
+        segment = np.empty(len(rows), entry)
+        segment["digest"] = [digest.encode() for (digest, _), _ in self._waiting]
+        segment["view"] = [view for (_, view), _ in self._waiting]
+        segment["row"] = rows
+        path = self.folder / f"{_checksum(segment)}.npy"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, segment, allow_pickle=False)
+        self._waiting.clear()
+        self._register(np.load(path, mmap_mode="r", allow_pickle=False))
+
+    def rows(self, keys: Sequence[Key]) -> "Rows":
+        """Return the rows of `keys`, in that order, read from disk as they are asked for."""
+        return Rows(self._segments, np.array([self._places[key] for key in keys], np.int64).reshape(-1, 2))
+
+    def _open(self, path: Path) -> None:
+        """Map a segment; one whose content is not what its name says is removed and will be computed again."""
+        try:
+            segment = np.load(path, mmap_mode="r", allow_pickle=False)
+            sound = _checksum(segment) == path.stem
+        except (OSError, ValueError, EOFError, SyntaxError, TokenError):  # what np.load raises for a damaged header
+            sound = False
+        if sound:
+            self._register(segment)
+        else:
+            logger.warning("%s in the cache of features is damaged; computing its features again", path)
+            path.unlink(missing_ok=True)
+
+    def _register(self, segment: NDArray[Any]) -> None:
+        number = len(self._segments)
+        self._segments.append(segment)
+        for place, (digest, view) in enumerate(zip(segment["digest"], segment["view"], strict=True)):
+            self._places[digest.decode(), int(view)] = number, place
+
+
+class Rows:
+    """Rows of a store, indexed like an array: `rows[indices]` is a float32 (or uint8) batch."""
+
+    def __init__(self, segments: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> None:
+        self._segments = segments
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        rows = np.stack([self._segments[number]["row"][place] for number, place in self._places[indices]])
+        return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+
+
+def remove_unused(keep: Path, limit: int = CACHE_BYTES) -> None:
+    """Remove the stores beside `keep` that were not used for longest, until all take at most `limit` bytes."""
+    stores = sorted((path for path in keep.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    sizes = {store: sum(file.stat().st_size for file in store.iterdir()) for store in stores}
+    for store in stores:
+        if sum(sizes.values()) <= limit:
+            return
+        if store != keep:
+            shutil.rmtree(store, ignore_errors=True)
+            del sizes[store]
+
+
+def _checksum(segment: NDArray[Any]) -> str:
+    described = f"{segment.dtype.descr} {segment.shape}".encode()
+    return hashlib.sha256(described + b"\0" + np.ascontiguousarray(segment).view(np.uint8).data).hexdigest()

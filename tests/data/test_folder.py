@@ -1,0 +1,230 @@
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from encoded import GRAY, RGB, encode
+from PIL import Image
+
+from finetune.data.folder import Dataset, image_files, read_folder
+from finetune.errors import DataError
+
+
+def picture(number: int, format: str = "PNG") -> bytes:
+    """Return a small picture that no other number has."""
+    return encode(Image.new("RGB", (4, 3), (number % 256, number // 256, 7)), format)
+
+
+def write_files(root: Path, files: Mapping[str, int | bytes]) -> Path:
+    """Write files below `root`: a number is a picture, bytes are themselves."""
+    root.mkdir(exist_ok=True)
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(content) if isinstance(content, int) else content)
+    return root
+
+
+def two_classes(tmp_path: Path, **more: int | bytes) -> Path:
+    files: dict[str, int | bytes] = {f"{name}/{i}.png": i + 10 * (name == "b") for name in "ab" for i in range(5)}
+    return write_files(tmp_path / "data", files | more)
+
+
+def rows(dataset: Dataset, root: Path) -> list[tuple[str, int, str]]:
+    return [(record.path.relative_to(root).as_posix(), record.label, record.split) for record in dataset.records]
+
+
+def names(dataset: Dataset) -> list[str]:
+    return sorted(record.path.name for record in dataset.records)
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    root = two_classes(tmp_path)
+    dataset = read_folder(root)
+    assert dataset.class_names == ("a", "b")
+    assert [(path, label) for path, label, _ in rows(dataset, root)] == [
+        (f"{name}/{i}.png", label) for label, name in enumerate("ab") for i in range(5)
+    ]
+    assert [record.split for record in dataset.records].count("val") == 2  # a fifth of each class
+    assert dataset.skipped == ()
+    for record in dataset.records:
+        assert record.digest == hashlib.sha256(record.path.read_bytes()).hexdigest()
+    assert read_folder(root) == dataset
+
+
+def test_nested_images_belong_to_their_top_folder(tmp_path: Path) -> None:
+    root = two_classes(tmp_path, **{"a/2019/may/x.png": 77})
+    assert ("a/2019/may/x.png", 0) in [row[:2] for row in rows(read_folder(root), root)]
+    assert read_folder(root).class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("side", ["val", "valid", "test"])
+def test_train_and_validation_folders_are_respected(tmp_path: Path, side: str) -> None:
+    files = {"train/a/1.png": 1, "train/b/2.png": 2, f"{side}/b/3.png": 3, f"{side}/b/4.png": 4, "train/c/5.png": 5}
+    root = write_files(tmp_path / "data", files)
+    dataset = read_folder(root, val_fraction=0.9)
+    assert dataset.class_names == ("a", "b", "c")
+    assert sorted(rows(dataset, root)) == sorted([
+        ("train/a/1.png", 0, "train"), ("train/b/2.png", 1, "train"), ("train/c/5.png", 2, "train"),
+        (f"{side}/b/3.png", 1, "val"), (f"{side}/b/4.png", 1, "val"),
+    ])  # fmt: skip
+
+
+def test_of_several_validation_folders_the_first_is_taken_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"{side}/{name}/{side}.png": ord(name) for side in ("train", "test", "valid") for name in "ab"}
+    root = write_files(tmp_path / "data", files)
+    with caplog.at_level(logging.WARNING):
+        assert names(read_folder(root)) == ["train.png"] * 2 + ["valid.png"] * 2
+    assert caplog.messages == [f"validating on {root / 'valid'}; {root / 'test'} is not used"]
+
+
+def test_classes_may_be_called_train_or_val(tmp_path: Path) -> None:
+    root = write_files(
+        tmp_path / "data", {f"{name}/{i}.png": i + ord(name[0]) for name in ("train", "bus") for i in (0, 1)}
+    )
+    assert read_folder(root).class_names == ("bus", "train")
+
+
+def test_a_class_only_in_validation(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "data", {"train/ants/1.png": 1, "train/bees/2.png": 2, "val/bee/3.png": 3})
+    with pytest.raises(DataError) as caught:
+        read_folder(root)
+    assert str(caught.value) == (
+        f"class 'bee' is in {root / 'val'} but not in {root / 'train'} (did you mean bees?); "
+        "every class needs pictures to train on"
+    )
+
+
+def test_validation_folder_without_pictures(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "data", {"train/a/1.png": 1, "train/b/2.png": 2, "val/b/words.txt": b"words"})
+    with pytest.raises(DataError, match=r"^no image is left for validation; add pictures .* or a val/ folder$"):
+        read_folder(root)
+
+
+def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
+    clutter = {
+        ".git/x.png": 50, "a/.hidden.png": 51, "a/.cache/y.png": 52, "top.png": 53, "a/empty": b"",
+        "a/notes.txt": b"words", "a/Thumbs.db": b"\xd0\xcf\x11\xe0", "README.md": b"words",
+    }  # fmt: skip
+    dataset = read_folder(two_classes(tmp_path, **clutter))
+    assert names(dataset) == sorted([f"{i}.png" for i in range(5)] * 2)
+    assert dataset.skipped == ()
+
+
+def test_images_are_found_by_extension_in_any_case_or_by_content(tmp_path: Path) -> None:
+    files = {"a/nameless": 60, "a/strange.dat": 61, "a/UPPER.PNG": 62, "a/really.jpg": encode(RGB, "WEBP")}
+    assert {"nameless", "strange.dat", "UPPER.PNG", "really.jpg"} <= set(
+        names(read_folder(two_classes(tmp_path, **files)))
+    )
+
+
+def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
+    whole = encode(GRAY, "JPEG")
+    root = two_classes(tmp_path, **{"a/cut.jpg": whole[:-40], "a/words.png": b"words", "b/empty.gif": b""})
+    (root / "b" / "gone.png").symlink_to("nowhere.png")
+    dataset = read_folder(root)
+    assert len(dataset.records) == 10
+    assert {skipped.path.name: skipped.reason for skipped in dataset.skipped} == {
+        "cut.jpg": "the JPEG is cut short (no end marker)",
+        "words.png": "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'words'",
+        "empty.gif": "the file is empty",
+        "gone.png": "cannot be opened (No such file or directory)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a/1.png": 1}, "expected at least two class folders in {root}, found only 'a'; make a folder per class"),
+        ({"1.png": 1}, "expected at least two class folders in {root}, found none; make a folder per class"),
+        (
+            {"train/a/1.png": 1, "val/b/2.png": 2},
+            "expected at least two class folders in {root}/train, found only 'a'; make a folder per class",
+        ),
+        ({"a/1.png": 1, "b/notes.txt": b""}, "class 'b' has no images: {root}/b; add pictures or remove the folder"),
+        (
+            {"a/1.png": b"x", "b/2.png": b""},
+            "no readable image was found; 2 were skipped, the first: {root}/a/1.png: not an image: "
+            "expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'x'",
+        ),
+        (
+            {"a/1.png": 1, "a/2.png": 2, "b/3.png": b""},
+            "no readable image to train on for class 'b'; add pictures or remove the folder; "
+            "1 were skipped, the first: {root}/b/3.png: the file is empty",
+        ),
+        (
+            {"a/1.png": 1, "b/2.png": 2},
+            "no image is left for validation; add pictures (two a class at least) or a val/ folder",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_trained_on(tmp_path: Path, files: dict[str, int | bytes], message: str) -> None:
+    root = write_files(tmp_path / "data", files)
+    with pytest.raises(DataError) as caught:
+        read_folder(root)
+    assert str(caught.value) == message.replace("{root}", str(root))
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_folder(tmp_path / "nothing")
+    assert str(caught.value) == f"expected a folder of pictures, but {tmp_path / 'nothing'} does not exist"
+    (tmp_path / "file").write_bytes(picture(1))
+    with pytest.raises(DataError) as caught:
+        read_folder(tmp_path / "file")
+    assert str(caught.value) == f"expected a folder of pictures, but {tmp_path / 'file'} is a file"
+
+
+def test_links(tmp_path: Path) -> None:
+    """Linked images and folders count; loops end, and a link to what is above brings no other class in."""
+    root = two_classes(tmp_path)
+    elsewhere = write_files(tmp_path / "elsewhere", {"far.png": 90, "class/near.png": 91, "class/nearer.png": 92})
+    (root / "a" / "linked.png").symlink_to(elsewhere / "far.png")
+    (root / "c").symlink_to(elsewhere / "class")
+    for place, target in {"a/self": ".", "a/up": "..", "b/top": root, "b/other": "../b"}.items():
+        (root / place).symlink_to(target)
+    dataset = read_folder(root)
+    assert dataset.class_names == ("a", "b", "c")
+    assert [record.label for record in dataset.records] == [0] * 6 + [1] * 5 + [2] * 2
+
+
+def test_the_order_of_files_does_not_depend_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_files(tmp_path / "data", dict.fromkeys(("b.png", "a.png", "z/1.png", "y/2.png", "B.png"), 1))
+    expected = ["B.png", "a.png", "b.png", "y/2.png", "z/1.png"]
+    assert [path.relative_to(root).as_posix() for path in image_files(root)] == expected
+    walk = os.walk
+
+    def backwards(top: Path, followlinks: bool) -> object:
+        for parent, folders, files in walk(top, followlinks=followlinks):
+            folders.reverse()
+            yield parent, folders, files[::-1]
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert [path.relative_to(root).as_posix() for path in image_files(root)] == expected
+
+
+def test_class_names_of_any_script_are_sorted(tmp_path: Path) -> None:
+    folders = ["Zebra", "ant", "Ägypten", "日本", "été", "two words", "a,b"]
+    files = {f"{name}/{i}.png": 100 * place + i for place, name in enumerate(folders) for i in (0, 1)}
+    dataset = read_folder(write_files(tmp_path / "data", files))
+    assert dataset.class_names == ("Zebra", "a,b", "ant", "two words", "Ägypten", "été", "日本")
+
+
+def test_without_unreadable_images(tmp_path: Path) -> None:
+    dataset = read_folder(two_classes(tmp_path))
+    first = dataset.records[0].path
+    less = dataset.without({first: "damaged"})
+    assert len(less.records) == 9
+    assert [tuple(skipped) for skipped in less.skipped] == [(first, "damaged")]
+    assert len(dataset.records) == 10
+    of_b = {record.path: "damaged" for record in dataset.records if record.label == 1}
+    with pytest.raises(
+        DataError, match=r"^no readable image to train on for class 'b'; .*; 5 were skipped, the first: "
+    ):
+        dataset.without(of_b)
+    with pytest.raises(DataError, match=r"^no image is left for validation"):
+        dataset.without({record.path: "damaged" for record in dataset.records if record.split == "val"})

@@ -1,0 +1,184 @@
+import random
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoded import PALETTE, RGB, RGBA, blocks, encode, png, tiff
+from PIL import Image
+
+from finetune.data.decode import MAX_PIXELS, decode, read_header
+from finetune.errors import ImageError
+
+# Under test every warning is an error; outside, the module has turned those of Pillow away.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+LATER = [Image.fromarray(blocks(3, seed)) for seed in (1, 2)]
+FILES = {
+    "JPEG": encode(RGB, "JPEG"),
+    "progressive JPEG": encode(RGB, "JPEG", progressive=True),
+    "PNG": encode(RGBA, "PNG"),
+    "palette PNG": encode(PALETTE, "PNG"),
+    "GIF": encode(RGB, "GIF"),
+    "animated GIF": encode(RGB, "GIF", save_all=True, append_images=LATER),
+    "lossless WebP": encode(RGBA, "WEBP"),
+    "lossy WebP": encode(RGB, "WEBP", lossless=False),
+    "animated WebP": encode(RGB, "WEBP", save_all=True, append_images=LATER),
+    "BMP": encode(RGB, "BMP"),
+    "palette BMP": encode(PALETTE, "BMP"),
+    "TIFF": encode(RGB, "TIFF"),
+    "TIFF by hand": tiff(blocks(4), 2, extra=2),
+    "LZW TIFF": encode(RGB, "TIFF", compression="tiff_lzw"),
+    "deflated TIFF": encode(RGB, "TIFF", compression="tiff_deflate"),
+    "JPEG in TIFF": encode(RGB, "TIFF", compression="jpeg"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), [
+    (b"", "the file is empty"),
+    (b"<html></html>", "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'<html></'"),
+    (b"RIFF\0\0\0\0WAVEfmt ", "not an image: expected .*"),
+    (b"%PDF-1.7", "not an image: expected .*"),
+    (b"\xff\xd8\xff", "the JPEG header is damaged .*"),
+    (b"BM", "the BMP header is damaged .*"),
+    (b"GIF89a", "the GIF header is damaged .*"),
+    (b"II*\0", "the TIFF header is damaged .*"),
+    (b"RIFF\0\0\0\0WEBP", "the WebP header is damaged .*"),
+    (b"\x89PNG\r\n\x1a\n", r"the PNG is cut short \(no IEND chunk\)"),
+    (png(0, 8, 8, 0, b""), "the PNG header is damaged .*"),
+    (png(8, 8, 8, 1, bytes(72)), "the PNG header is damaged .*"),  # there is no colour type 1
+])  # fmt: skip
+def test_no_image(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=f"^{reason}$"):
+        decode(data)
+
+
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+def test_a_cut_file_is_refused(data: bytes) -> None:
+    """Wherever the cut is, there is an error or the whole picture, never a part of it."""
+    whole, refused = decode(data), 0
+    lengths = [*range(1, min(len(data), 64)), *np.linspace(64, len(data) - 1, 60, dtype=int).tolist()]
+    for length in lengths:
+        try:
+            np.testing.assert_array_equal(decode(data[:length]), whole)
+        except ImageError:
+            refused += 1
+    assert refused >= len(lengths) - 2
+
+
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+def test_damage_raises_nothing_but_image_errors(data: bytes) -> None:
+    chance = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(data)
+        for _ in range(chance.choice((1, 3, 10))):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        with suppress(ImageError):
+            assert decode(bytes(damaged)).shape[2] == 3
+
+
+def patched(data: bytes, at: int, form: str, *values: int) -> bytes:
+    """Return data with values written over it."""
+    mutable = bytearray(data)
+    struct.pack_into(form, mutable, at, *values)
+    return bytes(mutable)
+
+
+def huge(format: str, width: int, height: int) -> bytes:
+    """Return a small file whose header claims that size."""
+    match format:
+        case "PNG":
+            return png(width, height, 8, 2, bytes(100))
+        case "JPEG":  # start of frame: marker, length, bits, height, width
+            return patched(FILES["JPEG"], FILES["JPEG"].index(b"\xff\xc0") + 5, ">HH", height, width)
+        case "GIF":
+            return patched(FILES["GIF"], 6, "<HH", width, height)
+        case "BMP":
+            return patched(FILES["BMP"], 18, "<ii", width, height)
+        case "WebP":  # a VP8X chunk: flags, then width - 1 and height - 1 of 24 bits
+            data = encode(RGBA, "WEBP", exif=b"Exif\0\0", save_all=True, append_images=LATER)
+            assert data[12:16] == b"VP8X"
+            return data[:24] + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little") + data[30:]
+        case _:
+            return tiff_of(width, height)
+
+
+def tiff_of(width: int, height: int) -> bytes:
+    data = tiff(blocks(3), 2)
+    for tag, value in ((256, width), (257, height)):
+        data = patched(data, data.index(struct.pack("<HHI", tag, 4, 1)) + 8, "<I", value)
+    return data
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (60_000, 1_700), (16_383, 16_383)])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF"])
+def test_over_100_megapixels_are_refused_by_the_header(format: str, width: int, height: int) -> None:
+    data = huge(format, width, height)
+    tracemalloc.start()
+    started = time.perf_counter()
+    with pytest.raises(ImageError, match=r"more (pixels )?than the limit of 100 megapixels; shrink it$"):
+        decode(data)
+    assert time.perf_counter() - started < 0.5
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_the_limit_itself() -> None:
+    assert read_header(png(10_000, 10_000, 8, 0, bytes(100)))[1:3] == (10_000, 10_000)
+    with pytest.raises(ImageError, match=r"^10000×10001 pixels are more than the limit of 100 megapixels; shrink it$"):
+        read_header(png(10_000, 10_001, 8, 0, bytes(100)))
+    assert MAX_PIXELS == 10_000 * 10_000
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_is_harmless(format: str) -> None:
+    """The block is overwritten at random; the picture stays, turned or not."""
+    block = Image.Exif()
+    block[0x0112], block[0x010F], block[0x011A], block[0x0128] = 6, "Maker", 72.0, 2
+    content = block.tobytes()[6:]
+    data = encode(RGB, format, exif=block.tobytes())
+    at, chance = data.index(content), random.Random(0)
+    for _ in range(500):
+        damaged = bytearray(content)
+        for _ in range(chance.choice((1, 2, 5, 20))):
+            damaged[chance.randrange(len(damaged))] = chance.choice((0, 1, 255, chance.randrange(256)))
+        if format == "PNG":  # whose checksum would be wrong, which is harmless as well
+            assert read_header(data[:at] + damaged + data[at + len(content) :]).format == "PNG"
+        else:
+            assert decode(data[:at] + damaged + data[at + len(content) :]).size == 32 * 48 * 3
+
+
+@pytest.mark.parametrize("length", [0, 5, 6, 10, 14, 16, 20, 25])
+def test_cut_exif_is_harmless(length: int) -> None:
+    block = Image.Exif()
+    block[0x0112] = 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = encode(RGB, "JPEG", exif=block.tobytes()[:length])
+    assert decode(data).shape == (32, 48, 3)
+
+
+def test_nothing_is_printed_beside_the_errors(tmp_path: Path) -> None:
+    """In a process of its own, where what C libraries print and Python's own filters for warnings count."""
+    for number, data in enumerate(FILES.values()):
+        for share in (0.02, 0.3, 0.6, 0.9, 0.99):
+            (tmp_path / f"{number}-{share}").write_bytes(data[: int(len(data) * share)])
+    (tmp_path / "profile.png").write_bytes(encode(RGB, "PNG", icc_profile=b"no profile"))
+    (tmp_path / "flipped.png").write_bytes(FILES["PNG"][:-30] + b"?" * 10 + FILES["PNG"][-20:])
+    script = (
+        "import sys, pathlib\n"
+        "from finetune.data.decode import decode\n"
+        "from finetune.errors import ImageError\n"
+        "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
+        "    try: decode(path.read_bytes())\n"
+        "    except ImageError: print(path.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert len(done.stdout.split()) == 5 * len(FILES) + 1

@@ -1,0 +1,95 @@
+"""The store: whole segments, found again by key, damaged ones never trusted."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.training.store import FeatureStore, Key, remove_unused
+
+
+def key(number: int, view: int = 0) -> Key:
+    return f"{number:064x}", view
+
+
+def test_what_is_added_is_read_back_in_any_order(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    for number in range(5):
+        store.add(key(number), np.full((2, 3), number + 0.1, np.float32))
+        store.add(key(number, view=7), np.full((2, 3), -number, np.float32))
+    assert key(3) not in store, "not before it is on disk"
+    store.flush()
+    for opened in (store, FeatureStore(tmp_path)):
+        assert key(3) in opened
+        assert key(5) not in opened
+        rows = opened.rows([key(4), key(0, 7), key(4, 7), key(1)])
+        assert len(rows) == 4
+        batch = rows[np.array([3, 0, 2])]
+        assert batch.dtype == np.float32
+        np.testing.assert_allclose(batch[:, 0, 0], [1.1, 4.1, -4], rtol=1e-3)
+
+
+def test_what_float16_cannot_hold_stays_float32(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.add(key(0), np.array([70000.0, 1e-9], np.float32))
+    store.flush()
+    np.testing.assert_array_equal(store.rows([key(0)])[np.array([0])], np.array([[70000.0, 1e-9]], np.float32))
+
+
+def test_pixels_stay_bytes(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    store.add(key(0), pixels)
+    store.flush()
+    batch = store.rows([key(0)])[np.array([0])]
+    assert batch.dtype == np.uint8
+    np.testing.assert_array_equal(batch[0], pixels)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "header", "value", "renamed", "foreign"])
+def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage: str) -> None:
+    store = FeatureStore(tmp_path)
+    store.add(key(0), np.zeros(4, np.float32))
+    store.flush()
+    (segment,) = tmp_path.glob("*.npy")
+    store.add(key(1), np.ones(4, np.float32))
+    store.flush()
+    content = segment.read_bytes()
+    if damage == "renamed":
+        segment = segment.rename(tmp_path / f"{'0' * 64}.npy")
+    elif damage == "foreign":
+        np.save(segment, np.zeros(3))
+    else:
+        broken = {"cut": content[:-5], "empty": b"", "header": content[:20] + b"}{" + content[22:]}
+        segment.write_bytes(broken.get(damage, content[:-1] + b"\x77"))
+    reopened = FeatureStore(tmp_path)
+    assert key(0) not in reopened
+    assert key(1) in reopened
+    assert not segment.exists()
+
+
+def test_a_segment_that_was_not_finished_is_no_segment(tmp_path: Path) -> None:
+    (tmp_path / ".abc.npy.xyz.part").write_bytes(b"half")
+    FeatureStore(tmp_path)
+    assert (tmp_path / ".abc.npy.xyz.part").exists(), "it may be another process's"
+
+
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    first, second = FeatureStore(tmp_path), FeatureStore(tmp_path)
+    for store, number in ((first, 0), (second, 1), (second, 0)):
+        store.add(key(number), np.full(3, number, np.float32))
+        store.flush()
+    store = FeatureStore(tmp_path)
+    np.testing.assert_array_equal(store.rows([key(0), key(1)])[np.array([0, 1])], [[0, 0, 0], [1, 1, 1]])
+
+
+def test_the_longest_unused_stores_go_first(tmp_path: Path) -> None:
+    for age, name in enumerate(("new", "older", "oldest", "mine")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "segment.npy").write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    remove_unused(tmp_path / "mine", limit=250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "new"]
+    remove_unused(tmp_path / "mine", limit=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"], "never the one in use"
