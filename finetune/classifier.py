@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from finetune.data.decode import Image, read_input
 from finetune.data.parallel import parallel_map
 from finetune.errors import ImageError
-from finetune.model import Model, load_model
+from finetune.model import Model, load_model, model_of
 from finetune.pretrained import catalogue
+from finetune.pretrained.read import read_weights
 from finetune.quiet import import_tensorflow
 from finetune.run import newest, open_run
 
@@ -46,11 +47,12 @@ class Prediction:
         return {"path": str(self.path), "predictions": [asdict(score) for score in self.scores]}
 
 
-def load(ref: str | None = None) -> "Classifier":
+def load(ref: str | None = None, network: str | None = None) -> "Classifier":
     """Return the classifier that `ref` means: a run directory, a model or weights file, or a name of the catalogue.
 
     None means the newest run in ./runs, else the published AlexNet where its file is present, else the starter; which
-    one it is goes to the log. Raises WeightsError or RunError when there is none or it cannot be read.
+    one it is goes to the log. `network` decides where a file fits several networks. Raises WeightsError or RunError
+    when there is none or it cannot be read.
     """
     if ref is None:
         ref = _default()
@@ -58,8 +60,7 @@ def load(ref: str | None = None) -> "Classifier":
     if Path(ref).is_dir():
         return Classifier(load_model(open_run(Path(ref)).model))
     path, name = catalogue.resolve(ref)
-    network = catalogue.CATALOGUE[name].network if name in catalogue.CATALOGUE else None
-    return Classifier(load_model(path, network))
+    return Classifier(model_of(catalogue.described(read_weights(path), name), network))
 
 
 def _default() -> str:

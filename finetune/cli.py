@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finetune import __version__
+from finetune import __version__, cli_weights
+from finetune.cli_summary import summary
 from finetune.errors import FinetuneError, UsageError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
+    _set_up_logging(verbose=False)
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -114,9 +116,13 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder for the result. [default: runs/DATE_TIME]")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training pictures.")] = 30,
     batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
+    optimizer: Annotated[
+        Literal["sgd", "adam", "adamw"] | None, typer.Option(help="[default: sgd; adam from scratch]")
+    ] = None,
     learning_rate: Annotated[
-        float, typer.Option(help="Learning rate at the start; it falls to 0 along a cosine.")
-    ] = 0.001,
+        float | None,
+        typer.Option(help="Learning rate at the start; it falls to 0 along a cosine. [default: 0.001; less for adam]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal results.")] = 0,
     val_fraction: Annotated[
         float, typer.Option(help="Share of each class kept for validation, if there is no val folder.")
@@ -167,6 +173,7 @@ def train(
         train=_layers(train or []),
         epochs=epochs,
         batch_size=batch_size,
+        optimizer=optimizer,
         learning_rate=learning_rate,
         seed=seed,
         val_fraction=val_fraction,
@@ -208,6 +215,9 @@ def predict(
             "[default: the newest run in ./runs, else bvlc_alexnet, else starter]"
         ),
     ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="The network in the file, where several fit, e.g. caffenet.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for scripts.")] = False,
     verbose: Verbose = False,
@@ -216,7 +226,7 @@ def predict(
     from finetune.classifier import load
 
     unreadable = False
-    for prediction in load(model).predict(images, top=top):
+    for prediction in load(model, network).predict(images, top=top):
         unreadable |= prediction.error is not None
         print(json.dumps(prediction.to_json()) if as_json else _table(prediction), flush=True)
     if unreadable:
@@ -243,3 +253,7 @@ def demo(
     from finetune.demo import run_demo
 
     run_demo(out)
+
+
+app.add_typer(cli_weights.app, name="weights")
+app.command()(summary)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from finetune.data.preprocessing import Resize
 from finetune.errors import UsageError
 from finetune.networks.precision import PrecisionOption
+
+Optimizer = Literal["sgd", "adam", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class TrainConfig:
     loaded and trained further, or ("all",). `resize` None keeps what the weights were trained with. `views`: how many
     views of each training image are computed and drawn from: 1 is the picture as it is, more are random crops and
     flips beside it, 0 draws a fresh one every epoch. `precision`: of the frozen layers. `cache` keeps their features.
+    `optimizer` and `learning_rate` None are settled by the plan: SGD at 0.001 to fine-tune, Adam from scratch.
     """
 
     data: Path
@@ -29,7 +32,8 @@ class TrainConfig:
     train: tuple[str, ...] = ()
     epochs: int = 30
     batch_size: int = 32
-    learning_rate: float = 0.001
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = None
     seed: int = 0
     val_fraction: float = 0.2
     resize: Resize | None = None
@@ -44,7 +48,7 @@ class TrainConfig:
                 raise UsageError(f"--{name.replace('_', '-')} must be 1 or more, not {getattr(self, name)}")
         if self.views < 0:
             raise UsageError(f"--views must be 0 or more, not {self.views}")
-        if not 0 < self.learning_rate < float("inf"):
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"--learning-rate must be a number above 0, not {self.learning_rate}")
         if not 0 < self.val_fraction < 1:
             raise UsageError(f"--val-fraction must lie between 0 and 1, not {self.val_fraction}")

@@ -32,12 +32,16 @@ class Model:
 
 
 def load_model(path: Path, network: str | None = None) -> Model:
-    """Read a model from any weights file; `network` decides where several networks fit.
+    """Read a model from any weights file, as `model_of`; raise WeightsError for one that cannot be read."""
+    return model_of(read_weights(path), network)
+
+
+def model_of(file: WeightsFile, network: str | None = None) -> Model:
+    """Return the model in a weights file; `network` decides where several networks fit.
 
     Classes are named `0`, `1`, … where the file knows no names and they are not ImageNet's 1,000.
-    Raises WeightsError for a file that cannot be read or fits no network.
+    Raises WeightsError for a file that fits no network.
     """
-    file = read_weights(path)
     built = network_of(file, network)
     weights = load_weights(built, file)
     about = {key: value for key, value in file.metadata.items() if key not in _DESCRIPTION}

@@ -36,4 +36,5 @@ def alexnet_mnist(num_classes: int = 10, input_size: int = 28, fc_units: int = 1
             Dropout("drop7", 0.25),
             Dense("fc8", num_classes, relu=False),
         ),
+        adam_learning_rate=1e-3,
     )

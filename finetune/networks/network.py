@@ -29,6 +29,7 @@ class Network:
     options: Mapping[str, int]
     preprocessing: Preprocessing
     layers: tuple[Layer, ...]
+    adam_learning_rate: float = 1e-4  # what Adam starts with unless told; larger ones diverge with 4,096 units
 
     def __post_init__(self) -> None:
         for step in self.steps():

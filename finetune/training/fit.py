@@ -5,8 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +31,7 @@ def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, began: dict
 
     Raises DataError when too few images turn out readable, RunError when a run to go on with began with other data.
     """
+    config = plan.settle(config)
     trunk = Trunk(plan, resolve_precision(config.precision))
     with ExitStack() as open_files:
         store = open_files.enter_context(trunk.open_store(config.cache))
@@ -41,7 +40,7 @@ def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, began: dict
         _tell_data(dataset)
         source = {"name": plan.source.name, "sha256": plan.source.sha256}
         facts = {"source_weights": source, "version": __version__}
-        settled = {**_options(config, plan), **facts, "data_sha256": _digest(dataset)}
+        settled = {**config.to_json(), **facts, "data_sha256": _digest(dataset)}
         _check_unchanged(began, settled)
         state = load_state(run.checkpoint) if began else None
         if state is None:
@@ -108,12 +107,6 @@ def _labelled(store: FeatureStore, records: list[Record], views: int = 1) -> Lab
 
 def _labels(records: list[Record]) -> "np.ndarray[Any, np.dtype[np.int32]]":
     return np.array([record.label for record in records], np.int32)
-
-
-def _options(config: TrainConfig, plan: Plan) -> dict[str, Any]:
-    """Return the options as they were settled, so that the run can be repeated from them."""
-    weights = config.weights if Path(config.weights).is_file() else plan.source.name
-    return replace(config, weights=weights, skip=plan.skip, train=plan.trainable).to_json()
 
 
 def _digest(dataset: Dataset) -> str:

@@ -16,13 +16,12 @@ from finetune.errors import FinetuneError
 from finetune.networks.forward import forward, normalize
 from finetune.networks.layers import STATISTICS
 from finetune.progress import track
-from finetune.training.plan import Arrays, Plan
+from finetune.training.plan import SGD_LEARNING_RATE, Arrays, Plan
 from finetune.training.store import Rows
 
 logger = logging.getLogger(__name__)
 
 MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
-CLIP_NORM = 5.0  # of all gradients together: without it a network trained from scratch on raw pixels diverges
 EVALUATION_BATCH_SIZE = 256
 
 
@@ -76,15 +75,16 @@ def train_head(
     tf.config.experimental.enable_op_determinism()  # same seed, same bits
     tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
     head = Head(plan, config)
+    start = config.learning_rate or SGD_LEARNING_RATE
     if state:
         head.restore(state)
     for number in range(len(state.history) + 1 if state else 1, config.epochs + 1):
-        rate = head.set_rate(cosine(config.learning_rate, number - 1, config.epochs))
+        rate = head.set_rate(cosine(start, number - 1, config.epochs))
         epoch = Epoch(number, rate, *head.train_epoch(train(number), number), *head.evaluate(val))
         if not math.isfinite(epoch.train_loss + epoch.val_loss):
             raise FinetuneError(
                 f"the loss became {epoch.train_loss} in epoch {number}: expected a finite number; "
-                f"lower --learning-rate (now {config.learning_rate:g})"
+                f"lower --learning-rate (now {start:g})"
             )
         weights = head.trained_weights()
         better = state is None or _rank(epoch) > _rank(state.best)
@@ -116,7 +116,7 @@ class Head:
                 weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
         self._variables = {name: value for name, value in weights.items() if name.split("/")[0] in plan.trained}
         self._config = config
-        self._optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM, global_clipnorm=CLIP_NORM)
+        self._optimizer = make_optimizer(config)
         trainable = [value for name, value in self._variables.items() if not name.endswith(STATISTICS)]
         self._optimizer.build(trainable)
 
@@ -182,6 +182,17 @@ class Head:
             variable.assign(state.weights[name])
         for variable, value in zip(self._optimizer.variables, state.optimizer, strict=True):
             variable.assign(value)
+
+
+def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
+    """Return the optimizer that the options name, SGD unless told; its rate is set before every epoch."""
+    match config.optimizer:
+        case "adam":
+            return keras.optimizers.Adam()
+        case "adamw":
+            return keras.optimizers.AdamW()
+        case _:
+            return keras.optimizers.SGD(momentum=MOMENTUM)
 
 
 def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[np.float32]]
 
+SGD_LEARNING_RATE = 0.001  # BVLC's models/finetune_flickr_style/solver.prototxt
 PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
 
 
@@ -46,6 +47,23 @@ class Plan:
     source: Source
     skip: tuple[str, ...]
     trainable: tuple[str, ...]
+
+    def settle(self, config: TrainConfig) -> TrainConfig:
+        """Return the options with everything that was left open filled in, so that they repeat the run.
+
+        Fine-tuning is by SGD; training from scratch by Adam, since SGD diverges on raw pixels.
+        """
+        from_scratch = not set(self.network.weighted_layers()) - set(self.skip)
+        optimizer = config.optimizer or ("adam" if from_scratch else "sgd")
+        rate = SGD_LEARNING_RATE if optimizer == "sgd" else self.network.adam_learning_rate
+        return replace(
+            config,
+            weights=config.weights if Path(config.weights).is_file() else self.source.name,
+            skip=self.skip,
+            train=self.trainable,
+            optimizer=optimizer,
+            learning_rate=config.learning_rate or rate,
+        )
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -75,7 +93,7 @@ def make_plan(config: TrainConfig, num_classes: int) -> Plan:
         trainable: tuple[str, ...] = ()
         weights: Arrays = {}
     else:
-        file = read_weights(path)
+        file = catalogue.described(read_weights(path), name)
         network = _with_classes(network_like(file, config.network), num_classes, config)
         asked = network.weighted_layers()[-1:] if config.skip is None else config.skip
         skip = network.check_layers(tuple(asked), "--skip")
@@ -96,23 +114,21 @@ def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
     if config.weights != "auto":
         return catalogue.resolve(config.weights)
     published, fallback = catalogue.PUBLISHED.get(config.network), catalogue.FALLBACK.get(config.network)
-    if published and (path := catalogue.find(published)):
-        return path, published
-    if fallback and published and (path := catalogue.find(fallback)):
-        entry = catalogue.CATALOGUE[published]
-        logger.warning(
-            "note: the published weights %s are not on this machine, so the small %s weights are used; "
-            "for the real ones get %s and put it into %s",
-            published,
-            fallback,
-            entry.source,
-            catalogue.folders()[0].absolute(),
+    if published is None:
+        raise WeightsError(
+            f"no weights are published for {config.network}; name a file with --weights, or none to train from scratch"
         )
+    if path := catalogue.find(published):
+        return path, published
+    from finetune.pretrained.fetch import fetch  # here, since it loads the HTTP library
+
+    try:
+        return fetch(published), published
+    except WeightsError as error:
+        if not (fallback and (path := catalogue.find(fallback))):
+            raise WeightsError(f"{error}; --weights none trains from scratch at once") from None
+        logger.warning("note: %s; until then the small %s weights are used", error, fallback)
         return path, fallback
-    raise WeightsError(
-        f"no weights for {config.network} are on this machine; "
-        "name a file with --weights, or none to train from scratch"
-    )
 
 
 def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:

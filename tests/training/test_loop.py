@@ -47,6 +47,7 @@ def test_one_step_by_hand() -> None:
     plan = replace(plan, network=network)
     data = separable(6)
     head = Head(plan, config(batch_size=6))
+    head.set_rate(0.1)
     kernel, bias = plan.weights["fc8/kernel"], plan.weights["fc8/bias"]
     logits = data.rows @ kernel + bias
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

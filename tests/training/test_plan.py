@@ -83,7 +83,8 @@ def test_auto_takes_the_starter_and_says_so(caplog: pytest.LogCaptureFixture) ->
         plan = make_plan(config("auto"), num_classes=2)
     assert plan.source.name == "starter"
     assert plan.network.options == {"num_classes": 2, "input_size": 163, "fc_units": 1024}
-    assert "the published weights bvlc_alexnet are not on this machine" in caplog.text
+    assert "note: weights 'bvlc_alexnet' are not on this machine" in caplog.text
+    assert "until then the small starter weights are used" in caplog.text
 
 
 def test_auto_prefers_the_published_weights(
@@ -111,3 +112,22 @@ def test_fresh_weights_depend_on_name_and_seed_alone() -> None:
     assert first["fc7/kernel"].std() == pytest.approx(np.sqrt(2 / 512), rel=0.01)
     assert first["fc8/kernel"].std() == pytest.approx(0.01, rel=0.1)
     assert not first["fc7/bias"].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "settled"),
+    [
+        ({}, ("sgd", 0.001)),
+        ({"weights": "none"}, ("adam", 0.0001)),
+        ({"weights": "none", "network": "alexnet-mnist"}, ("adam", 0.001)),
+        ({"optimizer": "adamw"}, ("adamw", 0.0001)),
+        ({"weights": "none", "optimizer": "sgd", "learning_rate": 0.5}, ("sgd", 0.5)),
+    ],
+)
+def test_what_was_left_open_is_settled(tiny_weights: Path, options: dict[str, Any], settled: tuple[str, float]) -> None:
+    asked = TrainConfig(data=Path("pictures"), **{"weights": str(tiny_weights), **options})
+    plan = make_plan(asked, num_classes=2)
+    config = plan.settle(asked)
+    assert (config.optimizer, config.learning_rate) == settled
+    assert config.skip == plan.skip
+    assert plan.settle(config) == config, "what is settled stays"

@@ -1,0 +1,176 @@
+"""Fetching: checked, converted, resumed, one process at a time."""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+from email.utils import formatdate
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loopback import Publish, Server, names
+
+from finetune.errors import WeightsError
+from finetune.model import Model, load_model
+from finetune.pretrained import catalogue, fetch
+from finetune.pretrained.catalogue import Entry
+from finetune.pretrained.read import read_weights
+
+
+def test_fetched_file_is_checked_converted_and_kept(
+    server: Server, publish: Publish, cache: Path, tiny_model: Model
+) -> None:
+    publish(size=len(server.content))
+    path = fetch.fetch("tiny")
+    assert path == cache / "tiny.safetensors"
+    assert names(cache) == {"tiny.safetensors"}
+    file = read_weights(path)
+    assert file.metadata["weights"] == {
+        "name": "tiny",
+        "source": f"{server.url}/tiny.npy",
+        "sha256": hashlib.sha256(server.content).hexdigest(),
+    }
+    model = load_model(path)
+    assert model.network == tiny_model.network
+    assert all(np.array_equal(model.weights[name], tiny_model.weights[name]) for name in tiny_model.weights)
+    assert fetch.fetch("tiny") == path
+    assert len(server.requests) == 1, "what is there is not fetched again"
+
+
+def test_resolve_fetches_a_name(publish: Publish, cache: Path) -> None:
+    publish()
+    assert catalogue.resolve("tiny") == (cache / "tiny.safetensors", "tiny")
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_digests(server: Server, publish: Publish, cache: Path, algorithm: str) -> None:
+    publish(digest=f"{algorithm}:{hashlib.new(algorithm, server.content).hexdigest()}")
+    assert fetch.fetch("tiny").is_file()
+
+
+def test_first_digits_of_a_digest(server: Server, publish: Publish, cache: Path) -> None:
+    publish(digest=f"sha256-prefix:{hashlib.sha256(server.content).hexdigest()[:8]}")
+    assert fetch.fetch("tiny").is_file()
+    (cache / "tiny.safetensors").unlink()
+    publish(digest="sha256-prefix:7be5be79")
+    with pytest.raises(WeightsError, match=r"content is wrong and was deleted: expected sha256-prefix:7be5be79, came"):
+        fetch.fetch("tiny")
+
+
+def test_without_a_digest_it_says_so(publish: Publish, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    publish(digest=None)
+    fetch.fetch("tiny")
+    assert "no digest is published for http://127.0.0.1" in caplog.text
+
+
+def test_preprocessing_of_the_entry(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
+) -> None:
+    """The file keeps how the weights were trained: torchvision's way, here at 67 pixels."""
+    publish()
+    entry = catalogue.CATALOGUE["tiny"]
+    torchvision = catalogue.CATALOGUE["torchvision_vgg16"].preprocessing
+    monkeypatch.setitem(catalogue.CATALOGUE, "tiny", Entry(**{**entry.__dict__, "preprocessing": torchvision}))
+    preprocessing = load_model(fetch.fetch("tiny")).network.preprocessing
+    assert (preprocessing.channel_order, preprocessing.size) == ("RGB", 67)
+    assert preprocessing.std == torchvision.std
+    assert preprocessing.resize_to == round(67 * 256 / 224)
+
+
+def test_cut_connection_goes_on_where_it_broke(
+    server: Server, publish: Publish, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    publish(size=len(server.content))
+    server.cut_after = 3_000_000
+    with pytest.raises(WeightsError, match=r"broke after 2\.9 of 9\.\d MB; run the same again to go on"):
+        fetch.fetch("tiny")
+    assert names(cache) == {".tiny.npy.part"}
+    have = (cache / ".tiny.npy.part").stat().st_size
+    assert have == 3_000_000 // fetch.PIECE * fetch.PIECE
+    fetch.fetch("tiny")
+    assert server.requests == [("/tiny.npy", None), ("/tiny.npy", f"bytes={have}-")]
+    assert "tiny.npy: going on after 2.9 MB" in caplog.text
+    assert names(cache) == {"tiny.safetensors"}
+
+
+def test_cut_connection_without_a_digest_goes_on_only_with_the_same_file(
+    server: Server, publish: Publish, cache: Path
+) -> None:
+    publish(digest=None)
+    for modified in (1_000_000_000, 1_100_000_000, 1_100_000_000):
+        server.cut_after, server.modified = 3_000_000, formatdate(modified, usegmt=True)
+        with pytest.raises(WeightsError, match="run the same again"):
+            fetch.fetch("tiny")
+    whole_pieces = 3_000_000 // fetch.PIECE * fetch.PIECE
+    assert (cache / ".tiny.npy.part").stat().st_size == 2 * whole_pieces, "started anew only for the second file"
+    assert fetch.fetch("tiny").is_file()
+
+
+def test_server_that_ignores_the_range(server: Server, publish: Publish, cache: Path) -> None:
+    publish()
+    server.cut_after, server.ignore_range = 3_000_000, True
+    with pytest.raises(WeightsError, match="run the same again"):
+        fetch.fetch("tiny")
+    assert fetch.fetch("tiny").is_file()
+
+
+def test_complete_part_needs_no_download(server: Server, publish: Publish, cache: Path) -> None:
+    """The last run ended between the last byte and the check."""
+    cache.mkdir(parents=True)
+    for size in (len(server.content), None):
+        (cache / ".tiny.npy.part").write_bytes(server.content)
+        publish(size=size)
+        assert fetch.fetch("tiny").is_file()
+        (cache / "tiny.safetensors").unlink()
+    assert [asked for _, asked in server.requests] == [f"bytes={len(server.content)}-"]
+
+
+def test_part_of_an_older_larger_file_starts_anew(server: Server, publish: Publish, cache: Path) -> None:
+    publish()
+    cache.mkdir(parents=True)
+    (cache / ".tiny.npy.part").write_bytes(bytes(len(server.content) + 5))
+    assert fetch.fetch("tiny").is_file()
+
+
+def test_redirect_is_followed_but_never_from_https_to_http(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
+) -> None:
+    publish()
+    monkeypatch.setattr(server, "location", "/elsewhere/tiny.npy")
+    redirected = fetch._redirected
+    monkeypatch.setattr(fetch, "_redirected", lambda *urls: (setattr(server, "location", None), redirected(*urls))[1])
+    assert fetch.fetch("tiny").is_file()
+    assert [path for path, _ in server.requests] == ["/tiny.npy", "/elsewhere/tiny.npy"]
+    assert redirected("https://a/b", "/c") == "https://a/c"
+    assert redirected("http://a/b", "https://c/d") == "https://c/d"
+    with pytest.raises(Exception, match=r"refused: it redirects to 'http://a/b'; expected https$"):
+        redirected("https://a/b", "http://a/b")
+
+
+CHILD = """
+import sys
+from finetune.pretrained import catalogue, fetch
+from finetune.pretrained.catalogue import Entry, Source
+url, digest = sys.argv[1:]
+catalogue.CATALOGUE["tiny"] = Entry("tiny", "alexnet", 3, (Source(url, "tiny.npy", None, digest),), "none", None, None)
+print(fetch.fetch("tiny"))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_at_once(server: Server, publish: Publish, cache: Path) -> None:
+    command = [sys.executable, "-c", CHILD, f"{server.url}/tiny.npy"]
+    command.append(f"sha256:{hashlib.sha256(server.content).hexdigest()}")
+    environment = {**os.environ, "PYTHONPATH": str(Path(fetch.__file__).parents[2])}
+    children = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for child in children:
+        printed, errors = child.communicate(timeout=60)
+        assert printed.strip() == str(cache / "tiny.safetensors"), errors
+    assert len(server.requests) == 1, "the others waited and found it"
+    assert names(cache) == {"tiny.safetensors"}

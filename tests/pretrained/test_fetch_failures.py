@@ -1,0 +1,191 @@
+"""Fetching that fails: one clear line, and nothing half-done takes the name of the weights."""
+
+import hashlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Publish, Server, names
+
+from finetune.errors import WeightsError
+from finetune.pretrained import catalogue, fetch
+from finetune.pretrained.read import read_weights
+
+
+def test_wrong_digest_deletes_the_download(server: Server, publish: Publish, cache: Path) -> None:
+    publish(digest="sha256:" + 64 * "0")
+    with pytest.raises(WeightsError, match="its content is wrong and was deleted: expected sha256:0000") as caught:
+        fetch.fetch("tiny")
+    assert hashlib.sha256(server.content).hexdigest() in str(caught.value)
+    assert names(cache) == set()
+
+
+def test_wrong_size_is_seen_before_the_download(server: Server, publish: Publish, cache: Path) -> None:
+    publish(size=17)
+    with pytest.raises(WeightsError, match=rf"it offers {len(server.content):,} bytes, expected 17"):
+        fetch.fetch("tiny")
+    assert names(cache) == set()
+
+
+def test_content_that_does_not_fit_is_deleted(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
+) -> None:
+    monkeypatch.setattr(server, "content", b"<html>Sign in to the guest network</html>")
+    publish(digest=None)
+    with pytest.raises(WeightsError, match="it is a web page; download the file itself"):
+        fetch.fetch("tiny")
+    assert names(cache) == set()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ({"status": 404}, "it answers 404"),
+        ({"location": "/again"}, "it redirects more than 5 times"),
+        ({"location": "http://["}, "its answer makes no sense"),
+        ({"location": "ftp://a/b"}, "refused: it redirects to 'ftp://a/b'; expected https or http"),
+        ({"silent": True}, "no answer within 0 s"),
+    ],
+)  # fmt: skip
+def test_source_that_gives_nothing(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path, behaviour: Any, message: str
+) -> None:
+    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 0.3)
+    for name, value in behaviour.items():
+        monkeypatch.setattr(server, name, value)
+    publish()
+    with pytest.raises(WeightsError) as caught:
+        fetch.fetch("tiny")
+    address = server.url.removeprefix("http://")
+    assert str(caught.value) == (
+        f"weights 'tiny' are not on this machine and cannot be fetched ({address}: {message}); "
+        f"get {server.url}/tiny.npy and put it into {Path('weights').absolute()}"
+    )
+    assert len(server.requests) <= 6
+    assert names(cache) == set()
+
+
+@pytest.fixture
+def closed_port() -> str:
+    """A URL to which there is no route: nobody listens on port 1."""
+    return "http://127.0.0.1:1/tiny.npy"
+
+
+def test_no_route(publish: Publish, cache: Path, closed_port: str) -> None:
+    publish(closed_port)
+    with pytest.raises(
+        WeightsError, match=r"cannot be fetched \(127\.0\.0\.1:1: no route \(Connection refused\)\); get"
+    ):
+        fetch.fetch("tiny")
+
+
+def test_no_answer_to_a_connection(monkeypatch: pytest.MonkeyPatch, publish: Publish, cache: Path) -> None:
+    """A firewall that drops what it gets, or a look-up of names that hangs: one wait for all sources together."""
+    over = threading.Event()
+
+    def hang(*_: Any) -> None:
+        over.wait(30)
+        raise TimeoutError
+
+    monkeypatch.setattr(fetch.socket, "create_connection", hang)
+    monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
+    publish("a.npy", "b.npy", "c.npy")
+    started = fetch.time.monotonic()
+    with pytest.raises(WeightsError, match=r"no connection within 0 s; .*no connection within 0 s"):
+        fetch.fetch("tiny")
+    assert fetch.time.monotonic() - started < 0.5
+    over.set()
+
+
+def test_next_source_is_tried_and_the_failure_told(
+    server: Server, publish: Publish, cache: Path, closed_port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(closed_port, "tiny.npy")
+    assert read_weights(fetch.fetch("tiny")).metadata["weights"]["source"] == f"{server.url}/tiny.npy"
+    address = server.url.removeprefix("http://")
+    assert caplog.messages == [f"note: 127.0.0.1:1: no route (Connection refused); trying {address}"]
+
+
+def test_missing_package_is_told_before_the_download(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
+) -> None:
+    monkeypatch.setattr(fetch, "find_spec", lambda _: None)
+    publish("tiny.onnx")
+    with pytest.raises(WeightsError, match=r"reading it needs the onnx package, pip install 'finetune\[onnx\]'"):
+        fetch.fetch("tiny")
+    assert server.requests == []
+
+
+def test_offline_never_tries(monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path) -> None:
+    publish()
+    monkeypatch.setenv("FINETUNE_OFFLINE", "1")
+    with pytest.raises(
+        WeightsError, match=r"not fetched, since FINETUNE_OFFLINE is set; get http://127.0.0.1:\d+/tiny"
+    ):
+        fetch.fetch("tiny")
+    assert server.requests == []
+    assert not cache.exists()
+
+
+def test_explicit_name_says_what_works_at_once(publish: Publish, cache: Path, closed_port: str) -> None:
+    publish(closed_port)
+    with pytest.raises(WeightsError, match=r"; --weights starter works at once$"):
+        catalogue.resolve("tiny")
+
+
+def test_starter_without_its_file(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(fetch, "find", lambda _: None)
+    with pytest.raises(WeightsError, match="part of this package, but their file is gone; install finetune again"):
+        fetch.fetch("starter")
+
+
+def test_folder_that_cannot_be_written(publish: Publish, cache: Path) -> None:
+    publish()
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file")
+    with pytest.raises(WeightsError, match=r"weights cannot be written \(File exists\)"):
+        fetch.fetch("tiny")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 12 MB: the weights fit once."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)  # a log record may still hold a mapped file
+
+
+def test_full_disk(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path, small_disk: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    (small_disk / "finetune/weights").mkdir(parents=True)
+    other = small_disk / "finetune/weights/bvlc_alexnet.npy"
+    other.write_bytes(8_000_000 * b"p")
+    publish()
+    with pytest.raises(
+        WeightsError, match=r"^the disk is full: tiny\.npy does not fit into .*; free some space and run"
+    ):
+        fetch.fetch("tiny")
+    assert names(other.parent) == {"bvlc_alexnet.npy"}
+    assert other.read_bytes() == 8_000_000 * b"p"
+
+
+def test_disk_full_on_conversion_keeps_the_original(
+    monkeypatch: pytest.MonkeyPatch, publish: Publish, cache: Path, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    publish()
+    path = fetch.fetch("tiny")
+    assert path == small_disk / "finetune/weights/tiny.npy"
+    assert names(path.parent) == {"tiny.npy"}
+    assert "(No space left on device)" in caplog.text
+    assert "; tiny.npy stays as it is, which loads slower" in caplog.text
+    assert catalogue.find("tiny") == path

@@ -1,0 +1,77 @@
+"""Which network a file holds, from its names and shapes alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune.errors import WeightsError
+from finetune.networks import NETWORKS, build
+from finetune.pretrained.infer import fitting_networks, network_like, network_of
+from finetune.pretrained.weights_file import WeightsFile
+
+
+def file_of(of: str, options: dict[str, int], **fields: Any) -> WeightsFile:
+    """Return a file with the weights of a network; zeros that take no memory."""
+    shapes = build(of, options).weight_shapes()
+    tensors = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    return WeightsFile(Path("some.npy"), "npy", tensors, **fields)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("options", [{}, {"num_classes": 7}, {"num_classes": 7, "fc_units": 24}])
+def test_network_and_options(name: str, options: dict[str, int]) -> None:
+    known = {**build(name).options, **options}
+    inferred = network_of(file_of(name, options), name)
+    assert {**inferred.options, "input_size": 0} == {**known, "input_size": 0}
+    assert inferred.weight_shapes() == build(name, options).weight_shapes()
+
+
+def test_size_of_the_input() -> None:
+    assert network_of(file_of("alexnet", {"input_size": 163}), "alexnet").input_shape[0] in range(147, 179)
+
+
+def test_tower_without_a_classifier_fits_only_itself() -> None:
+    tower = network_of(file_of("alexnet-book", {}))
+    assert (tower.name, tower.num_classes) == ("alexnet-book", 0)
+
+
+def test_file_without_its_last_layer_keeps_the_usual_classes() -> None:
+    file = file_of("alexnet", {"fc_units": 24})
+    tensors = {name: tensor for name, tensor in file.tensors.items() if not name.startswith("fc8")}
+    network = network_like(WeightsFile(file.path, "npy", tensors), "alexnet")
+    assert (network.num_classes, network.options["fc_units"]) == (1000, 24)
+
+
+def test_two_that_fit_alike() -> None:
+    file = file_of("caffenet", {"fc_units": 24})
+    assert [network.name for network in fitting_networks(file)] == ["alexnet", "caffenet"]
+    with pytest.raises(WeightsError) as caught:
+        network_of(file)
+    assert str(caught.value) == (
+        "some.npy fits alexnet and caffenet alike; say which with --network alexnet or --network caffenet"
+    )
+    assert network_of(file, "caffenet").name == "caffenet"
+    told = file_of("caffenet", {"fc_units": 24}, network="caffenet")
+    assert network_of(told).name == "caffenet"
+    assert [network.name for network in fitting_networks(told)] == ["caffenet"]
+    with pytest.raises(WeightsError, match="holds the network caffenet, not alexnet; add --network caffenet"):
+        network_of(told, "alexnet")
+
+
+def test_none_that_fits() -> None:
+    file = WeightsFile(Path("some.npy"), "npy", {"conv1/kernel": np.zeros((3, 3, 3, 5))})
+    assert fitting_networks(file) == []
+    with pytest.raises(WeightsError, match=r"fits none of alexnet, .*: it has conv1/kernel 3×3×3×5, …; choose another"):
+        network_of(file)
+
+
+def test_preprocessing_that_the_file_tells() -> None:
+    """torchvision's VGG16 has Caffe's shapes and another input; at another size it keeps the ratio to the picture."""
+    told = build("alexnet-owt").preprocessing.to_json()
+    usual = network_of(file_of("vgg16", {"fc_units": 24}, metadata={"preprocessing": told}))
+    assert usual.preprocessing.to_json() == told
+    small = network_of(file_of("vgg16", {"fc_units": 24, "input_size": 96}, metadata={"preprocessing": told}))
+    assert (small.preprocessing.size, small.preprocessing.resize_to) == (96, round(96 * 256 / 224))
+    assert small.preprocessing.channel_order == "RGB"
