@@ -91,5 +91,5 @@ def test_check_layers_refuses_what_has_no_weights(name: str, suggestion: str) ->
 
 
 def test_too_small_an_input_names_the_layer_where_nothing_is_left() -> None:
-    with pytest.raises(UsageError, match="nothing is left after pool1 with .*; use larger values"):
+    with pytest.raises(UsageError, match=r"nothing is left after pool1 with .*; use larger values"):
         tiny(3)
