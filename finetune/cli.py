@@ -100,7 +100,8 @@ def _layers(values: list[str]) -> tuple[str, ...]:
 def train(
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder of pictures per class, or with train/ and val/.")
+        Path | None,
+        typer.Option(help="Folder with a folder per class, train/ and val/, or MNIST's files; or a list (.txt, .csv)."),
     ] = None,
     skip: Annotated[
         list[str] | None,

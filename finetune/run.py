@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.atomic import replacing
-from finetune.data.folder import Dataset
+from finetune.data.dataset import Dataset
 from finetune.errors import RunError
 from finetune.model import Model, save_model
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.data.folder import Dataset, Record, Skipped
+from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
 from finetune.model import Model
 from finetune.run import Run, newest, open_run

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from finetune.data.idx import idx_place, image_bytes
 from finetune.data.png import read_png
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError
@@ -133,7 +134,12 @@ def read_image(path: Path) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file; raise ImageError when it cannot be opened."""
+    """Return the content of a file, or of one image in an IDX file, as a BMP, when the path is `FILE#NUMBER`.
+
+    Raises ImageError when it cannot be opened.
+    """
+    if place := idx_place(path):
+        return image_bytes(*place)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune.data.dataset import Record
 from finetune.data.decode import Image, read_image, to_input
-from finetune.data.folder import Record
 from finetune.data.parallel import parallel_map
 from finetune.errors import ImageError
 from finetune.networks.forward import compile_forward

@@ -11,7 +11,7 @@ import numpy as np
 
 from finetune import __version__
 from finetune.config import TrainConfig
-from finetune.data.folder import Dataset, Record
+from finetune.data.dataset import Dataset, Record
 from finetune.errors import RunError
 from finetune.model import Model
 from finetune.networks.precision import resolve_precision

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.config import TrainConfig
-from finetune.data.folder import read_folder
+from finetune.data.read import read_data
 from finetune.quiet import import_tensorflow
 from finetune.run import Run
 from finetune.training.plan import make_plan
@@ -36,7 +36,7 @@ def resume(path: Path) -> Run:
 
 
 def _train(config: TrainConfig, run: Run, began: dict[str, Any] | None) -> Run:
-    dataset = read_folder(config.data, config.val_fraction)
+    dataset = read_data(config.data, config.val_fraction)
     plan = make_plan(config, len(dataset.class_names))
     logger.info("plan: %s", plan.describe())
     # TensorFlow only from here on, so that all errors above come at once.

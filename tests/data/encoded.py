@@ -87,6 +87,11 @@ def bmp32(pixels: NDArray[np.uint8], *, alpha: bool) -> bytes:
     return start + (header + masks).ljust(size, b"\0") + body
 
 
+def idx(values: NDArray[np.uint8]) -> bytes:
+    """Return an IDX file of bytes: images (count, height, width) or labels (count)."""
+    return struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
 def gif(transparent: int | None = None) -> bytes:
     """Return a GIF of 4 × 4 pixels whose frame covers the middle 2 × 2 with the colours 1, 2, 3, 1; 0 is the ground."""
     codes = 0

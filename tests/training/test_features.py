@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetune.data.dataset import Dataset
 from finetune.data.decode import Image, read_image, to_input
-from finetune.data.folder import Dataset, read_folder
+from finetune.data.folder import read_folder
 from finetune.model import Model
 from finetune.networks.forward import activations
 from finetune.training import features

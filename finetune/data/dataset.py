@@ -1,0 +1,165 @@
+"""The records that training takes from any form of data: which image, which class, training or validation."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from finetune.data.decode import read_bytes, read_header
+from finetune.data.parallel import parallel_map
+from finetune.errors import DataError, ImageError, did_you_mean
+from finetune.progress import track
+
+Split = Literal["train", "val"]
+
+VALIDATION_NAMES = ("val", "valid", "test")  # what people call the side that is not trained on
+
+
+class Record(NamedTuple):
+    """One readable image: its path, the index of its class, its side of the split and the SHA-256 of its bytes."""
+
+    path: Path
+    label: int
+    split: Split
+    digest: str
+
+
+class Found(NamedTuple):
+    """One file that means to be an image; its side is None where the split is still to be made."""
+
+    path: Path
+    class_name: str
+    side: Split | None
+
+
+class Skipped(NamedTuple):
+    """One image that was left out, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All records in a fixed order, the class names by label, and what was left out."""
+
+    records: tuple[Record, ...]
+    class_names: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def without(self, unreadable: dict[Path, str]) -> "Dataset":
+        """Return the dataset less the images that turned out unreadable; raise DataError when a class is left empty."""
+        records = tuple(record for record in self.records if record.path not in unreadable)
+        skipped = (*self.skipped, *(Skipped(path, reason) for path, reason in unreadable.items()))
+        dataset = Dataset(records, self.class_names, skipped)
+        dataset.check()
+        return dataset
+
+    def check(self) -> None:
+        """Raise DataError unless each class has an image to train on and there are some for validation."""
+        hint = (
+            f"; {len(self.skipped)} were skipped, the first: {self.skipped[0].path}: {self.skipped[0].reason}"
+            if self.skipped
+            else ""
+        )
+        if not self.records:
+            raise DataError(f"no readable image was found{hint}")
+        trained = {record.label for record in self.records if record.split == "train"}
+        empty = [name for label, name in enumerate(self.class_names) if label not in trained]
+        if empty:
+            raise DataError(
+                f"no readable image to train on for class {', '.join(map(repr, empty))}; "
+                f"add pictures or remove the class{hint}"
+            )
+        if not any(record.split == "val" for record in self.records):
+            raise DataError(
+                f"no image is left for validation; add pictures: two a class at least, or some for validation{hint}"
+            )
+
+
+def make_dataset(files: list[Found], class_names: tuple[str, ...], val_fraction: float) -> Dataset:
+    """Hash every file, look at its header, and give it its side; `split_sides` shares out those that have none.
+
+    Damaged headers are listed in `skipped`. Raises DataError when what is left cannot be trained on.
+    """
+    labels = {name: label for label, name in enumerate(class_names)}
+    digests = track(parallel_map(_digest, (file.path for file in files)), len(files), "reading", "files")
+    hashed: list[tuple[Found, str]] = []
+    skipped: list[Skipped] = []
+    for file, result in zip(files, digests, strict=True):
+        if isinstance(result, ImageError):
+            skipped.append(Skipped(file.path, str(result)))
+        else:
+            hashed.append((file, result))
+    unsplit = [(labels[file.class_name], digest) for file, digest in hashed if file.side is None]
+    sides = split_sides(unsplit, val_fraction)
+    records = tuple(
+        Record(file.path, labels[file.class_name], file.side or sides[digest], digest) for file, digest in hashed
+    )
+    dataset = Dataset(records, class_names, tuple(skipped))
+    dataset.check()
+    return dataset
+
+
+def make_listed_dataset(files: list[Found], train: object, val: object, val_fraction: float) -> Dataset:
+    """Return `make_dataset` of files that bring their class names along: those of the training side count.
+
+    `train` and `val` are the places to name in the DataError when there are not two classes or one has nothing to
+    train on.
+    """
+    class_names = sort_names({file.class_name for file in files if file.side != "val"})
+    if len(class_names) < 2:
+        found = f"only {class_names[0]!r}" if class_names else "none"
+        raise DataError(f"expected at least two classes in {train}, found {found}; add pictures of another")
+    check_validation_names((file.class_name for file in files), class_names, train, val)
+    return make_dataset(files, class_names, val_fraction)
+
+
+def check_validation_names(names: Iterable[str], class_names: tuple[str, ...], train: object, val: object) -> None:
+    """Raise DataError for the first of the names that is no class to train on."""
+    known = set(class_names)
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"class {name!r} is in {val} but not in {train}{did_you_mean(name, class_names)}; "
+                "every class needs pictures to train on"
+            )
+
+
+def sort_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in order: by value when all are numbers, else by their characters."""
+    by_name = sorted(names)
+    if all(name.isdecimal() and len(name) < 10 for name in by_name):  # longer ones are identifiers
+        by_name.sort(key=int)
+    return tuple(by_name)
+
+
+def _digest(path: Path) -> str | ImageError:
+    """Return the SHA-256 of a file whose header shows an image, or why it does not."""
+    try:
+        data = read_bytes(path)
+        read_header(data)
+    except ImageError as error:
+        return error
+    return hashlib.sha256(data).hexdigest()
+
+
+def split_sides(labelled: list[tuple[int, str]], val_fraction: float) -> dict[str, Split]:
+    """Return digest -> side: within each class the first `val_fraction` of the images by digest is validation.
+
+    So the split depends on the bytes alone: it hardly moves when images are added, keeps the share in every class,
+    and byte-identical files, of one class or of two, are never on both sides. A class keeps at least one image to
+    train on and, when it has two different ones, gives at least one to validation, unless all of its images are in an
+    earlier class too.
+    """
+    by_label: dict[int, set[str]] = {}
+    for label, digest in labelled:
+        by_label.setdefault(label, set()).add(digest)
+    sides: dict[str, Split] = {}
+    for _, digests in sorted(by_label.items()):
+        share = min(max(round(len(digests) * val_fraction), 1), len(digests) - 1)
+        share -= sum(sides.get(digest) == "val" for digest in digests)  # taken along with an earlier class
+        for rank, digest in enumerate(sorted(digest for digest in digests if digest not in sides)):
+            sides[digest] = "val" if rank < share else "train"
+    return sides

@@ -1,0 +1,107 @@
+"""From a list of pictures, plain text or CSV, to records."""
+
+import csv
+import os
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+from finetune.data.dataset import VALIDATION_NAMES, Dataset, Found, Split, make_listed_dataset
+from finetune.data.idx import idx_place
+from finetune.errors import DataError
+
+_SIDES: dict[str, Split | None] = {"": None, "train": "train", **dict.fromkeys(VALIDATION_NAMES, "val")}
+
+
+class _Row(NamedTuple):
+    """One line of a CSV; `split` is empty where it says nothing."""
+
+    line: int
+    path: str
+    label: str
+    split: str
+
+
+def read_list(data: Path, val_fraction: float = 0.2) -> Dataset:
+    """Return the images of a text list: a line is a path, relative to the list's folder, and its class as last word.
+
+    Empty lines and lines that start with # are passed over. Class names that are all numbers are sorted by value.
+    Raises DataError for a line without a class.
+    """
+    files = []
+    for number, line in enumerate(_read_text(data).split("\n"), start=1):
+        words = line.strip().rsplit(maxsplit=1)
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) < 2:
+            raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}")
+        files.append(Found(data.parent / words[0], words[1], None))
+    return make_listed_dataset(files, data, data, val_fraction)
+
+
+def read_csv(data: Path, val_fraction: float = 0.2) -> Dataset:
+    """Return the images of a CSV with the columns path, label and, if the sides are settled, split; others may follow.
+
+    A relative path is looked for beside the CSV, then in the current folder, as a run's manifest.csv has it. Split is
+    train, or val, valid or test for validation, in every line or in none. Raises DataError for a line that lacks
+    something, with its number.
+    """
+    rows = _read_rows(data)
+    unsplit = [row.line for row in rows if not row.split]
+    if 0 < len(unsplit) < len(rows):
+        raise DataError(
+            f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val in every line, "
+            "or in none"
+        )
+    files = [Found(_place(data.parent, row.path), row.label, _SIDES[row.split]) for row in rows]
+    return make_listed_dataset(files, f"the training lines of {data}", "the validation lines", val_fraction)
+
+
+def _read_rows(data: Path) -> list[_Row]:
+    reader = csv.reader(StringIO(_read_text(data), newline=""), skipinitialspace=True, strict=True)
+    rows = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if not {"path", "label"} <= set(header):
+            raise DataError(
+                f"{data}, line 1: expected the header path,label or path,label,split, found {','.join(header)!r}"
+            )
+        for fields in reader:
+            if fields:
+                rows.append(_row(data, reader.line_num, header, fields))
+    except csv.Error as error:
+        raise DataError(f"{data}, line {reader.line_num}: not CSV ({error})") from None
+    return rows
+
+
+def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
+    if len(fields) > len(header):
+        raise DataError(
+            f"{data}, line {line}: expected {len(header)} fields, found {len(fields)}; quote a path that has a comma"
+        )
+    named = dict(zip(header, fields, strict=False))
+    missing = [name for name in ("path", "label") if not named.get(name)]
+    if missing:
+        raise DataError(f"{data}, line {line}: no {missing[0]}; expected {','.join(header)}")
+    split = named.get("split", "").strip()
+    if split not in _SIDES:
+        raise DataError(f"{data}, line {line}: unknown split {split!r}; expected train, {', '.join(VALIDATION_NAMES)}")
+    return _Row(line, named["path"], named["label"], split)
+
+
+def _place(folder: Path, path: str) -> Path:
+    """Return where a path of the CSV leads; one that leads nowhere is told as beside the CSV."""
+    beside, here = folder / path, Path(path)
+    return here if not _exists(beside) and _exists(here) else beside
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path) or idx_place(path) is not None  # noqa: PTH110 (never raises, unlike Path.exists)
+
+
+def _read_text(data: Path) -> str:
+    """Return the text of a list; bytes that are no UTF-8 stay what they are, as in names of files."""
+    content = data.read_bytes()
+    if b"\0" in content:
+        raise DataError(f"{data} is no text: expected a list of pictures, a path and its label a line, in UTF-8")
+    return content.decode("utf-8-sig", "surrogateescape")

@@ -1,0 +1,239 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoded import encode, idx
+from PIL import Image
+
+from finetune.data.dataset import Dataset, sort_names
+from finetune.data.read import read_data
+from finetune.errors import DataError
+from finetune.model import Model
+from finetune.run import Run
+
+PICTURES = ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "a/with a space.png")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with PICTURES, no two alike."""
+    for number, name in enumerate(PICTURES):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(Image.new("RGB", (4, 3), (number, 0, 7)), "PNG"))
+    return tmp_path / "data"
+
+
+def write(root: Path, name: str, text: str | bytes) -> Path:
+    path = root / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def labels(dataset: Dataset, root: Path) -> dict[str, str]:
+    return {str(record.path.relative_to(root)): dataset.class_names[record.label] for record in dataset.records}
+
+
+def sides(dataset: Dataset, root: Path) -> Mapping[str, str]:
+    return {str(record.path.relative_to(root)): record.split for record in dataset.records}
+
+
+def message(data: Path) -> str:
+    """Return what reading says, less the path of the list."""
+    with pytest.raises(DataError) as caught:
+        read_data(data)
+    return str(caught.value).replace(str(data), "LIST")
+
+
+ANTS_AND_BEES = dict(zip(PICTURES, ("ants", "ants", "bees", "bees", "ants"), strict=True))
+TEXT = "a/1.png ants\na/2.png ants\nb/1.png bees\nb/2.png bees\na/with a space.png ants\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        TEXT.rstrip("\n"),
+        "\ufeff" + TEXT.replace("\n", "\r\n"),
+        "# path and label\n\n   \n" + TEXT.replace("\n", "\n\n#a/1.png bees\n"),
+        TEXT.replace(" ants", "\t ants  "),
+    ],
+    ids=["plain", "no end of line", "as Windows writes it", "comments and empty lines", "tabs"],
+)
+def test_a_text_list(root: Path, text: str) -> None:
+    dataset = read_data(write(root, "list.txt", text))
+    assert dataset.class_names == ("ants", "bees")
+    assert labels(dataset, root) == ANTS_AND_BEES
+    assert [record.path for record in dataset.records] == [root / name for name in PICTURES]
+
+
+def test_a_list_gives_the_same_records_as_folders(root: Path) -> None:
+    listed, folders = (
+        read_data(write(root, "list.txt", TEXT.replace("ants", "a").replace("bees", "b"))),
+        read_data(root),
+    )
+    assert sorted(listed.records) == sorted(folders.records)
+    assert listed.class_names == folders.class_names
+
+
+def test_absolute_paths_and_paths_upwards(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    lines = [f"{root / name if name.startswith('a') else f'../data/{name}'} {name[0]}" for name in PICTURES]
+    dataset = read_data(write(tmp_path / "lists", "list", "\n".join(lines)))
+    assert len(dataset.records) == 5
+
+
+def test_numbers_are_sorted_by_value(root: Path) -> None:
+    dataset = read_data(write(root, "list.txt", "a/1.png 10\na/2.png 10\nb/1.png 9\nb/2.png 9\n"))
+    assert dataset.class_names == ("9", "10")
+    assert sort_names(["10", "9", "x"]) == ("10", "9", "x")
+    assert sort_names(["2", "01", "1", "0"]) == ("0", "01", "1", "2")
+    assert sort_names(["9" * 5000, "1" * 5000]) == ("1" * 5000, "9" * 5000)
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_missing_and_damaged_files_are_skipped_and_named(root: Path, name: str) -> None:
+    text = TEXT + f"gone.png ants\n{'n' * 300}.png ants\na ants\nwords.png bees\n"
+    write(root, "words.png", "words")
+    if name.endswith("csv"):
+        text = "path,label\n" + text.replace(" ants\n", ",ants\n").replace(" bees\n", ",bees\n")
+    dataset = read_data(write(root, name, text))
+    assert labels(dataset, root) == ANTS_AND_BEES
+    assert [tuple(skipped) for skipped in dataset.skipped] == [
+        (root / "gone.png", "cannot be opened (No such file or directory)"),
+        (root / f"{'n' * 300}.png", "cannot be opened (File name too long)"),
+        (root / "a", "cannot be opened (Is a directory)"),
+        (
+            root / "words.png",
+            "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'words'",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/1.png ants\n\na/2.png\n", "LIST, line 3: expected a path and its label, found only 'a/2.png'"),
+        ("", "expected at least two classes in LIST, found none; add pictures of another"),
+        ("# nothing", "expected at least two classes in LIST, found none; add pictures of another"),
+        ("a/1.png ants\n", "expected at least two classes in LIST, found only 'ants'; add pictures of another"),
+        (
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+            "LIST is no text: expected a list of pictures, a path and its label a line, in UTF-8",
+        ),
+        (
+            "a/1.png ants\nb/1.png bees\n",
+            "no image is left for validation; add pictures: two a class at least, or some for validation",
+        ),
+    ],
+)
+def test_lists_that_cannot_be_trained_on(root: Path, text: str | bytes, expected: str) -> None:
+    assert message(write(root, "list.txt", text)) == expected
+
+
+def test_a_class_whose_files_are_all_missing(root: Path) -> None:
+    assert message(write(root, "list.txt", TEXT + "gone.png wasps\n")) == (
+        "no readable image to train on for class 'wasps'; add pictures or remove the class; "
+        f"1 were skipped, the first: {root / 'gone.png'}: cannot be opened (No such file or directory)"
+    )
+
+
+CSV = 'path,label\na/1.png,ants\na/2.png,ants\n\nb/1.png,bees\nb/2.png,"bees"\na/with a space.png,ants\n'
+SPLIT = "path,label,split\na/1.png,ants,train\na/2.png,ants,{0}\nb/1.png,bees,train\nb/2.png,bees,{0}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CSV,
+        "\ufeff" + CSV.replace("\n", "\r\n"),
+        CSV.replace(",", ", "),
+        "path,label,split\n" + CSV.partition("\n")[2].replace("s\n", "s,\n"),
+        "label,note,path\nants,,a/1.png\nants,x,a/2.png\nbees,,b/1.png\nbees,,b/2.png\nants,,a/with a space.png",
+    ],
+    ids=["plain", "as Windows writes it", "spaces", "split empty everywhere", "columns in another order"],
+)
+def test_a_csv_without_split(root: Path, text: str) -> None:
+    dataset = read_data(write(root, "list.CSV", text))
+    assert labels(dataset, root) == ANTS_AND_BEES
+    assert dataset.records == read_data(write(root, "list.txt", TEXT)).records
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "test"])
+def test_a_csv_with_split(root: Path, name: str) -> None:
+    dataset = read_data(write(root, "list.csv", SPLIT.format(name)), val_fraction=0.9)
+    assert sides(dataset, root) == {"a/1.png": "train", "a/2.png": "val", "b/1.png": "train", "b/2.png": "val"}
+    assert dataset.class_names == ("ants", "bees")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/1.png,ants\n", "LIST, line 1: expected the header path,label or path,label,split, found 'a/1.png,ants'"),
+        ("", "LIST, line 1: expected the header path,label or path,label,split, found ''"),
+        ("path,label\na/1.png,ants\na/2.png\n", "LIST, line 3: no label; expected path,label"),
+        ("path,label\na/1.png,\n", "LIST, line 2: no label; expected path,label"),
+        ("path,label\n,ants\n", "LIST, line 2: no path; expected path,label"),
+        (
+            "path,label\na,1.png,ants\n",
+            "LIST, line 2: expected 2 fields, found 3; quote a path that has a comma",
+        ),
+        (SPLIT.format("validate"), "LIST, line 3: unknown split 'validate'; expected train, val, valid, test"),
+        (
+            SPLIT.format(""),
+            "LIST, line 3: no split, but other lines have one; expected train or val in every line, or in none",
+        ),
+        (
+            SPLIT.format("train"),
+            "no image is left for validation; add pictures: two a class at least, or some for validation",
+        ),
+        (
+            SPLIT.format("val") + "b/1.png,bee,val\n",
+            "class 'bee' is in the validation lines but not in the training lines of LIST (did you mean bees?); "
+            "every class needs pictures to train on",
+        ),
+        (
+            "path,label\na/1.png,ants\n",
+            "expected at least two classes in the training lines of LIST, found only 'ants'; add pictures of another",
+        ),
+        ('path,label\na/1.png,"ants\n', "LIST, line 2: not CSV (unexpected end of data)"),
+    ],
+)
+def test_csvs_that_cannot_be_trained_on(root: Path, text: str, expected: str) -> None:
+    assert message(write(root, "list.csv", text)) == expected
+
+
+def test_paths_are_looked_for_beside_the_csv_then_in_the_current_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lists" / "a").mkdir(parents=True)
+    (tmp_path / "lists" / "a" / "1.png").write_bytes((root / "a" / "1.png").read_bytes())
+    data = write(tmp_path / "lists", "list.csv", CSV)
+    monkeypatch.chdir(root)
+    places = [record.path for record in read_data(data).records]
+    assert places == [tmp_path / "lists" / "a" / "1.png", *(Path(name) for name in PICTURES[1:])]
+
+
+@pytest.mark.parametrize("form", ["folder", "idx"])
+def test_the_manifest_of_a_run_is_data(
+    tmp_path: Path, root: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Relative paths and all: the same records come back, whatever is in the names."""
+    monkeypatch.chdir(tmp_path)
+    if form == "folder":
+        strange = Path("data", "b", 'a "quoted", name\nof two lines \udcff.png')
+        strange.write_bytes(encode(Image.new("RGB", (4, 3)), "PNG"))
+    else:
+        pixels = np.arange(8 * 6, dtype=np.uint8).reshape(8, 2, 3)
+        Path("data", "train-images-idx3-ubyte").write_bytes(idx(pixels))
+        Path("data", "train-labels-idx1-ubyte").write_bytes(idx(np.arange(8, dtype=np.uint8) % 2))
+    dataset = read_data(Path("data"))
+    assert len(dataset.records) == (6 if form == "folder" else 8)
+    run = Run(tmp_path / "run")
+    run.begin({}, dataset)
+    assert read_data(run.path / "manifest.csv") == dataset
+
+
+def test_data_that_does_not_exist(tmp_path: Path) -> None:
+    assert message(tmp_path / "nothing") == "expected a folder or list of pictures, but LIST does not exist"
