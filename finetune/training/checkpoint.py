@@ -17,11 +17,15 @@ def save_state(path: Path, state: State) -> None:
     tensors: Arrays = {
         **{f"weights/{name}": value for name, value in state.weights.items()},
         **{f"best/{name}": value for name, value in state.best_weights.items()},
-        # float64 holds the optimizer's step count, a 64-bit integer, exactly
-        **{f"optimizer/{place}": value.astype(np.float64) for place, value in enumerate(state.optimizer)},
+        **{f"optimizer/{place}": _floating(value) for place, value in enumerate(state.optimizer)},
     }
     history = [list(epoch) for epoch in state.history]
     write_safetensors(path, tensors, {"history": history, "best": list(state.best)})
+
+
+def _floating(value: np.ndarray) -> np.ndarray:
+    # float64 holds the optimizer's step count, the one integer among its variables, exactly.
+    return value if np.issubdtype(value.dtype, np.floating) else value.astype(np.float64)
 
 
 def load_state(path: Path) -> State | None:
