@@ -105,10 +105,16 @@ def read_header(data: bytes) -> Header:
     return Header(name, width, height, _orientation(exif), alpha)
 
 
-def decode(data: bytes) -> Image:
+# How JPEG data can be decoded to a fraction of its size, which costs a fraction of the time.
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+
+
+def decode(data: bytes, short_side: int | None = None) -> Image:
     """Decode JPEG, PNG, WebP, BMP, TIFF or the first frame of a GIF to (height, width, 3) uint8 in BGR order.
 
     Upright by its EXIF orientation; transparency over white; 16 bits cut to 8; gray, palette and CMYK turned to BGR.
+    `short_side` is how many pixels of the short side are needed: a JPEG of at least twice that comes at half, a quarter
+    or an eighth of its size, averaged by the decoder.
     Raises ImageError with the reason when that is not possible or the picture has over 100 megapixels.
     """
     header = read_header(data)
@@ -116,7 +122,10 @@ def decode(data: bytes) -> Image:
     if header.format == "PNG":
         data, _, transparent = read_png(data)
     # A JPEG has neither alpha nor 16 bits, and only the colour mode turns CMYK; the EXIF turn is ours for all formats.
-    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if header.format == "JPEG" else cv2.IMREAD_UNCHANGED
+    mode = cv2.IMREAD_UNCHANGED
+    if header.format == "JPEG":
+        enough = (n for n in _REDUCED if short_side and min(header.width, header.height) >= n * short_side)
+        mode = _REDUCED.get(next(enough, 1), cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error:
@@ -128,9 +137,9 @@ def decode(data: bytes) -> Image:
     return _upright(_opaque(_eight_bits(image), header.alpha), header.orientation)
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, short_side: int | None = None) -> Image:
     """Read and decode a file, as `decode`; raise ImageError when it cannot be opened."""
-    return decode(read_bytes(path))
+    return decode(read_bytes(path), short_side)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -149,7 +158,7 @@ def read_bytes(path: Path) -> bytes:
 def read_input(path: Path, preprocessing: Preprocessing) -> Image | ImageError:
     """Return the network input of a file, as `to_input`, or the error that says why it cannot be read."""
     try:
-        return to_input(read_image(path), preprocessing)
+        return to_input(read_image(path, preprocessing.short_side), preprocessing)
     except ImageError as error:
         return error
 

@@ -56,6 +56,11 @@ class Preprocessing:
         """The number of channels of the input."""
         return 1 if self.channel_order == "GRAY" else 3
 
+    @property
+    def short_side(self) -> int:
+        """How many pixels of a picture's short side its input is made of."""
+        return self.resize_to if self.resize == "crop" else self.size
+
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (pixels - mean) / std as float32; any leading shape, channels last."""
         mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))

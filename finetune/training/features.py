@@ -22,7 +22,7 @@ from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
 
 BATCH_SIZE = 32  # larger is no faster on CPUs and takes memory
-FORMAT = 1  # counts up when the same input gives other features, so that no older store is used
+FORMAT = 2  # counts up when the same input gives other features, so that no older store is used
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Trunk:
 
     def _decode(self, job: _Job) -> _Job:
         try:
-            image = read_image(job.path)
+            image = read_image(job.path, self._preprocessing.short_side)
         except ImageError as error:
             return _Job(job.path, job.digest, (), error=str(error))
         inputs = tuple(to_input(image, self._preprocessing, view_generator(job.digest, view)) for view in job.views)

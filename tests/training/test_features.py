@@ -30,9 +30,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were decoded, in order."""
     paths: list[Path] = []
 
-    def read(path: Path) -> Image:
+    def read(path: Path, short_side: int) -> Image:
         paths.append(path)
-        return read_image(path)
+        return read_image(path, short_side)
 
     monkeypatch.setattr(features, "read_image", read)
     return paths
