@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from finetune.data.decode import Image, read_input
 from finetune.data.parallel import parallel_map
-from finetune.errors import ImageError
+from finetune.errors import ImageError, WeightsError
+from finetune.metrics import softmax
 from finetune.model import Model, load_model, model_of
 from finetune.pretrained import catalogue
 from finetune.pretrained.read import read_weights
@@ -75,17 +76,33 @@ class Classifier:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._temperature = _temperature(model)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes; a prediction's index is a place in it."""
         return self._model.class_names
 
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by before the softmax; 1 where the model's file holds none."""
+        return self._temperature
+
     def predict(self, paths: Iterable[Path], top: int = 5, batch_size: int = 32) -> Iterator[Prediction]:
         """Yield one prediction for every path, in order, with the `top` most probable classes.
 
         Files are decoded on all cores while the network computes. A file that cannot be read yields its error.
         """
+        for path, logits in self.logits(paths, batch_size):
+            if isinstance(logits, ImageError):
+                yield Prediction(path, error=str(logits))
+            else:
+                yield Prediction(path, self._scores(softmax(logits[None], self._temperature)[0], top))
+
+    def logits(
+        self, paths: Iterable[Path], batch_size: int = 32
+    ) -> Iterator[tuple[Path, NDArray[np.float32] | ImageError]]:
+        """Yield every path, in order, with its logits (classes,) as the network gives them, or with its error."""
 
         def read(path: Path) -> tuple[Path, Image | ImageError]:
             return path, read_input(path, self._model.network.preprocessing)
@@ -93,15 +110,12 @@ class Classifier:
         loaded = parallel_map(read, paths)
         while batch := list(islice(loaded, batch_size)):
             images = [image for _, image in batch if not isinstance(image, ImageError)]
-            probabilities = iter(softmax(self._logits(np.stack(images))) if images else ())
+            rows = iter(self._forward(np.stack(images)) if images else ())
             for path, image in batch:
-                if isinstance(image, ImageError):
-                    yield Prediction(path, error=str(image))
-                else:
-                    yield Prediction(path, self._scores(next(probabilities), top))
+                yield path, image if isinstance(image, ImageError) else next(rows)
 
     @cached_property
-    def _logits(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    def _forward(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         # TensorFlow only now: a model that cannot be loaded is told at once.
         import_tensorflow()
         from finetune.networks.forward import compile_forward
@@ -114,7 +128,9 @@ class Classifier:
         return tuple(Score(int(i), self.class_names[i], float(probabilities[i])) for i in best)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the probabilities of a batch of logits (batch, classes); rows sum to 1."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def _temperature(model: Model) -> float:
+    """Return the temperature in the model's file; raise WeightsError for what cannot be one."""
+    value = model.about.get("temperature", 1.0)
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise WeightsError(f"the model's temperature is {value!r}; expected a number above 0; write the file again")
+    return value

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finetune import __version__, cli_weights
+from finetune.cli_evaluate import SOME_UNREADABLE, evaluate, report
 from finetune.cli_summary import summary
 from finetune.errors import FinetuneError, UsageError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from finetune.run import Run
 
 TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
-SOME_UNREADABLE = 3  # exit code: done, but some inputs could not be read
 
 app = typer.Typer(
     name="finetune",
@@ -258,3 +258,5 @@ def demo(
 
 app.add_typer(cli_weights.app, name="weights")
 app.command()(summary)
+app.command()(evaluate)
+app.command()(report)

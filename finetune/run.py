@@ -22,8 +22,10 @@ CLASSES = "classes.txt"
 HISTORY = "history.csv"
 METRICS = "metrics.json"
 REPORT = "report.html"
+EVALUATION = "evaluation.json"  # the figures on the validation images, and the images that the report shows
+PLAN = "plan.txt"  # what was loaded, fresh, frozen and trained, as the run's first lines said
 CHECKPOINT = "checkpoint/last.safetensors"
-FILES = (MODEL, CHECKPOINT, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, CONFIG)
+FILES = (MODEL, CHECKPOINT, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, CONFIG)
 
 
 class Run:

@@ -13,13 +13,18 @@ from finetune import __version__
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset, Record
 from finetune.errors import RunError
+from finetune.evaluate import Labelled as Images
+from finetune.evaluate import assess
+from finetune.metrics import fit_temperature
 from finetune.model import Model
 from finetune.networks.precision import resolve_precision
-from finetune.report import render_report
+from finetune.report import report, with_thumbnails
+from finetune.report.origin import versions
 from finetune.run import Run
+from finetune.run_files import write_evaluation, write_plan
 from finetune.training.checkpoint import load_state, save_state
 from finetune.training.features import Trunk
-from finetune.training.loop import Epoch, Labelled, State, train_head
+from finetune.training.loop import Epoch, Labelled, State, head_logits, train_head
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore
 
@@ -40,18 +45,24 @@ def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, began: dict
         _tell_data(dataset)
         source = {"name": plan.source.name, "sha256": plan.source.sha256}
         facts = {"source_weights": source, "version": __version__}
-        settled = {**config.to_json(), **facts, "data_sha256": _digest(dataset)}
+        settled = {**config.to_json(), **facts, "data_sha256": _digest(dataset), "versions": versions()}
         _check_unchanged(began, settled)
         state = load_state(run.checkpoint) if began else None
         if state is None:
             run.begin(settled, dataset)
+            write_plan(run, plan.describe())
         train = _training_side(config, trunk, store, [r for r in dataset.records if r.split == "train"], open_files)
         val = _labelled(store, [record for record in dataset.records if record.split == "val"])
         state, interrupted = _run_epochs(plan, config, train, val, state, run)
+        logits = head_logits(plan, state.best_weights, val)
     metrics = _metrics(state, dataset, interrupted)
     weights = {**plan.weights, **state.best_weights}
-    run.finish(Model(plan.network, weights, dataset.class_names, {**facts, "metrics": metrics}), metrics)
-    run.write_report(render_report(settled, plan.describe(), metrics, state.history, dataset))
+    temperature = fit_temperature(logits, val.labels)
+    about = {**facts, "temperature": temperature, "metrics": metrics}
+    run.finish(Model(plan.network, weights, dataset.class_names, about), metrics)
+    images: Images = [(record.path, record.label) for record in dataset.records if record.split == "val"]
+    write_evaluation(run, with_thumbnails(assess(images, logits, dataset.class_names, temperature).to_json()))
+    report(run.path)
     return run
 
 

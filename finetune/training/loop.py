@@ -184,6 +184,22 @@ class Head:
             variable.assign(value)
 
 
+def head_logits(plan: Plan, weights: Arrays, data: Labelled) -> NDArray[np.float32]:
+    """Return the logits (images, classes) of the head for `data` with the weights of one epoch, without dropout."""
+    trunk, layers = plan.network.split(plan.trained)
+    names = {layer.name for layer in layers}
+    values = {
+        name: tf.constant(value) for name, value in {**plan.weights, **weights}.items() if name.split("/")[0] in names
+    }
+
+    @tf.function(reduce_retracing=True)
+    def compute(x: tf.Tensor) -> tf.Tensor:
+        return forward(layers, values, x if trunk else normalize(plan.network.preprocessing, x))
+
+    indices = _slices(np.arange(len(data.labels)), EVALUATION_BATCH_SIZE)
+    return np.concatenate([compute(data.rows[index]).numpy() for index in indices])
+
+
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     """Return the optimizer that the options name, SGD unless told; its rate is set before every epoch."""
     match config.optimizer:

@@ -12,7 +12,7 @@ from finetune.training.plan import make_plan
 
 logger = logging.getLogger(__name__)
 
-FACTS = ("source_weights", "data_sha256", "version")  # what config.json holds beside the options
+FACTS = ("source_weights", "data_sha256", "version", "versions")  # what config.json holds beside the options
 
 
 def train(config: TrainConfig) -> Run:

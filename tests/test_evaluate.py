@@ -1,0 +1,182 @@
+"""evaluate: figures worked out by hand, classes matched by name, and the model's temperature."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.classifier import Classifier, load
+from finetune.data.dataset import Dataset, Record, Skipped
+from finetune.errors import DataError, RunError, WeightsError
+from finetune.evaluate import SHOWN, assess, evaluate
+from finetune.model import Model
+from finetune.run import Run
+
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture
+def colours(pictures: Callable[..., Path]) -> Path:
+    """A folder with 5, 4 and 3 textures as the classes of `tiny_model`."""
+    data = pictures(stripes=5, dots=4, waves=3)
+    for texture, name in zip(("stripes", "dots", "waves"), NAMES, strict=True):
+        (data / texture).rename(data / name)
+    return data
+
+
+@pytest.fixture
+def run(colours: Path, tiny_model: Model, tmp_path: Path) -> Path:
+    """A run of `tiny_model` whose validation images are the first two of each class."""
+    records = tuple(
+        Record(path, label, "val" if path.stem in "01" else "train", "")
+        for label, name in enumerate(NAMES)
+        for path in sorted((colours / name).iterdir())
+    )
+    made = Run(tmp_path / "run")
+    made.begin({}, Dataset(records, NAMES))
+    made.finish(replace(tiny_model, about={"temperature": 2.0}), {})
+    return made.path
+
+
+def logits(*probabilities: list[float]) -> np.ndarray:
+    return np.log(np.array(probabilities)).astype(np.float32)
+
+
+def test_figures_by_hand() -> None:
+    """Two of four are right; the third is more wrong than the second."""
+    labelled = [(Path("a"), 0), (Path("b"), 1), (Path("c"), 0), (Path("d"), 2)]
+    output = logits([0.6, 0.2, 0.2], [0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5])
+    done = assess(labelled, output, NAMES, 1.0)
+    assert (done.images, done.top1, done.top5) == (4, 0.5, 1)
+    assert done.confusion.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert [figures.recall for figures in done.per_class] == [0.5, 0, 1]
+    # bins of a fifteenth: 0.5 (two, one right), 0.6 (right), 0.8 (wrong), each gap times its share
+    assert done.ece_before == pytest.approx((2 * abs(0.5 - 0.5) + 0.4 + 0.8) / 4, abs=1e-6)
+    assert done.ece_after == done.ece_before
+    assert [(j.path.name, j.true, j.predicted) for j in done.most_wrong] == [
+        ("c", "red", "green"), ("b", "green", "red"),
+    ]  # fmt: skip
+    assert done.most_wrong[0].probability == pytest.approx(0.8)
+    assert done.most_wrong[0].true_probability == pytest.approx(0.1)
+    assert {j.path.name for j in done.least_certain[:2]} == {"b", "d"}
+    assert [j.path.name for j in done.least_certain[2:]] == ["a", "c"]
+
+
+def test_temperature_changes_how_sure_and_nothing_else() -> None:
+    labelled = [(Path("a"), 0), (Path("b"), 1)]
+    plain, cooled = (assess(labelled, logits([0.9, 0.1], [0.9, 0.1]), ("x", "y"), t) for t in (1.0, 2.0))
+    assert cooled.ece_before == pytest.approx(plain.ece_before) == pytest.approx(0.4)
+    assert cooled.ece_after == pytest.approx(0.25)  # √9 : √1
+    assert (cooled.top1, cooled.confusion.tolist()) == (plain.top1, plain.confusion.tolist())
+
+
+def test_json_has_everything() -> None:
+    done = assess([(Path("a"), 1)], logits([0.5, 0.25, 0.25]), NAMES, 1.5, [Skipped(Path("b"), "the file is empty")])
+    written = json.loads(json.dumps(done.to_json()))
+    assert written["intervals"] == {"top1": [0, 0], "top5": [1, 1]}
+    assert written["confusion"] == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert written["per_class"][0] == {"label": "red", "precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert sum(bin["images"] for bin in written["reliability_after"]) == 1
+    assert written["most_wrong"][0]["path"] == "a"
+    assert written["unreadable"] == [{"path": "b", "error": "the file is empty"}]
+
+
+def test_only_the_first_are_named() -> None:
+    done = assess([(Path(str(i)), 1) for i in range(50)], np.float32([[i, 0] for i in range(1, 51)]), ("x", "y"), 1.0)
+    assert [judged.path.name for judged in done.most_wrong] == [str(i) for i in range(49, 49 - SHOWN, -1)]
+    assert [judged.path.name for judged in done.least_certain] == [str(i) for i in range(SHOWN)]
+
+
+def test_output_that_is_not_finite_is_an_error() -> None:
+    with pytest.raises(WeightsError, match="the model's output for b is not finite"):
+        assess([(Path("a"), 0), (Path("b"), 0)], np.float32([[1, 2], [np.nan, 1]]), ("x", "y"), 1.0)
+
+
+def test_own_validation_images_as_predict_sees_them(run: Path, colours: Path) -> None:
+    paths = {path: name for name in NAMES for path in sorted((colours / name).glob("[01].png"))}
+    predictions = list(load(str(run)).predict(paths, top=3))
+    taken = Counter((paths[p.path], p.scores[0].label) for p in predictions)
+    done = evaluate(run)
+    assert done.images == 6
+    assert done.temperature == 2
+    assert done.confusion.tolist() == [[taken[true, predicted] for predicted in NAMES] for true in NAMES]
+    assert done.top1 == sum(taken[name, name] for name in NAMES) / 6
+    expected = {p.path: p.scores[0].probability for p in predictions}
+    assert {j.path: j.probability for j in done.least_certain} == pytest.approx(expected, abs=1e-6)
+
+
+def test_another_folder_by_name(run: Path, colours: Path, tmp_path: Path) -> None:
+    assert [figures.support for figures in evaluate(run, colours).per_class] == [5, 4, 3]
+    some = tmp_path / "some"
+    some.mkdir()
+    (colours / "blue").rename(some / "blue")
+    done = evaluate(run, some)
+    assert [figures.support for figures in done.per_class] == [0, 0, 3]
+    assert done.class_names == NAMES
+    assert done.confusion.sum() == 3
+
+
+def test_classes_the_model_does_not_know(run: Path, colours: Path) -> None:
+    (colours / "blue").rename(colours / "bleu")
+    message = (
+        rf"class 'bleu' is unknown to the model \(did you mean blue\?\): {colours} has bleu, green, red; "
+        "the model knows red, green, blue; name a folder"
+    )
+    with pytest.raises(DataError, match=message):
+        evaluate(run, colours)
+
+
+def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty has no class folders; the model knows red, green, blue"):
+        evaluate(run, tmp_path / "empty")
+    (tmp_path / "empty" / "red").mkdir()
+    with pytest.raises(DataError, match=r"no image of .*empty can be read; name a folder of pictures with --data$"):
+        evaluate(run, tmp_path / "empty")
+    with pytest.raises(DataError, match=r"expected a folder with a folder per class, but .*nowhere is none"):
+        evaluate(run, tmp_path / "nowhere")
+
+
+def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -> None:
+    (colours / "red" / "0.png").write_bytes(b"")
+    (colours / "green" / "1.png").unlink()
+    done = evaluate(run)
+    assert done.images == 4
+    assert done.unreadable == (
+        (colours / "red" / "0.png", "the file is empty"),
+        (colours / "green" / "1.png", "cannot be opened (No such file or directory)"),
+    )
+    for picture in colours.rglob("*.png"):
+        picture.unlink()
+    with pytest.raises(DataError, match=r"no image of the validation images of .* can be read; .* first: .*0\.png"):
+        evaluate(run)
+
+
+def test_a_run_whose_files_do_not_fit(run: Path, tmp_path: Path) -> None:
+    (run / "classes.txt").write_text("red\ngreen\nblue\nblack\n")
+    with pytest.raises(RunError, match="files of two runs: its model knows red, green, blue, its images are of red,"):
+        evaluate(run)
+    with pytest.raises(RunError, match=r"has no model\.safetensors"):
+        evaluate(tmp_path)
+
+
+def test_predict_divides_by_the_temperature(tiny_model: Model, pictures: Callable[..., Path]) -> None:
+    picture = next(pictures(dots=1).rglob("*.png"))
+    classifier = Classifier(replace(tiny_model, about={"temperature": 3.0}))
+    ((path, row),) = classifier.logits([picture])
+    assert path == picture
+    assert isinstance(row, np.ndarray)
+    powers = np.exp(row.astype(np.float64) / 3)
+    (prediction,) = classifier.predict([picture], top=3)
+    assert {s.index: s.probability for s in prediction.scores} == pytest.approx(dict(enumerate(powers / powers.sum())))
+    assert Classifier(tiny_model).temperature == 1
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "warm", None])
+def test_a_temperature_that_is_none(tiny_model: Model, value: object) -> None:
+    with pytest.raises(WeightsError, match=r"the model's temperature is .*; expected a number above 0"):
+        Classifier(replace(tiny_model, about={"temperature": value}))
