@@ -1,12 +1,12 @@
 """Classify images with a trained model: what scripts and `finetune predict` use."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from finetune.pretrained import catalogue
 from finetune.pretrained.read import read_weights
 from finetune.quiet import import_tensorflow
 from finetune.run import newest, open_run
+
+if TYPE_CHECKING:
+    from finetune.networks.compiled import Compiled
 
 logger = logging.getLogger(__name__)
 
@@ -115,13 +118,13 @@ class Classifier:
                 yield path, image if isinstance(image, ImageError) else next(rows)
 
     @cached_property
-    def _forward(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    def _forward(self) -> "Compiled":
         # TensorFlow only now: a model that cannot be loaded is told at once.
         import_tensorflow()
-        from finetune.networks.forward import compile_forward
+        from finetune.networks.compiled import Compiled
 
         network = self._model.network
-        return compile_forward(network.layers, self._model.weights, network.preprocessing)
+        return Compiled(network.layers, self._model.weights, network.preprocessing)
 
     def _scores(self, probabilities: NDArray[np.float64], top: int) -> tuple[Score, ...]:
         best = np.argsort(-probabilities, kind="stable")[:top]

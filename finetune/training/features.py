@@ -15,14 +15,13 @@ from finetune.data.dataset import Record
 from finetune.data.decode import Image, read_image, to_input
 from finetune.data.parallel import parallel_map
 from finetune.errors import ImageError
-from finetune.networks.forward import compile_forward
+from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
 from finetune.networks.precision import Precision
 from finetune.progress import track
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
 
-BATCH_SIZE = 32  # larger is no faster on CPUs and takes memory
-FORMAT = 2  # counts up when the same input gives other features, so that no older store is used
+FORMAT = 3  # counts up when the same input gives other features, so that no older store is used
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,7 @@ class Trunk:
     def __init__(self, plan: Plan, precision: Precision = "float32") -> None:
         self._layers, _ = plan.network.split(plan.trained)
         self._preprocessing = plan.network.preprocessing
-        self._function = (
-            compile_forward(self._layers, plan.weights, self._preprocessing, precision) if self._layers else None
-        )
+        self._function = Compiled(self._layers, plan.weights, self._preprocessing, precision) if self._layers else None
         described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json(), precision]
         self._name = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
 
@@ -83,7 +80,7 @@ class Trunk:
         try:
             for batch in _batches(track(self._inputs(jobs.values(), errors), total, "features", "images"), BATCH_SIZE):
                 pixels = np.stack([pixels for _, pixels in batch])
-                rows = self._function(pixels) if self._function else pixels
+                rows = self._function(pixels, many=total > FEW) if self._function else pixels
                 for (key, _), row in zip(batch, rows, strict=True):
                     store.add(key, row)
         finally:

@@ -123,7 +123,7 @@ class Head:
         def logits(x: tf.Tensor, seed: tf.Tensor | None = None, trained: tuple[str, ...] = ()) -> tf.Tensor:
             # With no trunk the rows are pixels.
             x = x if trunk else normalize(plan.network.preprocessing, x)
-            return forward(layers, weights, x, seed=seed, trained=trained)
+            return forward(layers, weights, x, seed=seed, trained=trained, many=True)
 
         @tf.function(reduce_retracing=True)
         def step(x: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

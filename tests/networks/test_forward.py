@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from finetune.networks import NETWORKS, build
-from finetune.networks.forward import activations, compile_forward, forward, normalize
+from finetune.networks.forward import activations, forward, normalize
 from finetune.networks.layers import (
     AdaptiveAveragePool,
     BatchNorm,
@@ -241,16 +241,6 @@ def test_normalize_equals_the_preprocessings_own() -> None:
     for name in ("alexnet", "alexnet-owt"):
         preprocessing = build(name).preprocessing
         np.testing.assert_allclose(normalize(preprocessing, pixels), preprocessing.normalize(pixels), rtol=1e-6)
-
-
-def test_compiled_forward_takes_pixels_of_any_batch(random_weights) -> None:
-    network = build("alexnet-mnist")
-    weights = random_weights(network)
-    compute = compile_forward(network.layers, weights, network.preprocessing)
-    for count in (1, 3):
-        pixels = np.random.default_rng(0).integers(0, 256, (count, *network.input_shape), np.uint8)
-        expected = forward(network.layers, weights, tf.constant(network.preprocessing.normalize(pixels)))
-        np.testing.assert_allclose(compute(pixels), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -14,9 +14,10 @@ from finetune.data.dataset import Dataset
 from finetune.data.decode import Image, read_image, to_input
 from finetune.data.folder import read_folder
 from finetune.model import Model
+from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.forward import activations
 from finetune.training import features
-from finetune.training.features import BATCH_SIZE, Trunk, view_generator
+from finetune.training.features import Trunk, view_generator
 from finetune.training.plan import Plan, Source
 from finetune.training.store import cache_folder
 
@@ -130,12 +131,12 @@ def test_interrupted_in_the_middle_keeps_what_was_done(
     trunk = Trunk(plan)
     function, calls = trunk._function, []
 
-    def interrupted(pixels: np.ndarray) -> np.ndarray:
+    def interrupted(pixels: np.ndarray, many: bool) -> np.ndarray:
         calls.append(len(pixels))
         if len(calls) == 2:
             raise KeyboardInterrupt
         assert function is not None
-        return function(pixels)
+        return function(pixels, many)
 
     monkeypatch.setattr(trunk, "_function", interrupted)
     with pytest.raises(KeyboardInterrupt), trunk.open_store() as store:

@@ -1,0 +1,69 @@
+"""A network made ready to run forward: weights as constants, traced once, in the precision that was asked for."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from finetune.data.preprocessing import Preprocessing
+from finetune.networks.forward import TRANSPOSED, Weights, forward, normalize
+from finetune.networks.layers import Dense, Layer
+from finetune.networks.precision import Precision
+
+BATCH_SIZE = 32  # larger is no faster on CPUs and takes memory
+FEW = 16  # up to so many images, preparing for many does not pay
+
+
+class Compiled:
+    """`layers` as a function of a batch of input pixels (batch, size, size, channels) uint8; what comes is float32.
+
+    For many images it is prepared in another way than for a few: normalisation is compiled, fully connected kernels
+    are transposed, and batches are filled up to a multiple of BATCH_SIZE, so that all have one shape. Both ways are
+    made on first use and give the same numbers, to rounding.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        weights: Weights,
+        preprocessing: Preprocessing,
+        precision: Precision = "float32",
+    ) -> None:
+        self._layers = layers
+        self._weights = weights
+        self._preprocessing = preprocessing
+        self._precision = precision
+        self._traced = cache(self._trace)
+
+    def __call__(self, pixels: NDArray[np.uint8], many: bool | None = None) -> NDArray[np.float32]:
+        """Return the output for a batch; `many` says how it is prepared, by its own length unless told."""
+        count = len(pixels)
+        if many is None:
+            many = count > FEW
+        missing = -count % BATCH_SIZE if many else 0
+        if missing:
+            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
+        return self._traced(many)(tf.constant(pixels)).numpy()[:count]
+
+    def _trace(self, many: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+        constants = {}
+        for layer in self._layers:
+            # Logits are cheap, and the one place where bfloat16 cost agreement on the first class: 99.0 %, so 99.2 %.
+            is_logits = isinstance(layer, Dense) and not layer.relu
+            precision = "float32" if is_logits else self._precision
+            for name in (name for name in self._weights if name.startswith(f"{layer.name}/")):
+                value = tf.cast(tf.constant(self._weights[name]), precision)
+                if many and isinstance(layer, Dense) and name.endswith("/kernel"):
+                    constants[f"{layer.name}/{TRANSPOSED}"] = tf.transpose(value)
+                else:
+                    constants[name] = value
+        size = self._preprocessing.size
+
+        @tf.function(input_signature=[tf.TensorSpec((None, size, size, self._preprocessing.channels), tf.uint8)])
+        def compute(pixels: tf.Tensor) -> tf.Tensor:
+            x = tf.cast(normalize(self._preprocessing, pixels), self._precision)
+            return tf.cast(forward(self._layers, constants, x, many=many), tf.float32)
+
+        return compute

@@ -1,0 +1,88 @@
+"""Compiled: the same numbers for a few images and for many, in either precision."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from finetune.networks import build
+from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
+from finetune.networks.forward import forward
+from finetune.networks.layers import LocalResponseNorm
+from finetune.networks.network import Network
+from finetune.networks.normalization import normalize_few, normalize_many
+
+RNG = np.random.default_rng(2)
+
+
+def pixels(network: Network, count: int) -> np.ndarray:
+    return RNG.integers(0, 256, (count, *network.input_shape), np.uint8)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "caffenet", "alexnet-bn"])
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1, BATCH_SIZE + 3])
+def test_few_and_many_are_the_same_numbers(name: str, count: int, random_weights) -> None:
+    network = build(name, {"num_classes": 5, "input_size": 67, "fc_units": 8})
+    weights = random_weights(network)
+    compiled = Compiled(network.layers, weights, network.preprocessing)
+    batch = pixels(network, count)
+    expected = forward(network.layers, weights, tf.constant(network.preprocessing.normalize(batch))).numpy()
+    for many in (None, False, True):
+        output = compiled(batch, many)
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_bfloat16_is_close(random_weights) -> None:
+    network = build("alexnet", {"num_classes": 5, "input_size": 67, "fc_units": 8})
+    weights = random_weights(network)
+    batch = pixels(network, FEW + 1)
+    exact = Compiled(network.layers, weights, network.preprocessing)(batch)
+    for many in (False, True):
+        rough = Compiled(network.layers, weights, network.preprocessing, "bfloat16")(batch, many)
+        assert 1e-5 < np.abs(rough - exact).max() / np.abs(exact).max() < 0.05
+
+
+@pytest.mark.slow
+def test_bfloat16_names_the_same_class_for_real_photos(shared: Path) -> None:
+    """At least 99 % of 400 photos: the starter's own classes, top-1."""
+    from finetune.data.decode import read_input
+    from finetune.model import load_model
+
+    model = load_model(Path(__file__).parents[2] / "weights" / "starter.safetensors")
+    paths = sorted((shared / "data").rglob("*.jp*g"))
+    assert len(paths) >= 395
+    batch = np.stack([read_input(path, model.network.preprocessing) for path in paths])
+    exact, rough = (
+        np.concatenate([compiled(batch[i : i + BATCH_SIZE], many=True) for i in range(0, len(batch), BATCH_SIZE)])
+        for compiled in (
+            Compiled(model.network.layers, model.weights, model.network.preprocessing, precision)
+            for precision in ("float32", "bfloat16")
+        )
+    )
+    assert (exact.argmax(axis=1) == rough.argmax(axis=1)).mean() >= 0.99
+
+
+LAYERS = [LocalResponseNorm("n"), LocalResponseNorm("n", size=9, alpha=0.001), LocalResponseNorm("n", beta=0.6, k=2.0)]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("normalize", [normalize_few, normalize_many])
+def test_norm_and_its_gradient_equal_tensorflows(layer: LocalResponseNorm, normalize) -> None:
+    x = tf.constant(RNG.normal(0, 200, (2, 3, 4, 32)).astype(np.float32))
+    direction = tf.constant(RNG.normal(0, 1, x.shape).astype(np.float32))
+
+    def theirs(x: tf.Tensor) -> tf.Tensor:
+        # TensorFlow's alpha is not divided by the number of channels.
+        return tf.nn.lrn(x, layer.size // 2, layer.k, layer.alpha / layer.size, layer.beta)
+
+    results = []
+    for function in (lambda x: normalize(layer, x), theirs):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+            product = tf.reduce_sum(y * direction)
+        results.append((y.numpy(), tape.gradient(product, x).numpy()))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
