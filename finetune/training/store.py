@@ -102,15 +102,20 @@ class Rows:
     """Rows of a store, indexed like an array: `rows[indices]` is a float32 (or uint8) batch."""
 
     def __init__(self, segments: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> None:
-        self._segments = segments
+        self._segments = [segment["row"] for segment in segments]
         self._places = places
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        rows = np.stack([self._segments[number]["row"][place] for number, place in self._places[indices]])
-        return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+        places = self._places[indices]
+        first = self._segments[places[0, 0]]
+        rows = np.empty((len(places), *first.shape[1:]), np.uint8 if first.dtype == np.uint8 else np.float32)
+        for number in np.unique(places[:, 0]):
+            there = places[:, 0] == number
+            rows[there] = self._segments[number][places[there, 1]]
+        return rows
 
 
 def remove_unused(keep: Path, limit: int = CACHE_BYTES) -> None:
