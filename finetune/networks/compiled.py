@@ -20,8 +20,8 @@ class Compiled:
     """`layers` as a function of a batch of input pixels (batch, size, size, channels) uint8; what comes is float32.
 
     For many images it is prepared in another way than for a few: normalisation is compiled, fully connected kernels
-    are transposed, and batches are filled up to a multiple of BATCH_SIZE, so that all have one shape. Both ways are
-    made on first use and give the same numbers, to rounding.
+    are transposed, and a batch is filled up to BATCH_SIZE, so that nothing is compiled again for a last, shorter one.
+    Both ways are made on first use and give the same numbers, to rounding.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Compiled:
         count = len(pixels)
         if many is None:
             many = count > FEW
-        missing = -count % BATCH_SIZE if many else 0
+        missing = max(0, BATCH_SIZE - count) if many else 0
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
         return self._traced(many)(tf.constant(pixels)).numpy()[:count]
