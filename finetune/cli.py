@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from finetune import __version__, cli_weights
+from finetune.cli_benchmark import benchmark
 from finetune.cli_evaluate import SOME_UNREADABLE, evaluate, report
 from finetune.cli_summary import summary
 from finetune.errors import FinetuneError, UsageError
@@ -258,5 +259,6 @@ def demo(
 
 app.add_typer(cli_weights.app, name="weights")
 app.command()(summary)
+app.command()(benchmark)
 app.command()(evaluate)
 app.command()(report)

@@ -31,7 +31,7 @@ def test_help_and_version(finetune: Finetune) -> None:
     assert finetune("--version") == (0, f"finetune {__version__}\n", "")
     code, out, err = finetune()
     assert (code, err) == (0, "")
-    for command in ("train", "predict", "evaluate", "report", "demo", "weights", "summary"):
+    for command in ("train", "predict", "evaluate", "report", "demo", "weights", "summary", "benchmark"):
         assert f"  {command} " in out
         code, text, _ = finetune(command, "--help")
         assert code == 0

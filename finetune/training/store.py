@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use, others augmented
 
-SEGMENT_BYTES = 8 << 20  # what a killed process loses at most
+SEGMENT_ROWS, SEGMENT_BYTES = 256, 8 << 20  # what a killed process loses at most, whichever comes first
 CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
 _FLOAT16_MAX = 65504.0
 
@@ -53,7 +53,7 @@ class FeatureStore:
     def add(self, key: Key, row: NDArray[Any]) -> None:
         """Keep a row; it can be read after `flush`."""
         self._waiting.append((key, row))
-        if len(self._waiting) * row.nbytes >= SEGMENT_BYTES:
+        if len(self._waiting) >= SEGMENT_ROWS or len(self._waiting) * row.nbytes >= SEGMENT_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -2,6 +2,9 @@
 
 import logging
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.decode import Image, read_image, to_input
 from finetune.data.folder import read_folder
@@ -20,6 +24,7 @@ from finetune.training import features
 from finetune.training.features import Trunk, view_generator
 from finetune.training.plan import Plan, Source
 from finetune.training.store import cache_folder
+from finetune.training.train import train
 
 
 def plan_for(model: Model, trained: tuple[str, ...]) -> Plan:
@@ -116,6 +121,52 @@ def test_what_is_stored_is_not_computed_again(
     decoded.clear()
     compute(replace(plan, source=Source("other", "cd" * 32)), dataset)
     assert len(decoded) == 10, "other weights, other features"
+
+
+def test_one_forward_pass_for_every_view(
+    tiny_model: Model, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten pictures, one of them twice, three views each: 30 rows are computed, and none the second time."""
+    folder = pictures(stripes=5, dots=5)
+    shutil.copy(folder / "dots" / "0.png", folder / "dots" / "copy.png")
+    dataset = read_folder(folder)
+    computed: list[int] = []
+    for _ in range(2):
+        trunk = Trunk(plan_for(tiny_model, ("fc8",)))
+        function = trunk._function
+        assert function is not None
+        counting = lambda pixels, many, f=function: (computed.append(len(pixels)), f(pixels, many))[1]  # noqa: E731
+        monkeypatch.setattr(trunk, "_function", counting)
+        with trunk.open_store() as store:
+            trunk.compute(dict.fromkeys(dataset.records, range(3)), store)
+    assert sum(computed) == 30
+
+
+def test_killed_at_once_leaves_whole_segments(
+    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path]
+) -> None:
+    """SIGKILL after the first segment: the second run computes only what was not in it."""
+    folder = pictures(stripes=10, dots=10)
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from finetune.config import TrainConfig\n"
+        "from finetune.training import store\n"
+        "store.SEGMENT_ROWS = 8\n"
+        "register = store.FeatureStore._register\n"
+        "def kill(*arguments):\n"
+        "    register(*arguments)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store.FeatureStore._register = kill\n"
+        "from finetune.training.train import train\n"
+        "train(TrainConfig(data=Path(sys.argv[1]), weights='starter', out=Path(sys.argv[2])))\n"
+    )
+    out = folder.parent / "run"
+    killed = subprocess.run([sys.executable, "-c", program, folder, out], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not out.exists()
+    train(TrainConfig(data=folder, weights="starter", out=out, epochs=1))
+    assert len(decoded) == 12
 
 
 def test_no_cache_leaves_nothing(tiny_model: Model, pictures: Callable[..., Path]) -> None:

@@ -1,0 +1,76 @@
+"""finetune beside plain PyTorch and ONNX Runtime, in one run, the sides taking turns; prints a Markdown table.
+
+    python benchmarks/compare.py --photos DIR [--torch-python PATH] [--quick] [--only forward]
+
+Run it where finetune is installed. torch, onnx, onnxruntime and cv2 may be in another environment: `--torch-python` is
+its interpreter. Nothing is installed or downloaded. Figures are medians; compare ratios.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from passes import bfloat16, forward, score, step
+from programs import memory, predict, train
+from setting import FULL, STARTER, Line, Setting
+from worker import Worker
+
+PARTS: dict[str, Callable[[Setting], Iterator[Line]]] = {
+    part.__name__: part for part in (forward, bfloat16, step, train, score, predict, memory)
+}
+
+
+def main(
+    photos: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Folder with a folder of photos per class.")
+    ],
+    torch_python: Annotated[str, typer.Option(help="Python that has torch, onnx and onnxruntime.")] = sys.executable,
+    quick: Annotated[bool, typer.Option("--quick", help="A short pass, to see that all runs.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Parts, of {', '.join(PARTS)}; may repeat. [default: all]")
+    ] = None,
+) -> None:
+    """Measure finetune beside plain PyTorch and ONNX Runtime and print a Markdown table."""
+    for name in only or ():
+        if name not in PARTS:
+            raise typer.BadParameter(f"there is no part {name!r}; the parts are {', '.join(PARTS)}")
+    with tempfile.TemporaryDirectory(prefix="finetune-compare-") as folder:
+        setting = Setting(
+            photos.absolute(),
+            Path(folder),
+            torch_python,
+            rounds=2 if quick else 8,
+            epochs=3 if quick else 30,
+            files=(200, 1000) if quick else (1000, 20_000),
+        )
+        with Worker(sys.executable, "ours_side.py", setting.environment) as ours:
+            for name in (FULL, STARTER):
+                ours.ask("write", setting.prefix(name), name == STARTER)
+        print(f"{machine()}\n")
+        print("| what | finetune | against | | ratio | at least |\n|---|---|---|---|---|---|")
+        for name in only or PARTS:
+            for line in PARTS[name](setting):
+                print(f"| {' | '.join(line)} |", flush=True)
+
+
+def machine() -> str:
+    """Return one line about the processor."""
+    model = platform.processor() or platform.machine()
+    flags = ""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = dict(line.split(":", 1) for line in information.read_text(encoding="utf-8").splitlines() if ":" in line)
+        facts = {key.strip(): value.strip() for key, value in lines.items()}
+        model = facts.get("model name", model)
+        present = {"AMX": "amx_bf16", "AVX-512": "avx512f"}
+        flags = "".join(f", {name}" for name, flag in present.items() if flag in facts.get("flags", "").split())
+    return f"{os.cpu_count()} cores, {model}{flags}; Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

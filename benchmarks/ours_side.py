@@ -1,0 +1,119 @@
+"""Our side of the comparison: a worker that `compare.py` starts in the environment where finetune is installed."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from worker import milliseconds, serve
+
+from finetune.classifier import load
+from finetune.model import Model, load_model, save_model
+from finetune.networks import build
+from finetune.pretrained import catalogue
+from finetune.quiet import import_tensorflow
+from finetune.training.plan import Plan, Source, fresh_weights
+
+MODEL = ".safetensors"
+WEIGHTS = ".npz"  # the same for the other side
+DESCRIPTION = ".json"
+
+
+def write(prefix: str, starter: bool) -> None:
+    """Write a network with its weights for both sides: the starter, or AlexNet with 1,000 classes and random ones."""
+    if starter:
+        model = load_model(catalogue.resolve("starter")[0])
+    else:
+        network = build("alexnet")
+        weights = fresh_weights(network, tuple(network.weighted_layers()), seed=0)
+        model = Model(network, weights, tuple(map(str, range(network.num_classes))))
+    save_model(Path(prefix + MODEL), model)
+    np.savez(prefix + WEIGHTS, **model.weights)
+    layers = [
+        {"kind": type(step.layer).__name__, "input_shape": step.input_shape, **asdict(step.layer)}
+        for step in model.network.steps()
+    ]
+    description = {"preprocessing": model.network.preprocessing.to_json(), "layers": layers}
+    Path(prefix + DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
+
+
+@cache
+def _model(prefix: str) -> Model:
+    return load_model(Path(prefix + MODEL))
+
+
+@cache
+def _forward(prefix: str, precision: Any) -> Callable[..., Any]:
+    from finetune.networks.compiled import Compiled
+
+    model = _model(prefix)
+    return Compiled(model.network.layers, model.weights, model.network.preprocessing, precision)
+
+
+@cache
+def _pixels(prefix: str, batch_size: int) -> Any:
+    shape = (batch_size, *_model(prefix).network.input_shape)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def forward(prefix: str, batch_size: int, precision: str) -> float:
+    """Return milliseconds for a batch, from pixels to logits."""
+    function, pixels = _forward(prefix, precision), _pixels(prefix, batch_size)
+    return milliseconds(lambda: function(pixels))
+
+
+@cache
+def _step(prefix: str, batch_size: int) -> Callable[[], object]:
+    import tensorflow as tf
+
+    from finetune.config import TrainConfig
+    from finetune.training.loop import Head, Labelled
+
+    tf.config.experimental.enable_op_determinism()  # as training does
+    tf.random.set_seed(0)
+    model = _model(prefix)
+    layers = tuple(model.network.weighted_layers())
+    plan = Plan(model.network, dict(model.weights), Source("none", None), (), layers)
+    config = TrainConfig(Path(), train=("all",), batch_size=batch_size, optimizer="sgd", learning_rate=1e-6)
+    head = Head(plan, config)
+    data = Labelled(_pixels(prefix, batch_size), np.zeros(batch_size, np.int32))
+    return lambda: head.train_epoch(data, 1)  # of one batch
+
+
+def step(prefix: str, batch_size: int) -> float:
+    """Return milliseconds for a full training step: forward, gradients of all weights, update."""
+    return milliseconds(_step(prefix, batch_size))
+
+
+def matmul(precision: Any) -> float:
+    """Return the rate of a matrix product in GFLOP/s."""
+    from finetune.benchmark import matmul_gflops
+
+    return matmul_gflops(precision)
+
+
+def multiply_adds(prefix: str) -> int:
+    """Return the multiply-adds for one picture."""
+    return sum(step.layer.multiply_adds(step.input_shape) for step in _model(prefix).network.steps())
+
+
+@cache
+def _classifier(prefix: str) -> Any:
+    return load(prefix + MODEL)
+
+
+def score(prefix: str, paths: list[str], batch_size: int) -> float:
+    """Return seconds to classify files, from their bytes to the classes, the model being loaded."""
+    start = time.perf_counter()
+    count = sum(prediction.error is None for prediction in _classifier(prefix).predict(map(Path, paths), 5, batch_size))
+    assert count == len(paths)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    import_tensorflow()
+    serve({function.__name__: function for function in (write, forward, step, matmul, multiply_adds, score)})

@@ -1,0 +1,218 @@
+"""The other side of the comparison: plain PyTorch and ONNX Runtime, as one writes them without further thought.
+
+A worker that `compare.py` starts in the environment where they are installed. `torch_side.py train FILE` is a
+program of its own: the plain loop that passes every picture through the whole network in every epoch.
+"""
+
+import json
+import math
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from worker import milliseconds, serve
+
+LOADERS = 2  # processes that decode
+MOMENTUM = 0.9
+
+
+def read_network(prefix: str) -> tuple[nn.Sequential, dict[str, Any]]:
+    """Return the network with the weights of `prefix`.npz, and its preprocessing."""
+    description = json.loads(Path(prefix + ".json").read_text(encoding="utf-8"))
+    weights = np.load(prefix + ".npz")
+    modules: dict[str, nn.Module] = {}
+    for layer in description["layers"]:
+        for suffix, module in _modules(layer, weights).items():
+            modules[layer["name"] + suffix] = module
+    network = nn.Sequential()
+    for name, module in modules.items():
+        network.add_module(name, module)
+    return network, description["preprocessing"]
+
+
+def _modules(layer: dict[str, Any], weights: Any) -> dict[str, nn.Module]:
+    """Return the modules of one layer by what is added to its name."""
+    kernel, bias = (weights.get(f"{layer['name']}/{weight}") for weight in ("kernel", "bias"))
+    match layer["kind"]:
+        case "Conv":
+            padding = 0 if layer["padding"] == "valid" else layer["padding"]
+            module: nn.Module = nn.Conv2d(
+                layer["input_shape"][2],
+                layer["filters"],
+                layer["kernel_size"],
+                layer["strides"],
+                padding,
+                groups=layer["groups"],
+            )
+            _assign(module, kernel.transpose(3, 2, 0, 1), bias)
+            return {"": module, "_relu": nn.ReLU()}
+        case "LocalResponseNorm":
+            return {"": nn.LocalResponseNorm(layer["size"], layer["alpha"], layer["beta"], layer["k"])}
+        case "MaxPool":
+            return {"": nn.MaxPool2d(layer["pool_size"], layer["strides"])}
+        case "Dense":
+            shape = layer["input_shape"]
+            module = nn.Linear(math.prod(shape), layer["units"])
+            if len(shape) == 3:  # rows in the order height, width, channels; torch flattens channels first
+                kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(math.prod(shape), -1)
+            _assign(module, kernel.T, bias)
+            flatten = {"_flatten": nn.Flatten()} if len(shape) == 3 else {}
+            return {**flatten, "": module, **({"_relu": nn.ReLU()} if layer["relu"] else {})}
+        case "Dropout":
+            return {"": nn.Dropout(layer["rate"])}
+        case kind:
+            raise TypeError(f"no module is known for the layer {kind}")
+
+
+def _assign(module: Any, kernel: Any, bias: Any) -> None:
+    module.weight = nn.Parameter(torch.tensor(np.ascontiguousarray(kernel)))
+    module.bias = nn.Parameter(torch.tensor(bias))
+
+
+@cache
+def _network(prefix: str) -> tuple[nn.Sequential, dict[str, Any]]:
+    return read_network(prefix)
+
+
+@cache
+def _images(size: int, batch_size: int) -> torch.Tensor:
+    return 50 * torch.randn(batch_size, 3, size, size)
+
+
+def forward(prefix: str, batch_size: int, precision: str) -> float:
+    """Return milliseconds for a batch; bfloat16 is autocast with channels last, its faster form."""
+    network, preprocessing = _network(prefix)
+    images = _images(preprocessing["size"], batch_size)
+    if precision == "bfloat16":
+        images = images.to(memory_format=torch.channels_last)
+    network.eval()
+
+    def run() -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            network(images)
+
+    return milliseconds(run)
+
+
+@cache
+def _session(prefix: str) -> Any:
+    import onnxruntime
+    from onnx_file import write_onnx
+
+    network, preprocessing = _network(prefix)
+    write_onnx(Path(prefix + ".onnx"), network, preprocessing["size"])
+    session = onnxruntime.InferenceSession(prefix + ".onnx", providers=["CPUExecutionProvider"])
+    images = _images(preprocessing["size"], 2)
+    with torch.inference_mode():
+        expected = network.eval()(images).numpy()
+    difference = np.abs(session.run(None, {"images": images.numpy()})[0] - expected).max()
+    assert difference < 1e-3 * np.abs(expected).max(), f"the ONNX file computes something else: {difference}"
+    return session
+
+
+def onnx(prefix: str, batch_size: int) -> float:
+    """Return milliseconds for a batch in ONNX Runtime."""
+    session = _session(prefix)
+    images = _images(_network(prefix)[1]["size"], batch_size).numpy()
+    return milliseconds(lambda: session.run(None, {"images": images}))
+
+
+def step(prefix: str, batch_size: int) -> float:
+    """Return milliseconds for a full training step: forward, gradients of all weights, update."""
+    network, preprocessing = _network(prefix)
+    optimizer = _optimizer(prefix)
+    images, labels = _images(preprocessing["size"], batch_size), torch.zeros(batch_size, dtype=torch.long)
+    network.train()
+
+    def run() -> None:
+        optimizer.zero_grad()
+        functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+    return milliseconds(run)
+
+
+@cache
+def _optimizer(prefix: str) -> torch.optim.Optimizer:
+    return torch.optim.SGD(_network(prefix)[0].parameters(), lr=1e-6, momentum=MOMENTUM)
+
+
+class Pictures(Dataset[tuple[torch.Tensor, int]]):
+    """Files decoded, their short side brought to `resize_to`, the centre cut out, the mean taken off."""
+
+    def __init__(self, files: list[tuple[str, int]], preprocessing: dict[str, Any]) -> None:
+        self._files = files
+        self._size, self._resize_to = preprocessing["size"], preprocessing["resize_to"]
+        self._mean = np.array(preprocessing["mean"], np.float32)
+        assert preprocessing["channel_order"] == "BGR"
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        path, label = self._files[index]
+        image = cv2.imread(path)
+        scale = self._resize_to / min(image.shape[:2])
+        height, width = (max(self._size, round(side * scale)) for side in image.shape[:2])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        top, left = (height - self._size) // 2, (width - self._size) // 2
+        square = image[top : top + self._size, left : left + self._size].astype(np.float32) - self._mean
+        return torch.from_numpy(square.transpose(2, 0, 1).copy()), label
+
+
+def _loader(files: list[tuple[str, int]], preprocessing: dict[str, Any], batch_size: int, **options: Any) -> Any:
+    return DataLoader(Pictures(files, preprocessing), batch_size, num_workers=LOADERS, **options)
+
+
+def score(prefix: str, paths: list[str], batch_size: int) -> float:
+    """Return seconds to classify files, from their bytes to the classes, the model being loaded."""
+    network, preprocessing = _network(prefix)
+    network.eval()
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for images, _ in _loader([(path, 0) for path in paths], preprocessing, batch_size):
+            torch.softmax(network(images), 1).topk(min(5, network[-1].out_features))
+    return time.perf_counter() - start
+
+
+def train(job: dict[str, Any]) -> float:
+    """Train the last layer anew and return the best validation accuracy; the others are frozen."""
+    torch.manual_seed(0)
+    network, preprocessing = read_network(job["prefix"])
+    network.eval().requires_grad_(False)
+    network[-1] = nn.Linear(network[-1].in_features, job["classes"])
+    nn.init.normal_(network[-1].weight, std=0.01)
+    nn.init.zeros_(network[-1].bias)
+    optimizer = torch.optim.SGD(network[-1].parameters(), job["learning_rate"], MOMENTUM)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job["epochs"])
+    train_side = _loader(job["train"], preprocessing, job["batch_size"], shuffle=True)
+    val_side = _loader(job["val"], preprocessing, job["batch_size"])
+    best = 0.0
+    for _ in range(job["epochs"]):
+        network[-2].train()  # the dropout in front of the layer that is trained
+        for images, labels in train_side:
+            optimizer.zero_grad()
+            functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+        schedule.step()
+        network.eval()
+        with torch.inference_mode():
+            correct = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in val_side)
+        best = max(best, correct / len(job["val"]))
+    return best
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["train"]:
+        job = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
+        Path(job["answer"]).write_text(str(train(job)), encoding="utf-8")
+    else:
+        serve({function.__name__: function for function in (forward, onnx, step, score)})
