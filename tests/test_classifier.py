@@ -26,9 +26,9 @@ def test_probabilities(tiny_model: Model, tiny_weights: Path, pictures: Callable
         logits = forward(tiny_model.network.layers, tiny_model.weights, pixels).numpy()[0].astype(np.float64)
         expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         assert sum(score.probability for score in prediction.scores) == pytest.approx(1)
-        assert [s.probability for s in prediction.scores] == sorted(expected.tolist(), reverse=True) or all(
-            abs(score.probability - expected[score.index]) < 1e-4 for score in prediction.scores
-        )
+        found = [score.probability for score in prediction.scores]
+        assert found == sorted(found, reverse=True)
+        assert found == pytest.approx([expected[score.index] for score in prediction.scores], abs=1e-4)
         assert all(("red", "green", "blue")[score.index] == score.label for score in prediction.scores)
 
 

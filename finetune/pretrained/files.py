@@ -1,7 +1,6 @@
 """Weights files on disk: read as views of the mapped file, written all or nothing."""
 
 import mmap
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from finetune import atomic
 from finetune.errors import WeightsError
 from finetune.pretrained.weights_file import Array
 
@@ -40,18 +40,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     A reader sees the old content or the new, never a half. Raises WeightsError when the disk or the folder refuses.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with atomic.replacing(path) as temporary, temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except OSError as error:
         folder = path.parent.absolute()
         raise WeightsError(f"{path.name}: cannot be written ({error.strerror}); check {folder}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def pieces(tensor: Array) -> Iterator[memoryview]:
