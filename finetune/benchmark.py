@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from finetune.choices import Precision, PrecisionOption
 from finetune.data.decode import Image, read_input
 from finetune.data.folder import image_files
 from finetune.data.parallel import parallel_map
@@ -25,7 +26,7 @@ from finetune.networks.compiled import Compiled
 from finetune.networks.forward import forward, normalize
 from finetune.networks.layers import STATISTICS
 from finetune.networks.network import Network
-from finetune.networks.precision import Precision, PrecisionOption, resolve_precision
+from finetune.networks.precision import resolve_precision
 from finetune.progress import track
 from finetune.training.plan import Arrays, fresh_weights
 

@@ -2,10 +2,14 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from finetune.atomic import replacing
 from finetune.data.dataset import Dataset
@@ -24,8 +28,16 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 EVALUATION = "evaluation.json"  # the figures on the validation images, and the images that the report shows
 PLAN = "plan.txt"  # what was loaded, fresh, frozen and trained, as the run's first lines said
+AUGMENTED = "augmented.png"  # some training images beside augmented views of them
+TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint/last.safetensors"
-FILES = (MODEL, CHECKPOINT, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, CONFIG)
+WITHIN = "checkpoint/within.safetensors"  # the state within the epoch after CHECKPOINT, if there is one
+PENDING = "pending.json"  # the options of a training that has not begun to replace what stands here
+LOCK = ".lock"
+FILES = (
+    MODEL, CHECKPOINT, WITHIN, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED,
+    CONFIG, PENDING,
+)  # fmt: skip
 
 
 class Run:
@@ -61,16 +73,56 @@ class Run:
         """The file of the last state of training, for --resume."""
         return self.path / CHECKPOINT
 
+    @property
+    def checkpoint_within(self) -> Path:
+        """The file of a state within the epoch after that."""
+        return self.path / WITHIN
+
+    @contextmanager
+    def held(self, options: Mapping[str, Any] | None) -> Iterator[None]:
+        """Hold the folder for one process, and keep the options of a training there until it begins.
+
+        So a training that is killed before it begins can be resumed too. One that ends with an error before leaves
+        the folder as it was. Raises RunError when another process holds the folder, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / LOCK, timeout=0)
+            lock.acquire()
+            if options is not None:
+                self._write(PENDING, _json(options))
+        except Timeout:
+            raise RunError(
+                f"another training is writing to {self.path}; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
+        try:
+            yield
+        finally:
+            if options is not None:
+                (self.path / PENDING).unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
+            lock.release()
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
+
     def begin(self, config: Mapping[str, Any], dataset: Dataset) -> None:
         """Make the folder, remove an older run's files from it, and write what is known before training."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in FILES:
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+            for name in (name for name in FILES if name != PENDING):
                 (self.path / name).unlink(missing_ok=True)
+            self._write(CONFIG, _json(config))
+            (self.path / PENDING).unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
+        self.write_data(dataset)
+
+    def write_data(self, dataset: Dataset) -> None:
+        """Write which images are used, and on which side, and which are left out."""
         names = dataset.class_names
-        self._write(CONFIG, _json(config))
         self._write_csv(
             MANIFEST, ("path", "label", "split"), ((r.path, names[r.label], r.split) for r in dataset.records)
         )
@@ -81,10 +133,18 @@ class Run:
         """Write one line an epoch; no clock times, so that equal runs give equal files."""
         self._write_csv(HISTORY, columns, epochs)
 
-    def finish(self, model: Model, metrics: Mapping[str, Any]) -> None:
-        """Write the model and the figures."""
+    def write_model(self, model: Model) -> None:
+        """Write the best model."""
         save_model(self.model, model)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write the figures."""
         self._write(METRICS, _json(metrics))
+
+    def write_augmented(self, png: bytes) -> None:
+        """Write the picture of augmented views."""
+        with replacing(self.path / AUGMENTED) as temporary:
+            temporary.write_bytes(png)
 
     def write_report(self, html: str) -> None:
         """Write the page for people."""
@@ -92,12 +152,22 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """Return the options and digests that `begin` wrote; raise RunError when there are none."""
+        options = self._read(CONFIG)
+        if options is None:
+            raise RunError(f"{self.path} has no {CONFIG}: expected a run that `finetune train` began")
+        return options
+
+    def pending(self) -> dict[str, Any] | None:
+        """Return the options of a training that was killed before it began, if there are any."""
+        return self._read(PENDING)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            options: dict[str, Any] = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+            options: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
         except OSError:
-            raise RunError(f"{self.path} has no {CONFIG}: expected a run that `finetune train` began") from None
+            return None
         except ValueError as error:
-            raise RunError(f"{self.path / CONFIG} is no JSON ({error}); start a new run") from None
+            raise RunError(f"{self.path / name} is no JSON ({error}); start a new run") from None
         return options
 
     def metrics(self) -> dict[str, Any]:

@@ -34,5 +34,7 @@ def test_json_and_back() -> None:
 
 
 def test_unknown_option_in_json() -> None:
-    with pytest.raises(UsageError, match="unknown option 'epoch'; the options are batch_size, cache, data"):
+    with pytest.raises(
+        UsageError, match=r"no option is called 'epoch' \(did you mean epochs\?\); see finetune train --help"
+    ):
         TrainConfig.from_json({"data": "pictures", "epoch": 3})

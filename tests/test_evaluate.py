@@ -38,7 +38,8 @@ def run(colours: Path, tiny_model: Model, tmp_path: Path) -> Path:
     )
     made = Run(tmp_path / "run")
     made.begin({}, Dataset(records, NAMES))
-    made.finish(replace(tiny_model, about={"temperature": 2.0}), {})
+    made.write_model(replace(tiny_model, about={"temperature": 2.0}))
+    made.write_metrics({})
     return made.path
 
 

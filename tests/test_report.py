@@ -164,7 +164,8 @@ def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model:
     run = Run(tmp_path / "run")
     run.begin({"data": str(data), "version": "0"}, images)
     run.write_history(EPOCHS[0].keys(), [tuple(epoch.values()) for epoch in EPOCHS])
-    run.finish(tiny_model, METRICS)
+    run.write_model(tiny_model)
+    run.write_metrics(METRICS)
     write_evaluation(run, figures)
     (run.path / "plan.txt").write_text("the plan")
     first = render_report(run.config(), "the plan", METRICS, EPOCHS, images, figures)
@@ -204,7 +205,7 @@ def test_the_command_repeats_the_run() -> None:
     )
     line = command({**config.to_json(), "version": "1"})
     assert line == (
-        "finetune train --data 'my photos' --out run --skip fc7,fc8 --epochs 5 --seed 3 --no-cache --overwrite"
+        "finetune train --data 'my photos' --skip fc7,fc8 --out run --epochs 5 --seed 3 --no-cache --overwrite"
     )
     assert shlex.split(line)[3] == "my photos"
     assert command({"data": "$(rm x)"}) == "finetune train --data '$(rm x)'"

@@ -20,7 +20,8 @@ DATASET = Dataset(
 def finished(path: Path, model: Model) -> Run:
     run = Run.prepare(path, overwrite=False)
     run.begin({"seed": 1}, DATASET)
-    run.finish(model, {"val_accuracy": 1.0})
+    run.write_model(model)
+    run.write_metrics({"val_accuracy": 1.0})
     return run
 
 

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from finetune.data.augment import LEVELS, Augmentation, draw_part, vary
 from finetune.data.idx import idx_place, image_bytes
 from finetune.data.png import read_png
 from finetune.data.preprocessing import Preprocessing
@@ -163,14 +164,21 @@ def read_input(path: Path, preprocessing: Preprocessing) -> Image | ImageError:
         return error
 
 
-def to_input(image: Image, preprocessing: Preprocessing, generator: np.random.Generator | None = None) -> Image:
+def to_input(
+    image: Image,
+    preprocessing: Preprocessing,
+    generator: np.random.Generator | None = None,
+    augmentation: Augmentation = LEVELS["light"],
+) -> Image:
     """Return the network's square input as uint8 (size, size, channels) from a BGR image; the mean is still in.
 
-    Without a generator it is the centre of the picture, as in use. A generator draws where the square lies and
-    whether it is mirrored, as Krizhevsky et al. 2012, section 4.1, do in training.
+    Without a generator it is the centre of the picture, as in use. From a generator is drawn what the augmentation
+    changes, always in the same order.
     """
     side = preprocessing.size
-    if preprocessing.resize == "warp":
+    if generator and augmentation.crop == "resized":
+        square = resize(draw_part(image, generator), side, side)
+    elif preprocessing.resize == "warp":
         square = resize(image, side, side)
     else:
         image = _without_ends(image)
@@ -178,10 +186,11 @@ def to_input(image: Image, preprocessing: Preprocessing, generator: np.random.Ge
         scale = preprocessing.resize_to / min(height, width)
         resized = resize(image, max(side, round(width * scale)), max(side, round(height * scale)))
         free = resized.shape[0] - side, resized.shape[1] - side
-        top, left = (generator.integers(n + 1) for n in free) if generator else (n // 2 for n in free)
+        drawn = generator if augmentation.crop == "random" else None
+        top, left = (drawn.integers(n + 1) if drawn else n // 2 for n in free)
         square = resized[top : top + side, left : left + side]
-    if generator and generator.integers(2):
-        square = square[:, ::-1]
+    if generator:
+        square = vary(square, augmentation, generator)
     match preprocessing.channel_order:
         case "RGB":
             return np.ascontiguousarray(square[..., ::-1])

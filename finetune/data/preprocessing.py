@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.choices import Resize
 from finetune.errors import UsageError, WeightsError
 
 # Mean of the ILSVRC 2012 training pixels per channel, from BVLC's data/ilsvrc12/imagenet_mean.binaryproto.
 CAFFE_MEAN_BGR = (104.007, 116.669, 122.679)
 
-Resize = Literal["crop", "warp"]
 ChannelOrder = Literal["BGR", "RGB", "GRAY"]
 
 

@@ -115,12 +115,12 @@ def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tenso
     height, width = x.shape[1:3]
     if height == width == layer.size:  # every window is one pixel
         return x
-    rows, columns = (tf.constant(_averages(side, layer.size), x.dtype) for side in (height, width))
+    rows, columns = (tf.constant(window_averages(side, layer.size), x.dtype) for side in (height, width))
     return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
 
 
 @cache
-def _averages(side: int, size: int) -> NDArray[np.float32]:
+def window_averages(side: int, size: int) -> NDArray[np.float32]:
     """Return the (size, side) matrix that takes the mean of every window along one side."""
     matrix = np.zeros((size, side), np.float32)
     for i in range(size):

@@ -57,6 +57,10 @@ class Network:
             yield Step(layer, shape, out)
             shape = out
 
+    def shape_before(self, name: str) -> Shape:
+        """Return the shape of one image's input to the layer `name`."""
+        return next(step.input_shape for step in self.steps() if step.layer.name == name)
+
     def weight_shapes(self) -> dict[str, Shape]:
         """Return all weights as `layer/weight` -> shape, in forward order."""
         return {

@@ -2,10 +2,8 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
-Precision = Literal["float32", "bfloat16"]
-PrecisionOption = Literal["float32", "bfloat16", "auto"]
+from finetune.choices import Precision, PrecisionOption
 
 
 def resolve_precision(option: PrecisionOption) -> Precision:

@@ -98,3 +98,21 @@ def _svg(draw: Callable[["Axes"], None], height: float = HEIGHT) -> str:
         content = BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def rate_curve(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> bytes:
+    """Return a PNG of the loss by learning rate, with the suggested one marked if there is one."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", _STYLE]):
+        figure = Figure(figsize=(2 * WIDTH, 2 * HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(rates, losses, color=_TRAINING)
+        if suggestion is not None:
+            axes.axvline(suggestion, color=_VALIDATION, linestyle="--", label=f"suggested: {suggestion:.2g}")
+            axes.legend()
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", title="learning rate range test")
+        content = BytesIO()
+        figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
+    return content.getvalue()

@@ -1,30 +1,34 @@
-"""The state of a training on disk: written after every epoch, whole or not at all."""
+"""The state of a training on disk: written whole or not at all, after every epoch and from time to time within one."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from finetune.errors import RunError, WeightsError
 from finetune.pretrained.read import read_weights
 from finetune.pretrained.safetensors_file import write_safetensors
-from finetune.training.loop import Epoch, State
+from finetune.training.head import Values
+from finetune.training.loop import Epoch, Part, State
 from finetune.training.plan import Arrays
 
 
 def save_state(path: Path, state: State) -> None:
     """Write the state to `path`, in place of an older one."""
     path.parent.mkdir(exist_ok=True)
-    tensors: Arrays = {
-        **{f"weights/{name}": value for name, value in state.weights.items()},
-        **{f"best/{name}": value for name, value in state.best_weights.items()},
-        **{f"optimizer/{place}": _floating(value) for place, value in enumerate(state.optimizer)},
+    groups: dict[str, Any] = {
+        "weights": state.values.weights,
+        "average": state.values.average,
+        "optimizer": {str(place): _floating(value) for place, value in enumerate(state.values.optimizer)},
+        "best": state.best_weights or {},
     }
+    tensors: Arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     history = [list(epoch) for epoch in state.history]
-    write_safetensors(path, tensors, {"history": history, "best": list(state.best)})
+    write_safetensors(path, tensors, {"history": history, "halvings": state.halvings, "part": list(state.part)})
 
 
 def _floating(value: np.ndarray) -> np.ndarray:
-    # float64 holds the optimizer's step count, the one integer among its variables, exactly.
+    # float64 holds counts of steps, the only integers, exactly.
     return value if np.issubdtype(value.dtype, np.floating) else value.astype(np.float64)
 
 
@@ -34,16 +38,17 @@ def load_state(path: Path) -> State | None:
         return None
     try:
         file = read_weights(path)
-        groups: dict[str, dict[str, np.ndarray]] = {"weights": {}, "best": {}, "optimizer": {}}
+        groups: dict[str, dict[str, np.ndarray]] = {"weights": {}, "average": {}, "optimizer": {}, "best": {}}
         for name, value in file.tensors.items():
             group, rest = name.split("/", 1)
             groups[group][rest] = np.array(value)
+        optimizer = tuple(groups["optimizer"][str(place)] for place in range(len(groups["optimizer"])))
         return State(
+            values=Values(groups["weights"], groups["average"], optimizer),
             history=tuple(Epoch(*epoch) for epoch in file.metadata["history"]),
-            best=Epoch(*file.metadata["best"]),
-            best_weights=groups["best"],
-            weights=groups["weights"],
-            optimizer=tuple(groups["optimizer"][str(place)] for place in range(len(groups["optimizer"]))),
+            best_weights=groups["best"] or None,
+            halvings=file.metadata["halvings"],
+            part=Part(*file.metadata["part"]),
         )
     except (WeightsError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"the checkpoint {path} is damaged ({error}); remove it to begin the run again") from None

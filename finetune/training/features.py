@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune.choices import Precision
+from finetune.data.augment import LEVELS, Augmentation, view_generator
 from finetune.data.dataset import Record
-from finetune.data.decode import Image, read_image, to_input
+from finetune.data.decode import Image, decode, read_bytes, to_input
 from finetune.data.parallel import parallel_map
-from finetune.errors import ImageError
+from finetune.errors import ImageError, RunError
 from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
-from finetune.networks.precision import Precision
 from finetune.progress import track
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
@@ -41,9 +42,12 @@ class Trunk:
     What it gives is float32, or, where it has no layers, the network's input: uint8 with the mean still in.
     """
 
-    def __init__(self, plan: Plan, precision: Precision = "float32") -> None:
+    def __init__(
+        self, plan: Plan, precision: Precision = "float32", augmentation: Augmentation = LEVELS["light"]
+    ) -> None:
         self._layers, _ = plan.network.split(plan.trained)
         self._preprocessing = plan.network.preprocessing
+        self._augmentation = augmentation
         self._function = Compiled(self._layers, plan.weights, self._preprocessing, precision) if self._layers else None
         described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json(), precision]
         self._name = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
@@ -64,6 +68,19 @@ class Trunk:
             with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
                 yield FeatureStore(Path(folder))
 
+    def key(self, digest: str, view: int) -> Key:
+        """Return what a view of the image with this digest is stored under.
+
+        View 0 is the same for every augmentation, all others are not; of an augmentation that changes nothing, all
+        views are view 0.
+        """
+        if not (view and self._augmentation.changes):
+            return digest, 0
+        if self._augmentation == LEVELS["light"]:  # was there before the others, so that older stores still serve
+            return digest, view
+        described = json.dumps([self._augmentation.to_json(), view])
+        return digest, int.from_bytes(hashlib.sha256(described.encode()).digest()[:7])  # fits into 64 bits with sign
+
     def compute(self, wanted: Mapping[Record, Iterable[int]], store: FeatureStore) -> dict[Path, str]:
         """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons.
 
@@ -72,7 +89,8 @@ class Trunk:
         """
         jobs: dict[str, _Job] = {}
         for record, views in wanted.items():
-            missing = tuple(view for view in views if (record.digest, view) not in store)
+            keys = {self.key(record.digest, view): view for view in views}
+            missing = tuple(view for key, view in keys.items() if key not in store)
             if missing and (record.digest not in jobs or len(missing) > len(jobs[record.digest].views)):
                 jobs[record.digest] = _Job(record.path, record.digest, missing)
         errors: dict[str, str] = {}
@@ -93,23 +111,33 @@ class Trunk:
             if job.error is not None:
                 errors[job.digest] = job.error
             for view, pixels in zip(job.views, job.inputs, strict=False):
-                yield (job.digest, view), pixels
+                yield self.key(job.digest, view), pixels
 
     def _decode(self, job: _Job) -> _Job:
         try:
-            image = read_image(job.path, self._preprocessing.short_side)
+            image = decode(_unchanged(job), self._preprocessing.short_side)
         except ImageError as error:
             return _Job(job.path, job.digest, (), error=str(error))
-        inputs = tuple(to_input(image, self._preprocessing, view_generator(job.digest, view)) for view in job.views)
+        inputs = tuple(
+            to_input(image, self._preprocessing, view_generator(job.digest, view), self._augmentation)
+            for view in job.views
+        )
         return _Job(job.path, job.digest, job.views, inputs)
 
 
-def view_generator(digest: str, view: int) -> np.random.Generator | None:
-    """Return what draws the augmentation of a view: the image's bytes and the view's number alone decide.
-
-    View 0 is the picture as it is in use and draws nothing.
-    """
-    return np.random.default_rng([view, int(digest[:16], 16)]) if view else None
+def _unchanged(job: _Job) -> bytes:
+    """Return the image's bytes; raise RunError when they are not those that the split was made with."""
+    try:
+        data = read_bytes(job.path)
+        change = "" if hashlib.sha256(data).hexdigest() == job.digest else "has changed"
+    except ImageError as error:
+        change = str(error)
+    if change:
+        raise RunError(
+            f"{job.path} {change} since training began; put back what it was and go on with --resume, "
+            "or start a new run"
+        )
+    return data
 
 
 def _batches(items: Iterator[tuple[Key, Image]], size: int) -> Iterator[list[tuple[Key, Image]]]:

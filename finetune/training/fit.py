@@ -1,135 +1,158 @@
-"""The work of a training: features of every image once, then the head epoch by epoch, then the run's files."""
+"""The work of a training: stage by stage the features, then the head epoch by epoch, then the run's files."""
 
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune import __version__
 from finetune.config import TrainConfig
-from finetune.data.dataset import Dataset, Record
+from finetune.data.augment import Augmentation
+from finetune.data.dataset import Dataset
 from finetune.errors import RunError
 from finetune.evaluate import Labelled as Images
 from finetune.evaluate import assess
 from finetune.metrics import fit_temperature
-from finetune.model import Model
+from finetune.model import Model, load_model
 from finetune.networks.precision import resolve_precision
 from finetune.report import report, with_thumbnails
-from finetune.report.origin import versions
+from finetune.report.contact_sheet import contact_sheet
 from finetune.run import Run
-from finetune.run_files import write_evaluation, write_plan
+from finetune.run_files import write_evaluation
 from finetune.training.checkpoint import load_state, save_state
+from finetune.training.cost import Cost, estimate
 from finetune.training.features import Trunk
-from finetune.training.loop import Epoch, Labelled, State, head_logits, train_head
+from finetune.training.frozen import changed, frozen_digests
+from finetune.training.head import Head, head_logits
+from finetune.training.loop import Epoch, State, train_head
 from finetune.training.plan import Plan
-from finetune.training.store import FeatureStore
+from finetune.training.sides import Sides, augmentation_for, read_sides
 
 logger = logging.getLogger(__name__)
 
 
-def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, began: dict[str, Any] | None) -> Run:
-    """Train as planned and write the run; `began` is the config.json of a run to go on with.
+@dataclass(frozen=True)
+class Trained:
+    """What came of the epochs: the last state, the sides they saw, the logits of the best epoch on validation."""
 
-    Raises DataError when too few images turn out readable, RunError when a run to go on with began with other data.
+    state: State
+    sides: Sides
+    logits: NDArray[np.float32]
+    interrupted: bool
+
+
+def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
+    """Train as planned and write the run, which has begun; go on from its checkpoint if it has one.
+
+    Raises DataError when too few images turn out readable, RunError when one has changed or a frozen layer has moved.
     """
-    config = plan.settle(config)
-    trunk = Trunk(plan, resolve_precision(config.precision))
+    before = frozen_digests(plan, plan.weights)
+    augmentation = augmentation_for(config, plan.network.preprocessing, dataset)
+    if config.views != 1 and augmentation.changes:
+        run.write_augmented(contact_sheet(dataset.records, plan.network.preprocessing, augmentation))
     with ExitStack() as open_files:
-        store = open_files.enter_context(trunk.open_store(config.cache))
-        views = {"train": range(max(config.views, 1)), "val": range(1)}
-        dataset = dataset.without(trunk.compute({record: views[record.split] for record in dataset.records}, store))
-        _tell_data(dataset)
-        source = {"name": plan.source.name, "sha256": plan.source.sha256}
-        facts = {"source_weights": source, "version": __version__}
-        settled = {**config.to_json(), **facts, "data_sha256": _digest(dataset), "versions": versions()}
-        _check_unchanged(began, settled)
-        state = load_state(run.checkpoint) if began else None
-        if state is None:
-            run.begin(settled, dataset)
-            write_plan(run, plan.describe())
-        train = _training_side(config, trunk, store, [r for r in dataset.records if r.split == "train"], open_files)
-        val = _labelled(store, [record for record in dataset.records if record.split == "val"])
-        state, interrupted = _run_epochs(plan, config, train, val, state, run)
-        logits = head_logits(plan, state.best_weights, val)
-    metrics = _metrics(state, dataset, interrupted)
-    weights = {**plan.weights, **state.best_weights}
-    temperature = fit_temperature(logits, val.labels)
-    about = {**facts, "temperature": temperature, "metrics": metrics}
-    run.finish(Model(plan.network, weights, dataset.class_names, about), metrics)
-    images: Images = [(record.path, record.label) for record in dataset.records if record.split == "val"]
-    write_evaluation(run, with_thumbnails(assess(images, logits, dataset.class_names, temperature).to_json()))
-    report(run.path)
+        trained = _train_stages(config, plan, augmentation, dataset, run, open_files)
+    _finish(run, plan, trained, before)
     return run
 
 
+def estimate_stages(config: TrainConfig, plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:
+    """Return what each stage would cost, with its layers' names; only the cache of features is written to."""
+    augmentation = augmentation_for(config, plan.network.preprocessing, dataset)
+    costs = []
+    for stage in plan.stages:
+        staged = plan.at(stage, {})
+        trunk = Trunk(staged, resolve_precision(config.precision), augmentation)
+        with trunk.open_store(config.cache) as store:
+            cost = estimate(config, staged, dataset, trunk, store, Head(staged, config))
+        costs.append((", ".join(stage.layers), cost))
+    return costs
+
+
+def _train_stages(
+    config: TrainConfig, plan: Plan, augmentation: Augmentation, dataset: Dataset, run: Run, open_files: ExitStack
+) -> Trained:
+    good, state = load_state(run.checkpoint), load_state(run.checkpoint_within)
+    if state is None or len(state.history) != len(good.history if good else ()):  # from before the last epoch's end
+        state = good
+    for stage in plan.stages:
+        epochs, is_last = plan.epochs(stage), stage is plan.stages[-1]
+        if state and len(state.history) >= epochs.stop - 1 and not is_last:
+            continue
+        staged = plan.at(stage, state.values.weights if state else {})
+        trunk = Trunk(staged, resolve_precision(config.precision), augmentation)
+        store = open_files.enter_context(trunk.open_store(config.cache))
+        head = Head(staged, config)
+        logger.info("cost: %s", estimate(config, staged, dataset, trunk, store, head).describe())
+        sides = read_sides(config, trunk, store, dataset, open_files)
+        if sides.dataset.skipped != dataset.skipped:
+            run.write_data(sides.dataset)
+            _tell_skipped(sides.dataset)
+        state, interrupted = _run_epochs(config, head, sides, epochs, state, good, run, plan.last_epoch)
+        good = state
+        if interrupted or is_last:
+            return Trained(state, sides, head_logits(staged, state.best_weights or {}, sides.val), interrupted)
+    raise AssertionError("a plan has a last stage")
+
+
 def _run_epochs(
-    plan: Plan, config: TrainConfig, train: Callable[[int], Labelled], val: Labelled, state: State | None, run: Run
+    config: TrainConfig,
+    head: Head,
+    sides: Sides,
+    epochs: range,
+    state: State | None,
+    good: State | None,
+    run: Run,
+    last_epoch: int,
 ) -> tuple[State, bool]:
-    """Train and save every epoch; return the last state and whether Ctrl-C came (raised before the first epoch)."""
+    """Train the epochs of a stage and save every one; return the last whole state and whether Ctrl-C came."""
     try:
-        for latest in train_head(plan, config, train, val, state):
-            state = latest
-            run.write_history(Epoch._fields, state.history)
-            save_state(run.checkpoint, state)
-            _tell_epoch(state.history[-1], config.epochs)
+        for latest in train_head(head, config, sides.train, sides.val, epochs, state, good):
+            if latest.part.batches:
+                save_state(run.checkpoint_within, latest)
+                continue
+            good = latest
+            run.write_history(Epoch._fields, latest.history)
+            save_state(run.checkpoint, latest)
+            _tell_epoch(latest.history[-1], last_epoch)
     except KeyboardInterrupt:
-        if state is None:
-            raise
+        if good is None:
+            raise RunError(f"interrupted before the first epoch; finetune train --resume {run.path} goes on") from None
+        done = len(good.history)
         logger.warning(
             "interrupted: %d of %d epochs were done; keeping the best (finetune train --resume %s goes on)",
-            len(state.history),
-            config.epochs,
+            done,
+            last_epoch,
             run.path,
         )
-        return state, True
-    if state is None:
+        return good, True
+    if good is None:
         raise RunError(f"{run.path} has no epoch to train; start a new run")
-    return state, False
+    return good, False
 
 
-def _training_side(
-    config: TrainConfig, trunk: Trunk, store: FeatureStore, records: list[Record], open_files: ExitStack
-) -> Callable[[int], Labelled]:
-    """Return what gives the training side of an epoch: the stored views, or with `views` 0 fresh ones every time."""
-    if config.views:
-        stored = _labelled(store, records, config.views)
-        return lambda epoch: stored
-
-    last = open_files.enter_context(ExitStack())
-
-    def fresh(epoch: int) -> Labelled:
-        last.close()
-        own = last.enter_context(trunk.open_store(cache=False))
-        view = 1 + epoch + config.epochs * config.seed  # 0 is the picture as it is
-        trunk.compute(dict.fromkeys(records, (view,)), own)
-        return Labelled(own.rows([(record.digest, view) for record in records]), _labels(records))
-
-    return fresh
-
-
-def _labelled(store: FeatureStore, records: list[Record], views: int = 1) -> Labelled:
-    rows = store.rows([(record.digest, view) for record in records for view in range(views)])
-    return Labelled(rows, _labels(records), views)
-
-
-def _labels(records: list[Record]) -> "np.ndarray[Any, np.dtype[np.int32]]":
-    return np.array([record.label for record in records], np.int32)
-
-
-def _digest(dataset: Dataset) -> str:
-    """Return one SHA-256 of all that training takes from the data: which bytes, which label, which side, what order."""
-    lines = (f"{record.digest} {record.label} {record.split}\n" for record in dataset.records)
-    return hashlib.sha256("".join([*lines, *dataset.class_names]).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _check_unchanged(began: dict[str, Any] | None, settled: dict[str, Any]) -> None:
-    for name, what in (("data_sha256", "the pictures"), ("source_weights", "the source weights")):
-        if began is not None and began.get(name) != settled[name]:
-            raise RunError(f"{what} have changed since the run began, so it cannot be resumed; start a new run")
+def _finish(run: Run, plan: Plan, trained: Trained, before: dict[str, str]) -> None:
+    """Write the model, the figures and the report; raise RunError when a frozen tensor is not what it was."""
+    state, dataset = trained.state, trained.sides.dataset
+    labels = trained.sides.val.labels
+    temperature = fit_temperature(trained.logits, labels)
+    source = {"name": plan.source.name, "sha256": plan.source.sha256}
+    metrics = _metrics(state, dataset, trained.interrupted)
+    about = {"source_weights": source, "version": __version__, "temperature": temperature, "metrics": metrics}
+    weights = {**plan.weights, **(state.best_weights or {})}
+    run.write_model(Model(plan.network, weights, dataset.class_names, about))
+    moved = changed(before, frozen_digests(plan, load_model(run.model).weights))
+    run.write_metrics({**metrics, "frozen": {"tensors": len(before), "changed": moved}})
+    if moved:
+        raise RunError(f"frozen layers have changed in training: {', '.join(moved)}; this is a fault, please report it")
+    images: Images = [(record.path, record.label) for record in dataset.records if record.split == "val"]
+    figures = assess(images, trained.logits, dataset.class_names, temperature)
+    write_evaluation(run, with_thumbnails(figures.to_json()))
+    report(run.path)
 
 
 def _metrics(state: State, dataset: Dataset, interrupted: bool) -> dict[str, Any]:
@@ -142,22 +165,15 @@ def _metrics(state: State, dataset: Dataset, interrupted: bool) -> dict[str, Any
         "train_loss": best.train_loss,
         "epochs": len(state.history),
         "interrupted": interrupted,
+        "halvings": state.halvings,
         "images": {**Counter(record.split for record in dataset.records), "skipped": len(dataset.skipped)},
     }
 
 
-def _tell_data(dataset: Dataset) -> None:
-    sides = Counter(record.split for record in dataset.records)
-    logger.info(
-        "data: %d classes, %d images to train on, %d to validate",
-        len(dataset.class_names),
-        sides["train"],
-        sides["val"],
-    )
+def _tell_skipped(dataset: Dataset) -> None:
     for path, reason in dataset.skipped:
         logger.warning("skipped %s: %s", path, reason)
-    if dataset.skipped:
-        logger.warning("%d images could not be read and were left out", len(dataset.skipped))
+    logger.warning("%d images could not be read and were left out", len(dataset.skipped))
 
 
 def _tell_epoch(epoch: Epoch, epochs: int) -> None:

@@ -1,39 +1,26 @@
-"""The training loop: it sees only the head and what the trunk made of the images."""
+"""The training loop: epoch by epoch, from any state on, back to the last good one when the loss is no number."""
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from finetune.config import TrainConfig
 from finetune.errors import FinetuneError
-from finetune.networks.forward import forward, normalize
-from finetune.networks.layers import STATISTICS
 from finetune.progress import track
-from finetune.training.plan import SGD_LEARNING_RATE, Arrays, Plan
-from finetune.training.store import Rows
+from finetune.training.head import Head, Labelled, Values, slices
+from finetune.training.optimization import scheduled_rate
+from finetune.training.plan import SGD_LEARNING_RATE, Arrays
 
 logger = logging.getLogger(__name__)
 
-MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
-EVALUATION_BATCH_SIZE = 256
-
-
-class Labelled(NamedTuple):
-    """Features with their labels: what one side of the split gives the loop.
-
-    `rows` holds `views` rows for every label, one after the other: rows 0 to views - 1 are the first image's.
-    """
-
-    rows: NDArray[Any] | Rows
-    labels: NDArray[np.int32]
-    views: int = 1
+MOST_HALVINGS = 3  # of the learning rate, before training gives up on a loss that is no number
+NAMED = 3  # images of a batch that a message names
 
 
 class Epoch(NamedTuple):
@@ -47,178 +34,145 @@ class Epoch(NamedTuple):
     val_accuracy: float
 
 
+class Part(NamedTuple):
+    """What was done of an epoch: batches, and the sums of their losses and of their right answers."""
+
+    batches: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+
+
+NOTHING_DONE = Part()
+
+
 @dataclass(frozen=True)
 class State:
-    """All that is known after an epoch: what training has found, and what it needs to go on from here.
+    """All that is known at one moment: what training has found, and what it needs to go on from here.
 
-    `weights` are those that training changes, as they are now; `best_weights` as they were in the `best` epoch, which
-    has the highest validation accuracy and, among equals, the lowest loss. `optimizer` are its variables in order.
+    `values` are as they are now; `best_weights` those that training changes as they were in the `best` epoch.
+    `halvings`: how often the learning rate was halved. `part`: what was done of the epoch after the history.
     """
 
-    history: tuple[Epoch, ...]
-    best: Epoch
-    best_weights: Arrays
-    weights: Arrays
-    optimizer: tuple[NDArray[Any], ...]
+    values: Values
+    history: tuple[Epoch, ...] = ()
+    best_weights: Arrays | None = None
+    halvings: int = 0
+    part: Part = NOTHING_DONE
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the highest validation accuracy and, among equals, the lowest loss; there must be one."""
+        return max(self.history, key=_rank)
+
+
+class NotFinite(Exception):  # noqa: N818 (no error of its own: the loop answers it)
+    """The loss is no number; the text says where."""
 
 
 def train_head(
-    plan: Plan, config: TrainConfig, train: Callable[[int], Labelled], val: Labelled, state: State | None = None
+    head: Head,
+    config: TrainConfig,
+    train: Callable[[int], Labelled],
+    val: Labelled,
+    epochs: range,
+    state: State | None = None,
+    good: State | None = None,
 ) -> Iterator[State]:
-    """Train the plan's head and yield the state after every epoch; go on from `state` if there is one.
+    """Train and yield the state after every epoch, and every `checkpoint_minutes` within one; go on from `state`.
 
-    `train` gives the training side for the number of an epoch, from 1 on.
+    `train` gives the training side for the number of an epoch. `epochs` are the numbers of the stage, over which the
+    learning rate falls. `good` is the state before the epoch that `state` is within.
     Every batch and every dropout mask follows from the seed and the number of the epoch, so training that goes on
-    from a state ends with the same bits as one that was never stopped. Raises FinetuneError when the loss is no longer
-    a finite number.
+    from a state ends with the same bits as one that was never stopped. When the loss is no finite number the epoch
+    begins again with half the learning rate; raises FinetuneError after MOST_HALVINGS times.
     """
     tf.config.experimental.enable_op_determinism()  # same seed, same bits
     tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
-    head = Head(plan, config)
-    start = config.learning_rate or SGD_LEARNING_RATE
-    if state:
-        head.restore(state)
-    for number in range(len(state.history) + 1 if state else 1, config.epochs + 1):
-        rate = head.set_rate(cosine(start, number - 1, config.epochs))
-        epoch = Epoch(number, rate, *head.train_epoch(train(number), number), *head.evaluate(val))
-        if not math.isfinite(epoch.train_loss + epoch.val_loss):
-            raise FinetuneError(
-                f"the loss became {epoch.train_loss} in epoch {number}: expected a finite number; "
-                f"lower --learning-rate (now {start:g})"
+    fresh = head.values()
+    good = _of_stage(good or (State(fresh) if state is None or state.part.batches else state), epochs, fresh)
+    state = _of_stage(state, epochs, fresh) if state else good
+    head.restore(state.values)
+    while len(state.history) + 1 in epochs and not _patience_lost(state, config):
+        try:
+            for state in _train_epoch(head, config, train, val, state, epochs):  # noqa: B020 (each follows the last)
+                if not state.part.batches:
+                    good = state
+                yield state
+        except NotFinite as problem:
+            state = replace(good, halvings=state.halvings + 1)
+            head.restore(state.values)
+            rate = (config.learning_rate or SGD_LEARNING_RATE) / 2**state.halvings
+            if state.halvings > MOST_HALVINGS:
+                raise FinetuneError(
+                    f"{problem}, even with the learning rate halved {MOST_HALVINGS} times to {2 * rate:g}; "
+                    f"lower --learning-rate (it began at {config.learning_rate:g}), or look at these pictures"
+                ) from None
+            logger.warning("%s; back to the state before, with the learning rate halved to %g", problem, rate)
+
+
+def _train_epoch(
+    head: Head, config: TrainConfig, train: Callable[[int], Labelled], val: Labelled, state: State, epochs: range
+) -> Iterator[State]:
+    """Train the epoch that follows the state's history; yield states within it and the one after it."""
+    number = len(state.history) + 1
+    start = (config.learning_rate or SGD_LEARNING_RATE) / 2**state.halvings
+    rate = scheduled_rate(start, number - epochs.start, len(epochs), config.schedule, config.warmup)
+    head.set_rate(rate)
+    data = train(number)
+    saved = time.monotonic()
+    part = state.part
+    for part in _steps(head, config, data, number, state.part):
+        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            yield replace(state, values=head.values(), part=part)
+            saved = time.monotonic()
+    count = len(data.labels)
+    epoch = Epoch(number, rate, part.loss / count, part.correct / count, *head.evaluate(val))
+    if not math.isfinite(epoch.val_loss):
+        raise NotFinite(f"the validation loss became {epoch.val_loss} after epoch {number}")
+    values = head.values()
+    history = (*state.history, epoch)
+    better = state.best_weights is None or _rank(epoch) > _rank(state.best)
+    best = {**values.weights, **values.average} if better else state.best_weights
+    yield State(values, history, best, state.halvings)
+
+
+def _steps(head: Head, config: TrainConfig, data: Labelled, number: int, done: Part) -> Iterator[Part]:
+    """Pass once over `data`, one view of each image, past the batches that are `done`; yield what is done then.
+
+    Seed and epoch decide the order, the views, the dropout masks and the mixtures. Raises NotFinite.
+    """
+    count = len(data.labels)
+    generator = np.random.default_rng([config.seed, number])
+    rows = np.arange(count) * data.views + generator.integers(data.views, size=count)
+    batches = list(slices(generator.permutation(count), config.batch_size))
+    seeds = generator.integers(2**62, size=len(batches))
+    shares = generator.beta(config.mixup, config.mixup, len(batches)) if config.mixup else np.ones(len(batches))
+    weights = np.ones(count, np.float32) if data.weights is None else data.weights
+    for place, index in enumerate(track(batches, len(batches), f"epoch {number}", "batches")):
+        if place < done.batches:
+            continue
+        share = max(shares[place], 1 - shares[place])
+        loss, correct = head.step(data.rows[rows[index]], data.labels[index], weights[index], seeds[place], share)
+        if not math.isfinite(loss):
+            names = ", ".join(str(data.paths[i]) for i in index[:NAMED]) if data.paths else ""
+            more = f" and {len(index) - NAMED} more" if data.paths and len(index) > NAMED else ""
+            raise NotFinite(
+                f"the loss became {loss} in epoch {number}, batch {place + 1} of {len(batches)} ({names}{more})"
             )
-        weights = head.trained_weights()
-        better = state is None or _rank(epoch) > _rank(state.best)
-        best, best_weights = (epoch, weights) if better or state is None else (state.best, state.best_weights)
-        history = (*(state.history if state else ()), epoch)
-        state = State(history, best, best_weights, weights, head.optimizer_variables())
-        yield state
+        done = Part(place + 1, done.loss + loss, done.correct + correct)
+        yield done
 
 
-def cosine(start: float, done: int, total: int) -> float:
-    """Return the learning rate after `done` of `total` epochs: half a cosine from `start` to 0 (Loshchilov 2017)."""
-    return start * (1 + math.cos(math.pi * done / total)) / 2
+def _of_stage(state: State, epochs: range, fresh: Values) -> State:
+    """Return the state with the values to begin the stage with, unless it is from within the stage."""
+    begun = state.part.batches or (state.history and state.history[-1].epoch >= epochs.start)
+    return state if begun else replace(state, values=fresh)
+
+
+def _patience_lost(state: State, config: TrainConfig) -> bool:
+    """Whether the best epoch is so many epochs ago that waiting for a better one is over."""
+    return bool(config.patience and state.history and len(state.history) - state.best.epoch >= config.patience)
 
 
 def _rank(epoch: Epoch) -> tuple[float, float]:
     return epoch.val_accuracy, -epoch.val_loss
-
-
-class Head:
-    """The layers from the first trained one on, as variables, with their optimizer."""
-
-    def __init__(self, plan: Plan, config: TrainConfig) -> None:
-        trunk, layers = plan.network.split(plan.trained)
-        names = {layer.name for layer in layers}
-        weights: dict[str, Any] = {}
-        for name, value in plan.weights.items():
-            layer = name.split("/")[0]
-            if layer in names:
-                weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
-        self._variables = {name: value for name, value in weights.items() if name.split("/")[0] in plan.trained}
-        self._config = config
-        self._optimizer = make_optimizer(config)
-        trainable = [value for name, value in self._variables.items() if not name.endswith(STATISTICS)]
-        self._optimizer.build(trainable)
-
-        def logits(x: tf.Tensor, seed: tf.Tensor | None = None, trained: tuple[str, ...] = ()) -> tf.Tensor:
-            # With no trunk the rows are pixels.
-            x = x if trunk else normalize(plan.network.preprocessing, x)
-            return forward(layers, weights, x, seed=seed, trained=trained, many=True)
-
-        @tf.function(reduce_retracing=True)
-        def step(x: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            with tf.GradientTape() as tape:
-                output = logits(x, seed, plan.trained)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)
-                loss = tf.reduce_mean(losses)
-            self._optimizer.apply(tape.gradient(loss, trainable), trainable)
-            return tf.reduce_sum(losses), _correct(output, labels)
-
-        @tf.function(reduce_retracing=True)
-        def measure(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            output = logits(x)
-            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)), _correct(
-                output, labels
-            )
-
-        self._step, self._measure = step, measure
-
-    def set_rate(self, rate: float) -> float:
-        """Set the learning rate and return it."""
-        self._optimizer.learning_rate.assign(rate)
-        return rate
-
-    def train_epoch(self, data: Labelled, number: int) -> tuple[float, float]:
-        """Pass once over `data`, one view of each image; return mean loss and accuracy on the way.
-
-        Seed and epoch decide the order and the views.
-        """
-        generator = np.random.default_rng([self._config.seed, number])
-        rows = np.arange(len(data.labels)) * data.views + generator.integers(data.views, size=len(data.labels))
-        indices = list(_slices(generator.permutation(len(data.labels)), self._config.batch_size))
-        seeds = generator.integers(2**62, size=len(indices))  # of the dropout masks
-        results = [
-            self._step(data.rows[rows[index]], data.labels[index], tf.constant(seed))
-            for index, seed in zip(track(indices, len(indices), f"epoch {number}", "batches"), seeds, strict=True)
-        ]
-        return _means(results, len(data.labels))
-
-    def evaluate(self, data: Labelled) -> tuple[float, float]:
-        """Return mean loss and accuracy over `data`, without dropout; every image counts the same."""
-        indices = _slices(np.arange(len(data.labels)), EVALUATION_BATCH_SIZE)
-        return _means([self._measure(data.rows[index], data.labels[index]) for index in indices], len(data.labels))
-
-    def trained_weights(self) -> Arrays:
-        """Return copies of the weights that training changes."""
-        return {name: variable.numpy() for name, variable in self._variables.items()}
-
-    def optimizer_variables(self) -> tuple[NDArray[Any], ...]:
-        """Return copies of the optimizer's variables, in its own order."""
-        return tuple(variable.numpy() for variable in self._optimizer.variables)
-
-    def restore(self, state: State) -> None:
-        """Set weights and optimizer to what they were after an epoch."""
-        for name, variable in self._variables.items():
-            variable.assign(state.weights[name])
-        for variable, value in zip(self._optimizer.variables, state.optimizer, strict=True):
-            variable.assign(value)
-
-
-def head_logits(plan: Plan, weights: Arrays, data: Labelled) -> NDArray[np.float32]:
-    """Return the logits (images, classes) of the head for `data` with the weights of one epoch, without dropout."""
-    trunk, layers = plan.network.split(plan.trained)
-    names = {layer.name for layer in layers}
-    values = {
-        name: tf.constant(value) for name, value in {**plan.weights, **weights}.items() if name.split("/")[0] in names
-    }
-
-    @tf.function(reduce_retracing=True)
-    def compute(x: tf.Tensor) -> tf.Tensor:
-        return forward(layers, values, x if trunk else normalize(plan.network.preprocessing, x))
-
-    indices = _slices(np.arange(len(data.labels)), EVALUATION_BATCH_SIZE)
-    return np.concatenate([compute(data.rows[index]).numpy() for index in indices])
-
-
-def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """Return the optimizer that the options name, SGD unless told; its rate is set before every epoch."""
-    match config.optimizer:
-        case "adam":
-            return keras.optimizers.Adam()
-        case "adamw":
-            return keras.optimizers.AdamW()
-        case _:
-            return keras.optimizers.SGD(momentum=MOMENTUM)
-
-
-def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels), tf.float32))
-
-
-def _slices(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    return (order[start : start + size] for start in range(0, len(order), size))
-
-
-def _means(results: list[tuple[tf.Tensor, tf.Tensor]], count: int) -> tuple[float, float]:
-    losses, correct = zip(*results, strict=True)
-    return sum(float(loss) for loss in losses) / count, sum(float(c) for c in correct) / count

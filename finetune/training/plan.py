@@ -5,24 +5,30 @@ import logging
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from pathlib import Path
+from typing import TypeVar
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.config import TrainConfig
+from finetune.config import AUGMENTATION, TrainConfig
 from finetune.errors import UsageError, WeightsError
 from finetune.networks import Network, build
 from finetune.pretrained import catalogue
 from finetune.pretrained.infer import network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.read import read_weights
+from finetune.training.layer_options import Stage, layer_factors, parse_stages
 
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[np.float32]]
+Number = TypeVar("Number", int, float)
 
+EPOCHS = 30
+AUGMENTED_VIEWS = 8
 SGD_LEARNING_RATE = 0.001  # BVLC's models/finetune_flickr_style/solver.prototxt
+ADAMW_DECAY = 0.01  # as PyTorch's AdamW
 PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
 
 
@@ -39,7 +45,7 @@ class Plan:
     """The network for the data's classes, its starting weights, and what becomes of each layer.
 
     `skip`: layers that start fresh and are trained. `trainable`: layers that are loaded and trained further. The
-    others are loaded and frozen. Both in forward order.
+    others are loaded and frozen. Both in forward order. `stages`: which of them are trained when.
     """
 
     network: Network
@@ -47,6 +53,7 @@ class Plan:
     source: Source
     skip: tuple[str, ...]
     trainable: tuple[str, ...]
+    stages: tuple[Stage, ...] = ()
 
     def settle(self, config: TrainConfig) -> TrainConfig:
         """Return the options with everything that was left open filled in, so that they repeat the run.
@@ -56,14 +63,43 @@ class Plan:
         from_scratch = not set(self.network.weighted_layers()) - set(self.skip)
         optimizer = config.optimizer or ("adam" if from_scratch else "sgd")
         rate = SGD_LEARNING_RATE if optimizer == "sgd" else self.network.adam_learning_rate
+        augmented = any(getattr(config, name) is not None for name in AUGMENTATION)
         return replace(
             config,
             weights=config.weights if Path(config.weights).is_file() else self.source.name,
             skip=self.skip,
-            train=self.trainable,
+            train=() if config.stages else self.trainable,
+            epochs=None if config.stages else self.stages[-1].epochs,
             optimizer=optimizer,
             learning_rate=config.learning_rate or rate,
+            weight_decay=_first(config.weight_decay, ADAMW_DECAY if optimizer == "adamw" else 0.0),
+            views=_first(config.views, AUGMENTED_VIEWS if augmented else 1),
         )
+
+    def at(self, stage: Stage, weights: Arrays) -> "Plan":
+        """Return the plan for one stage alone, which begins with `weights` in place of those of the same names."""
+        trainable = tuple(name for name in stage.layers if name not in self.skip)
+        return replace(self, trainable=trainable, stages=(stage,), weights={**self.weights, **weights})
+
+    def epochs(self, stage: Stage) -> range:
+        """Return the numbers of a stage's epochs, which count on from stage to stage."""
+        before = sum(earlier.epochs for earlier in self.stages[: self.stages.index(stage)])
+        return range(before + 1, before + stage.epochs + 1)
+
+    def factors(self, layer_lr: tuple[str, ...]) -> dict[str, float]:
+        """Return layer -> factor on the learning rate, for those that --layer-lr names."""
+        return layer_factors(layer_lr, self.network, self.trained)
+
+    @property
+    def last_epoch(self) -> int:
+        """The number of the last epoch."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The names of the tensors that training must not change, batch norm's statistics among them."""
+        changed = {*self.skip, *self.trainable}
+        return tuple(name for name in self.network.weight_shapes() if name.split("/")[0] not in changed)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -90,21 +126,27 @@ def make_plan(config: TrainConfig, num_classes: int) -> Plan:
         network = _with_classes(build(config.network), num_classes, config)
         network.check_layers(config.skip or (), "--skip")  # no weights, but a name mistyped is still one
         skip = tuple(network.weighted_layers())
-        trainable: tuple[str, ...] = ()
         weights: Arrays = {}
     else:
         file = catalogue.described(read_weights(path), name)
         network = _with_classes(network_like(file, config.network), num_classes, config)
         asked = network.weighted_layers()[-1:] if config.skip is None else config.skip
         skip = network.check_layers(tuple(asked), "--skip")
-        trainable = _trainable(network, config.train, skip)
         weights = load_weights(network, file, skip)
+    weights |= fresh_weights(network, skip, config.seed)
+    source = Source(name, _sha256(path) if path else None)
+    if config.stages:
+        stages = parse_stages(config.stages, network, skip)
+    else:
+        stages = (Stage((*skip, *_trainable(network, config.train, skip)), config.epochs or EPOCHS),)
+    trainable = tuple(name for name in network.weighted_layers() if name in set(stages[-1].layers) - set(skip))
     if not skip and not trainable:
         raise UsageError(
             "nothing would be trained: --skip a layer to train it fresh, or --train one to train it further"
         )
-    weights |= fresh_weights(network, skip, config.seed)
-    return Plan(network, weights, Source(name, _sha256(path) if path else None), skip, trainable)
+    plan = Plan(network, weights, source, skip, trainable, stages)
+    plan.factors(config.layer_lr)  # mistakes in it are told now
+    return plan
 
 
 def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
@@ -153,6 +195,10 @@ def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Array
         else:
             tensors[name] = np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
     return tensors
+
+
+def _first(given: Number | None, settled: Number) -> Number:
+    return settled if given is None else given
 
 
 def _sha256(path: Path) -> str:

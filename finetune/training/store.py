@@ -22,7 +22,7 @@ from finetune.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use, others augmented
+Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use, others as `Trunk.key` numbers them
 
 SEGMENT_ROWS, SEGMENT_BYTES = 256, 8 << 20  # what a killed process loses at most, whichever comes first
 CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
@@ -63,7 +63,7 @@ class FeatureStore:
         rows = np.stack([row for _, row in self._waiting])
         if rows.dtype != np.uint8 and np.abs(rows).max() <= _FLOAT16_MAX:
             rows = rows.astype(np.float16)
-        entry = np.dtype([("digest", "S64"), ("view", "<i4"), ("row", rows.dtype, rows.shape[1:])])
+        entry = np.dtype([("digest", "S64"), ("view", "<i8"), ("row", rows.dtype, rows.shape[1:])])
         segment = np.empty(len(rows), entry)
         segment["digest"] = [digest.encode() for (digest, _), _ in self._waiting]
         segment["view"] = [view for (_, view), _ in self._waiting]

@@ -1,46 +1,125 @@
 """`train(config)`: check everything that can be wrong, settle the plan, then let `fit` do the work."""
 
+import hashlib
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from finetune import __version__
 from finetune.config import TrainConfig
+from finetune.config_file import FACTS
+from finetune.data.dataset import Dataset
 from finetune.data.read import read_data
+from finetune.errors import RunError
 from finetune.quiet import import_tensorflow
+from finetune.report.origin import versions
 from finetune.run import Run
-from finetune.training.plan import make_plan
+from finetune.run_files import write_plan
+from finetune.training.describe import describe
+from finetune.training.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from finetune.training.find_rate import FoundRate
 
 logger = logging.getLogger(__name__)
-
-FACTS = ("source_weights", "data_sha256", "version", "versions")  # what config.json holds beside the options
 
 
 def train(config: TrainConfig) -> Run:
     """Fine-tune a network as `config` says and return the run directory with everything it left.
 
-    Everything that can be wrong with the options, the data and the weights raises a FinetuneError before the first
-    file is written. Ctrl-C after the first epoch keeps the best model so far.
+    What is wrong with the options, the data and the weights raises a FinetuneError and leaves what stood at `out` as
+    it was. Ctrl-C after the first epoch keeps the best model so far. A training that was killed goes on with `resume`.
     """
-    return _train(config, Run.prepare(config.out, config.overwrite), began=None)
+    return _begin(config, Run.prepare(config.out, config.overwrite))
 
 
 def resume(path: Path) -> Run:
-    """Go on with the run at `path` from its last epoch, to the same bits as if it had never stopped.
+    """Go on with the run at `path` from where it stopped, to the same bits as if it had never stopped.
 
     Raises RunError when it is no run, or when its pictures or its source weights have changed since it began.
     """
     run = Run(path)
+    pending = run.pending()
+    if pending is not None:
+        return _begin(TrainConfig.from_json({**pending, "out": path}), run)
     began = run.config()
     options = {name: value for name, value in began.items() if name not in FACTS}
-    return _train(TrainConfig.from_json({**options, "out": path}), run, began)
+    config = TrainConfig.from_json({**options, "out": path})
+    with run.held(None):
+        dataset, plan, config = _settle(config)
+        for name, what in (("data_sha256", "the pictures"), ("source_weights", "the source weights")):
+            if began.get(name) != _facts(plan, dataset)[name]:
+                raise RunError(f"{what} have changed since the run began, so it cannot be resumed; start a new run")
+        return _fit(config, plan, dataset, run)
 
 
-def _train(config: TrainConfig, run: Run, began: dict[str, Any] | None) -> Run:
+def dry_run(config: TrainConfig) -> str:
+    """Return the plan and what it would cost as text; nothing is trained, and nothing written but features."""
+    Run.prepare(config.out, config.overwrite)
+    dataset, plan, config = _settle(config)
+    import_tensorflow()
+    from finetune.training.fit import estimate_stages
+
+    costs = [f"cost of {layers}: {cost.describe()}" for layers, cost in estimate_stages(config, plan, dataset)]
+    return "\n".join([describe(plan, config, dataset), "", *costs])
+
+
+def find_rate(config: TrainConfig) -> "FoundRate":
+    """Try learning rates from small to large on the training images and leave a plot in the folder `out`."""
+    run = Run.prepare(config.out, overwrite=False)
+    dataset, plan, config = _settle(config)
+    logger.info("plan: %s", plan.describe())
+    import_tensorflow()
+    from finetune.training.find_rate import range_test
+
+    return range_test(config, plan, dataset, run.path)
+
+
+def _begin(config: TrainConfig, run: Run) -> Run:
+    """Train into a run that has not begun."""
+    with run.held(config.to_json()):
+        dataset, plan, config = _settle(config)
+        described = describe(plan, config, dataset)
+        run.begin({**config.to_json(), **_facts(plan, dataset)}, dataset)
+        write_plan(run, described)
+        logger.info("run: %s\nplan: %s", run.path, described)
+        for path, reason in dataset.skipped:
+            logger.warning("skipped %s: %s", path, reason)
+        return _fit(config, plan, dataset, run)
+
+
+def _settle(config: TrainConfig) -> tuple[Dataset, Plan, TrainConfig]:
+    """Read the data, choose the weights, and fill in what the options left open."""
     dataset = read_data(config.data, config.val_fraction)
     plan = make_plan(config, len(dataset.class_names))
-    logger.info("plan: %s", plan.describe())
-    # TensorFlow only from here on, so that all errors above come at once.
-    import_tensorflow()
+    return dataset, plan, plan.settle(config)
+
+
+def _facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    """Return what config.json holds beside the options: where the run comes from."""
+    source = {"name": plan.source.name, "sha256": plan.source.sha256}
+    return {
+        "source_weights": source,
+        "version": __version__,
+        "data_sha256": _digest(dataset),
+        "versions": versions(),
+    }
+
+
+def _digest(dataset: Dataset) -> str:
+    """Return one SHA-256 of all that training takes from the data: which bytes, which label, which side, what order."""
+    lines = (f"{record.digest} {record.label} {record.split}\n" for record in dataset.records)
+    return hashlib.sha256("".join([*lines, *dataset.class_names]).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
+    import_tensorflow()  # only now, so that all errors before come at once
     from finetune.training.fit import fit
 
-    return fit(config, plan, dataset, run, began)
+    try:
+        return fit(config, plan, dataset, run)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or run.path} cannot be written or read ({error.strerror}); mend that, then "
+            f"finetune train --resume {run.path} goes on"
+        ) from None

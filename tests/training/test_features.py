@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 
 from finetune.config import TrainConfig
+from finetune.data.augment import LEVELS, Augmentation, Lighting, view_generator
 from finetune.data.dataset import Dataset
-from finetune.data.decode import Image, read_image, to_input
+from finetune.data.decode import read_bytes, read_image, to_input
 from finetune.data.folder import read_folder
+from finetune.errors import RunError
 from finetune.model import Model
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.forward import activations
 from finetune.training import features
-from finetune.training.features import Trunk, view_generator
+from finetune.training.features import Trunk
 from finetune.training.plan import Plan, Source
 from finetune.training.store import cache_folder
 from finetune.training.train import train
@@ -36,11 +38,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were decoded, in order."""
     paths: list[Path] = []
 
-    def read(path: Path, short_side: int) -> Image:
+    def read(path: Path) -> bytes:
         paths.append(path)
-        return read_image(path, short_side)
+        return read_bytes(path)
 
-    monkeypatch.setattr(features, "read_image", read)
+    monkeypatch.setattr(features, "read_bytes", read)
     return paths
 
 
@@ -97,6 +99,57 @@ def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, pictur
     assert drawn[0] == (2, 6, 1)
     assert {step for _, _, step in drawn} == {1, -1}
     assert len({(top, left) for top, left, _ in drawn}) > 15
+
+
+def test_views_of_every_augmentation_have_places_of_their_own(tiny_model: Model, pictures: Callable[..., Path]) -> None:
+    """All in one store: the rows are each augmentation's own, in the order of the records; view 0 serves them all."""
+    records = read_folder(pictures(stripes=3, dots=3)).records
+    plan = plan_for(tiny_model, tuple(tiny_model.network.weighted_layers()))  # no trunk: the rows are pixels
+    strong = replace(LEVELS["strong"], components=Lighting.of((60, 20, 5), np.eye(3)))
+    keys = set()
+    with Trunk(plan).open_store() as store:
+        for augmentation in (LEVELS["light"], strong, replace(strong, color_jitter=0.3), LEVELS["none"]):
+            trunk = Trunk(plan, augmentation=augmentation)
+            assert trunk.compute(dict.fromkeys(records, range(3)), store) == {}
+            wanted = [(record, view) for record in records for view in range(3)]
+            rows = store.rows([trunk.key(record.digest, view) for record, view in wanted])
+            for row, (record, view) in zip(rows[np.arange(18)], wanted, strict=True):
+                generator = view_generator(record.digest, view)
+                preprocessing = tiny_model.network.preprocessing
+                expected = to_input(read_image(record.path), preprocessing, generator, augmentation)
+                np.testing.assert_array_equal(row, expected)
+            keys |= {trunk.key(record.digest, view) for record, view in wanted}
+    assert len(keys) == 6 * (1 + 3 * 2), "view 0 once, and two views of three augmentations"
+
+
+@pytest.mark.parametrize("how", ["deleted", "changed"])
+def test_a_picture_that_is_not_what_it_was_is_refused(
+    how: str, tiny_model: Model, pictures: Callable[..., Path]
+) -> None:
+    folder = pictures(stripes=3, dots=3)
+    dataset = read_folder(folder)
+    path = folder / "dots" / "1.png"
+    if how == "deleted":
+        path.unlink()
+        said = "cannot be opened \\(No such file or directory\\)"
+    else:
+        path.write_bytes((folder / "dots" / "0.png").read_bytes())
+        said = "has changed"
+    with pytest.raises(RunError, match=f"1.png {said} since training began; put back what it was and go on with --re"):
+        compute(plan_for(tiny_model, ("fc7",)), dataset)
+
+
+def test_an_augmentation_that_changes_nothing_is_computed_once(
+    tiny_model: Model, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = read_folder(pictures(stripes=2, dots=2)).records
+    calls: list[int | None] = []
+    generators = lambda digest, view: (calls.append(view), view_generator(digest, view))[1]  # noqa: E731
+    monkeypatch.setattr(features, "view_generator", generators)
+    trunk = Trunk(plan_for(tiny_model, ("fc8",)), augmentation=Augmentation())
+    with trunk.open_store() as store:
+        trunk.compute(dict.fromkeys(records, range(5)), store)
+    assert len(calls) == 4
 
 
 def test_what_is_stored_is_not_computed_again(
@@ -164,8 +217,7 @@ def test_killed_at_once_leaves_whole_segments(
     out = folder.parent / "run"
     killed = subprocess.run([sys.executable, "-c", program, folder, out], capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not out.exists()
-    train(TrainConfig(data=folder, weights="starter", out=out, epochs=1))
+    train(TrainConfig(data=folder, weights="starter", out=out, epochs=1, overwrite=True))
     assert len(decoded) == 12
 
 

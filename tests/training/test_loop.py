@@ -1,81 +1,45 @@
-"""The loop: gradients, determinism, what is frozen, what is kept."""
+"""The loop: determinism, what is frozen, what is kept, going on from a state, a loss that is no number."""
 
-import math
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from heads import NETWORK, RNG, config, plan_for, separable, states
+from numpy.typing import NDArray
 
-from finetune.config import TrainConfig
 from finetune.errors import FinetuneError
-from finetune.networks import build
 from finetune.training.checkpoint import load_state, save_state
-from finetune.training.loop import Head, Labelled, State, cosine, train_head
-from finetune.training.plan import Plan, Source, fresh_weights
-
-NETWORK = build("alexnet", {"num_classes": 2, "input_size": 67, "fc_units": 4})
-RNG = np.random.default_rng(0)
+from finetune.training.head import Head, Labelled
+from finetune.training.loop import State, train_head
 
 
-def plan_for(trained: tuple[str, ...]) -> Plan:
-    weights = fresh_weights(NETWORK, tuple(NETWORK.weighted_layers()), seed=1)
-    return Plan(NETWORK, weights, Source("none", None), trained, ())
-
-
-def config(**options: Any) -> TrainConfig:
-    return TrainConfig(data=Path("pictures"), **{"epochs": 3, "batch_size": 4, "learning_rate": 0.1, **options})
-
-
-def last(plan: Plan, config: TrainConfig, train: Labelled, val: Labelled) -> State:
-    return list(train_head(plan, config, lambda epoch: train, val))[-1]
-
-
-def separable(count: int) -> Labelled:
-    """Features of fc7 where the first unit tells the class."""
-    labels = (np.arange(count) % 2).astype(np.int32)
-    rows = RNG.uniform(0, 0.1, (count, 4)).astype(np.float32)
-    rows[:, 0] += labels * 2
-    return Labelled(rows, labels)
-
-
-def test_one_step_by_hand() -> None:
-    """SGD on softmax cross-entropy: the gradient of the kernel is xᵀ(p - y) / n, of the bias the mean of p - y."""
-    plan = plan_for(("fc8",))
-    network = replace(NETWORK, layers=tuple(layer for layer in NETWORK.layers if not layer.name.startswith("drop")))
-    plan = replace(plan, network=network)
-    data = separable(6)
-    head = Head(plan, config(batch_size=6))
-    head.set_rate(0.1)
-    kernel, bias = plan.weights["fc8/kernel"], plan.weights["fc8/bias"]
-    logits = data.rows @ kernel + bias
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    error = probabilities - np.eye(2)[data.labels]
-    loss, accuracy = head.train_epoch(data, 1)
-    assert loss == pytest.approx(-np.log(probabilities[range(6), data.labels]).mean(), rel=1e-5)
-    assert accuracy == pytest.approx((logits.argmax(axis=1) == data.labels).mean())
-    after = head.trained_weights()
-    np.testing.assert_allclose(after["fc8/kernel"], kernel - 0.1 * data.rows.T @ error / 6, atol=1e-6)
-    np.testing.assert_allclose(after["fc8/bias"], bias - 0.1 * error.mean(axis=0), atol=1e-6)
-
-
-def test_evaluation_counts_images_not_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.training.loop.EVALUATION_BATCH_SIZE", 4)
-    head = Head(plan_for(("fc8",)), config())
-    data = separable(5)  # a batch of four and one of one
-    whole = [head.evaluate(Labelled(data.rows[i : i + 1], data.labels[i : i + 1])) for i in range(5)]
-    assert head.evaluate(data) == pytest.approx(np.mean(whole, axis=0))
+def same_bits(one: State, other: State) -> None:
+    """Fail unless two states hold the same history and the same bits."""
+    assert (one.history, one.halvings) == (other.history, other.halvings)
+    for ours, theirs in (
+        (one.values.weights, other.values.weights),
+        (one.values.average, other.values.average),
+        (one.best_weights or {}, other.best_weights or {}),
+    ):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            np.testing.assert_array_equal(value, theirs[name])
+    for mine, its in zip(one.values.optimizer, other.values.optimizer, strict=True):
+        np.testing.assert_array_equal(mine, its)
 
 
 def test_learns_and_keeps_the_best_epoch() -> None:
     data = separable(32)
-    states = list(train_head(plan_for(("fc8",)), config(epochs=12), lambda epoch: data, separable(16)))
-    assert [len(state.history) for state in states] == list(range(1, 13))
-    end = states[-1]
+    every = states(plan_for(("fc8",)), config(epochs=12), data, separable(16))
+    assert [len(state.history) for state in every] == list(range(1, 13))
+    end = every[-1]
     assert end.best.val_accuracy == 1.0
     assert end.best == max(end.history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
-    best = states[end.best.epoch - 1].weights
+    best = every[end.best.epoch - 1].values.weights
+    assert end.best_weights is not None
     assert set(end.best_weights) == {"fc8/kernel", "fc8/bias"}
     for name, value in end.best_weights.items():
         np.testing.assert_array_equal(value, best[name])
@@ -86,12 +50,10 @@ def test_same_seed_same_bits() -> None:
     plan = plan_for(("fc7", "fc8"))
     train = Labelled(np.abs(RNG.normal(size=(30, 4))).astype(np.float32), train.labels)
     first, again, other = (
-        last(plan, config(seed=seed), train, Labelled(train.rows[:10], val.labels)) for seed in (5, 5, 6)
+        states(plan, config(seed=seed), train, Labelled(train.rows[:10], val.labels))[-1] for seed in (5, 5, 6)
     )
-    assert first.history == again.history
+    same_bits(first, again)
     assert first.history != other.history
-    for name, value in first.weights.items():
-        np.testing.assert_array_equal(value, again.weights[name])
 
 
 def test_the_whole_network_from_pixels() -> None:
@@ -99,9 +61,9 @@ def test_the_whole_network_from_pixels() -> None:
     plan = plan_for(tuple(NETWORK.weighted_layers()))
     rows = RNG.integers(0, 256, (8, 67, 67, 3), dtype=np.uint8)
     data = Labelled(rows, (np.arange(8) % 2).astype(np.int32))
-    first, again = (last(plan, config(epochs=2, learning_rate=0.001), data, data) for _ in range(2))
-    for name, value in first.weights.items():
-        np.testing.assert_array_equal(value, again.weights[name])
+    first, again = (states(plan, config(epochs=2, learning_rate=0.001), data, data)[-1] for _ in range(2))
+    same_bits(first, again)
+    for name, value in first.values.weights.items():
         assert not np.array_equal(value, plan.weights[name]), f"{name} did not move"
 
 
@@ -110,63 +72,145 @@ def test_a_frozen_layer_behind_a_trained_one_stays() -> None:
     plan = plan_for(("fc6", "fc8"))
     features = RNG.uniform(0, 1, (8, 1, 1, 256)).astype(np.float32)
     data = Labelled(features, (np.arange(8) % 2).astype(np.int32))
-    outcome = last(plan, config(), data, data)
+    outcome = states(plan, config(), data, data)[-1]
+    assert outcome.best_weights is not None
     assert {name.split("/")[0] for name in outcome.best_weights} == {"fc6", "fc8"}
     assert not np.array_equal(outcome.best_weights["fc6/kernel"], plan.weights["fc6/kernel"])
 
 
-def test_a_loss_that_is_no_number_ends_it() -> None:
-    data = separable(8)
-    with pytest.raises(
-        FinetuneError, match=r"the loss became (nan|inf) in epoch \d: expected a finite number; lower --l"
-    ):
-        last(plan_for(("fc8",)), config(learning_rate=1e30, epochs=20), Labelled(data.rows * 1e10, data.labels), data)
-
-
 @pytest.mark.parametrize("trained", [("fc8",), ("fc6", "fc8")])
-def test_going_on_from_disk_ends_with_the_same_bits(trained: tuple[str, ...], tmp_path: Path) -> None:
-    plan = plan_for(trained)
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "optimizer": "adam", "mixup": 0.3, "layer_lr": ("0.5",)}])
+def test_going_on_from_disk_ends_with_the_same_bits(
+    trained: tuple[str, ...], options: dict[str, Any], tmp_path: Path
+) -> None:
+    plan, settled = plan_for(trained), config(epochs=5, **options)
     rows = RNG.uniform(0, 1, (12, 1, 1, 256) if "fc6" in trained else (12, 4)).astype(np.float32)
     data = Labelled(rows, (np.arange(12) % 2).astype(np.int32))
-    states = list(train_head(plan, config(epochs=5), lambda epoch: data, data))
-    save_state(tmp_path / "checkpoint" / "last.safetensors", states[1])
-    resumed = list(
-        train_head(
-            plan, config(epochs=5), lambda epoch: data, data, load_state(tmp_path / "checkpoint" / "last.safetensors")
-        )
-    )
+    whole = states(plan, settled, data, data)
+    save_state(tmp_path / "checkpoint" / "last.safetensors", whole[1])
+    loaded = load_state(tmp_path / "checkpoint" / "last.safetensors")
+    resumed = states(plan, settled, data, data, state=loaded)
     assert len(resumed) == 3
-    end, other = states[-1], resumed[-1]
-    assert (other.history, other.best) == (end.history, end.best)
-    for ours, theirs in ((end.weights, other.weights), (end.best_weights, other.best_weights)):
-        assert ours.keys() == theirs.keys()
-        for name, value in ours.items():
-            np.testing.assert_array_equal(value, theirs[name])
-    for mine, its in zip(end.optimizer, other.optimizer, strict=True):
-        np.testing.assert_array_equal(mine, its)
+    same_bits(whole[-1], resumed[-1])
+
+
+def test_going_on_within_an_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """With a checkpoint after every batch: from each of them, the end is the same."""
+    plan, data = plan_for(("fc6", "fc8")), Labelled(RNG.uniform(0, 1, (12, 1, 1, 256)).astype(np.float32), LABELS)
+    settled = config(epochs=2, checkpoint_minutes=1e-12)
+    every = states(plan, settled, data, data)
+    assert [(len(state.history), state.part.batches) for state in every] == [
+        (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)
+    ]  # fmt: skip
+    for place, state in enumerate(every[:-1]):
+        save_state(tmp_path / "within.safetensors", state)
+        good = every[3] if place > 3 else None
+        resumed = states(plan, settled, data, data, state=load_state(tmp_path / "within.safetensors"), good=good)
+        same_bits(every[-1], resumed[-1])
+
+
+LABELS = (np.arange(12) % 2).astype(np.int32)
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> list[float]:
+    """Let the steps with these numbers give a loss that is no number; return the list that the rates go to."""
+    step, set_rate = Head.step, Head.set_rate
+    rates: list[float] = []
+    count = 0
+
+    def spoil(head: Head, *args: Any, **options: Any) -> tuple[float, float]:
+        nonlocal count
+        count += 1
+        loss, correct = step(head, *args, **options)
+        return (float("nan") if count in calls else loss), correct
+
+    def note(head: Head, rate: float) -> None:
+        rates.append(rate)
+        set_rate(head, rate)
+
+    monkeypatch.setattr(Head, "step", spoil)
+    monkeypatch.setattr(Head, "set_rate", note)
+    return rates
+
+
+def test_a_loss_that_is_no_number_is_recovered_from(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Epoch 2 begins again, from the bits after epoch 1, with half the rate, which stays halved."""
+    plan, settled = plan_for(("fc8",)), config(schedule="constant")
+    data = replace(separable(12), paths=tuple(Path(f"{i}.png") for i in range(12)))
+    rates = poisoned(monkeypatch, {5})
+    with caplog.at_level(logging.WARNING):
+        ended = states(plan, settled, data, data)[-1]
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05])
+    assert (ended.halvings, [epoch.learning_rate for epoch in ended.history]) == (1, pytest.approx([0.1, 0.05, 0.05]))
+    assert "the loss became nan in epoch 2, batch 2 of 3 (" in caplog.text
+    assert " and 1 more); back to the state before, with the learning rate halved to 0.05" in caplog.text
+
+
+def test_the_recovered_state_is_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poison in the first epoch: it ends as a run does that began with half the rate."""
+    plan, data = plan_for(("fc8",)), separable(12)
+    straight = states(plan, config(learning_rate=0.05), data, data)[-1]
+    poisoned(monkeypatch, {2})
+    recovered = states(plan, config(), data, data)[-1]
+    same_bits(replace(straight, halvings=1), recovered)
+
+
+def test_three_times_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = replace(separable(8), paths=tuple(Path(f"{i}.png") for i in range(8)))
+    poisoned(monkeypatch, set(range(1, 10)))
+    with pytest.raises(FinetuneError) as error:
+        states(plan_for(("fc8",)), config(), data, data)
+    message = str(error.value)
+    assert message.startswith("the loss became nan in epoch 1, batch 1 of 2 (")
+    assert "even with the learning rate halved 3 times to 0.0125; lower --learning-rate (it began at 0.1)" in message
+
+
+def test_an_absurd_rate_ends_in_the_error() -> None:
+    plan = plan_for(tuple(NETWORK.weighted_layers()))
+    data = Labelled(RNG.integers(0, 256, (8, 67, 67, 3), dtype=np.uint8), LABELS[:8])
+    with pytest.raises(FinetuneError, match=r"even with the learning rate halved 3 times to 1.25e\+29; lower"):
+        states(plan, config(learning_rate=1e30), data, data)
+
+
+def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best epoch is the second; two worse ones after it are enough."""
+    found = iter([(1.0, 0.5), (0.5, 0.9), (0.6, 0.9), (0.7, 0.8), (0.1, 1.0)])
+    monkeypatch.setattr(Head, "evaluate", lambda head, data: next(found))
+    data = separable(8)
+    ended = states(plan_for(("fc8",)), config(epochs=5, patience=2), data, data)[-1]
+    assert (len(ended.history), ended.best.epoch) == (4, 2)
+
+
+def test_a_stage_begins_with_the_heads_own_values() -> None:
+    """The state of an earlier stage holds fewer layers; its history and best weights stay, its values do not count."""
+    data = separable(8)
+    first = states(plan_for(("fc8",)), config(epochs=2), data, data)[-1]
+    plan = plan_for(("fc7", "fc8"))
+    rows = Labelled(data.rows, data.labels)
+    head = Head(plan, config())
+    later = list(train_head(head, config(), lambda epoch: rows, rows, range(3, 5), first, first))
+    assert [epoch.epoch for epoch in later[-1].history] == [1, 2, 3, 4]
+    assert later[-1].history[2].learning_rate == 0.1, "a stage's rate starts anew"
+    assert set(later[-1].values.weights) == {"fc7/kernel", "fc7/bias", "fc8/kernel", "fc8/bias"}
 
 
 def test_one_view_of_every_image_in_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three views an image: each epoch sees every image once, and over epochs all views."""
-    head = Head(plan_for(("fc8",)), config())
-    seen: list[tuple[float, int]] = []
-    monkeypatch.setattr(head, "_step", lambda x, y, seed: (seen.extend(zip(x[:, 0], y, strict=True)), (0.0, 0.0))[1])
-    rows = np.zeros((18, 4), np.float32)
-    rows[:, 0] = np.arange(18)  # the row's own number
-    data = Labelled(rows, np.arange(6, dtype=np.int32), views=3)
-    for epoch in range(1, 21):
-        seen.clear()
-        head.train_epoch(data, epoch)
-        assert sorted(label for _, label in seen) == list(range(6))
-        assert all(row // 3 == label for row, label in seen)
-    views = set()
-    for epoch in range(1, 21):
-        seen.clear()
-        head.train_epoch(data, epoch)
-        views |= {row % 3 for row, _ in seen}
-    assert views == {0, 1, 2}
+    seen: list[tuple[int, int]] = []
 
+    def note(head: Head, rows: NDArray[Any], labels: NDArray[Any], *args: Any, **options: Any) -> tuple[float, float]:
+        seen.extend((int(row), int(label)) for row, label in zip(rows[:, 0], labels, strict=True))
+        return 0.0, 0.0
 
-def test_cosine_by_hand() -> None:
-    assert [cosine(0.2, done, 4) for done in (0, 2)] == pytest.approx([0.2, 0.1])
-    assert cosine(0.2, 3, 4) == pytest.approx(0.1 * (1 - math.sqrt(0.5)))
+    monkeypatch.setattr(Head, "step", note)
+    rows = np.zeros((6, 4), np.float32)
+    rows[:, 0] = np.arange(6)  # the row's own number
+    data = Labelled(rows, np.arange(2, dtype=np.int32), views=3)
+    states(plan_for(("fc8",)), config(epochs=20), data, Labelled(rows[:2], data.labels))
+    assert len(seen) == 40
+    for epoch in range(20):
+        assert sorted(label for _, label in seen[2 * epoch : 2 * epoch + 2]) == [0, 1]
+    assert all(row // 3 == label for row, label in seen)
+    assert {row % 3 for row, _ in seen} == {0, 1, 2}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.training.store import FeatureStore, Key, remove_unused
+from finetune.training.store import FeatureStore, Key, _checksum, remove_unused
 
 
 def key(number: int, view: int = 0) -> Key:
@@ -28,6 +28,24 @@ def test_what_is_added_is_read_back_in_any_order(tmp_path: Path) -> None:
         batch = rows[np.array([3, 0, 2])]
         assert batch.dtype == np.float32
         np.testing.assert_allclose(batch[:, 0, 0], [1.1, 4.1, -4], rtol=1e-3)
+
+
+def test_views_have_large_numbers(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    views = [1, 2**31, 2**56 - 1]
+    for view in views:
+        store.add(key(0, view), np.full(3, view % 1000, np.float32))
+    store.flush()
+    rows = FeatureStore(tmp_path).rows([key(0, view) for view in views])
+    np.testing.assert_array_equal(rows[np.arange(3)][:, 0], [1, 648, 935])
+
+
+def test_a_segment_with_views_of_32_bits_still_serves(tmp_path: Path) -> None:
+    """As all were written when views had no other numbers."""
+    segment = np.zeros(1, [("digest", "S64"), ("view", "<i4"), ("row", np.float16, (3,))])
+    segment["digest"], segment["view"], segment["row"] = key(1)[0].encode(), 4, 0.5
+    np.save(tmp_path / f"{_checksum(segment)}.npy", segment)
+    np.testing.assert_array_equal(FeatureStore(tmp_path).rows([key(1, 4)])[np.array([0])], [[0.5] * 3])
 
 
 def test_what_float16_cannot_hold_stays_float32(tmp_path: Path) -> None:

@@ -119,20 +119,23 @@ def test_resume_ends_with_the_same_files(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run stopped after two epochs and resumed leaves what one that never stopped leaves, but for its own name."""
-    from finetune.training import loop
+    from finetune.training import head
 
     data = pictures(stripes=8, dots=8)
     config = TrainConfig(data=data, out=tmp_path / "whole", weights=str(tiny_weights), epochs=5)
     whole = train(config)
-    train_epoch = loop.Head.train_epoch
+    evaluate = head.Head.evaluate
+    judged = 0
 
-    def stop_at_three(head: loop.Head, rows: loop.Labelled, number: int) -> tuple[float, float]:
-        if number == 3:
+    def stop_at_three(self: head.Head, data: head.Labelled) -> tuple[float, float]:
+        nonlocal judged
+        judged += 1
+        if judged == 3:
             raise KeyboardInterrupt
-        return train_epoch(head, rows, number)
+        return evaluate(self, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Head, "train_epoch", stop_at_three)
+        patch.setattr(head.Head, "evaluate", stop_at_three)
         stopped = train(replace(config, out=tmp_path / "stopped"))
     assert stopped.metrics()["interrupted"]
     resume(stopped.path)

@@ -1,0 +1,30 @@
+"""Options from a file: TOML that a person wrote, or the config.json of a run to repeat."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune.errors import UsageError
+
+FACTS = ("source_weights", "data_sha256", "version", "versions")  # what config.json holds beside the options
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the options in a .toml or .json file, under the names of TrainConfig's fields.
+
+    TOML may write `batch-size` or `batch_size`. The facts and the folder of the run that wrote a config.json are left
+    out. Raises UsageError for what cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        options = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"--config {path} cannot be opened ({error.strerror}); name a TOML file") from None
+    except (ValueError, RecursionError) as error:  # neither TOML nor JSON, or not UTF-8
+        raise UsageError(f"--config {path}: {error}; expected lines such as epochs = 10") from None
+    if not isinstance(options, Mapping):
+        raise UsageError(f"--config {path} holds no options; expected lines such as epochs = 10")
+    left_out = {*FACTS, "out", "overwrite"} if path.suffix.lower() == ".json" else set()
+    return {name.replace("-", "_"): value for name, value in options.items() if name not in left_out}

@@ -1,0 +1,190 @@
+"""How the views of a training picture differ from the picture as it is in use: crop, mirror, colours, lighting."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.choices import Crop
+from finetune.errors import UsageError, did_you_mean
+
+Image = NDArray[np.uint8]
+Pixels = NDArray[np.float32]
+Vector = tuple[float, float, float]
+
+# Szegedy et al. 2015, section 6, and torchvision's RandomResizedCrop: the part's share of the area, its width / height.
+# They begin at 0.08, to train all layers on a million pictures; with few pictures that often leaves out what is shown.
+_AREAS = 0.5, 1.0
+_RATIOS = 3 / 4, 4 / 3
+_LOG_RATIOS = math.log(3 / 4), math.log(4 / 3)
+_TRIES = 10  # as torchvision, which then takes the middle
+_GRAY_BGR = np.array((0.114, 0.587, 0.299), np.float32)  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """The principal components of the training pixels, the strongest first.
+
+    `vectors`: unit vectors, each red, green, blue. `deviations`: the pixels' standard deviation along each, in units
+    of 0 to 255; the square roots of the covariance matrix' eigenvalues.
+    """
+
+    deviations: Vector
+    vectors: tuple[Vector, Vector, Vector]
+
+    @classmethod
+    def of(cls, deviations: Iterable[Any], vectors: Iterable[Iterable[Any]]) -> "Lighting":
+        """Return the lighting of anything that holds three numbers and three times three; raise ValueError for less."""
+        first, second, third = (_vector(vector) for vector in vectors)
+        return cls(_vector(deviations), (first, second, third))
+
+    def shift(self, factors: NDArray[np.float64]) -> Pixels:
+        """Return the red, green and blue that are added where `factors` were drawn for the three components."""
+        return (factors * self.deviations @ np.array(self.vectors)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is drawn for a view of a training picture; view 0, the picture as it is in use, is never changed.
+
+    `crop`: "center" as in use; "random" anywhere in the picture as it was resized, as Krizhevsky et al. 2012, section
+    4.1; "resized" a part of half to all of the picture, up to 4 : 3 or 3 : 4, squeezed into the square, after Szegedy
+    et al. 2015. `flip`: half of the views are mirrored. `color_jitter`: brightness, contrast and saturation are changed
+    by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: every pixel is shifted along
+    the principal components of the training pixels by a normal number with this deviation, in deviations of the
+    pixels; the paper names eigenvalues, Krizhevsky's program cuda-convnet2 has these. It needs `components`.
+
+    A gray network sees what becomes of the gray: lighting brightens or darkens it, saturation changes nothing.
+    Raises UsageError for values out of range.
+    """
+
+    crop: Crop = "center"
+    flip: bool = False
+    color_jitter: float = 0.0
+    lighting: float = 0.0
+    components: Lighting | None = None
+
+    def __post_init__(self) -> None:
+        if self.crop not in get_args(Crop):
+            raise UsageError(f"crop must be one of {', '.join(get_args(Crop))}, not {self.crop!r}")
+        for name in ("color_jitter", "lighting"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must lie from 0 to 1, not {getattr(self, name)}")
+
+    @property
+    def changes(self) -> bool:
+        """Whether any view differs from the picture as it is in use."""
+        return self.crop != "center" or self.flip or self.color_jitter > 0 or self.lighting > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON knows them."""
+        fields: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # lists for tuples
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Augmentation":
+        """Return the augmentation that `to_json` wrote; raise UsageError for anything else."""
+        try:
+            components = fields["components"]
+            if components is not None:
+                components = Lighting.of(**components)
+            return cls(**{**fields, "components": components})
+        except (TypeError, KeyError, ValueError) as error:
+            raise UsageError(
+                f"expected an augmentation as Augmentation.to_json writes it, not {fields} ({error})"
+            ) from None
+
+
+LEVELS: Mapping[str, Augmentation] = {
+    "none": Augmentation(),
+    "light": Augmentation(crop="random", flip=True),
+    "alexnet": Augmentation(crop="random", flip=True, lighting=0.1),  # Krizhevsky et al. 2012, section 4.1
+    "strong": Augmentation(crop="resized", flip=True, color_jitter=0.4, lighting=0.1),
+}
+
+
+def augmentation_of(
+    level: str,
+    crop: Crop | None = None,
+    flip: bool | None = None,
+    lighting: float | None = None,
+    color_jitter: float | None = None,
+) -> Augmentation:
+    """Return the augmentation of a level with single switches set over it; raise UsageError for what is out of range.
+
+    Where its `lighting` is above 0, the `components` are still to be put in.
+    """
+    if level not in LEVELS:
+        raise UsageError(
+            f"unknown augmentation {level!r}{did_you_mean(level, LEVELS)}; the levels are {', '.join(LEVELS)}"
+        )
+    switches = {"crop": crop, "flip": flip, "lighting": lighting, "color_jitter": color_jitter}
+    given: dict[str, Any] = {name: value for name, value in switches.items() if value is not None}
+    return replace(LEVELS[level], **given)
+
+
+def view_generator(digest: str, view: int) -> np.random.Generator | None:
+    """Return what draws the augmentation of a view: the image's bytes and the view's number alone decide.
+
+    View 0 is the picture as it is in use and draws nothing.
+    """
+    return np.random.default_rng([view, int(digest[:16], 16)]) if view else None
+
+
+def draw_part(image: Image, generator: np.random.Generator) -> Image:
+    """Return the part of a picture that a "resized" crop is made of: its area and its ratio's logarithm are uniform.
+
+    Where ten draws do not fit, as in very long pictures, it is the middle.
+    """
+    height, width = image.shape[:2]
+    for _ in range(_TRIES):
+        area = height * width * generator.uniform(*_AREAS)
+        ratio = math.exp(generator.uniform(*_LOG_RATIOS))
+        rows, columns = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+        if 0 < rows <= height and 0 < columns <= width:
+            top, left = generator.integers(height - rows + 1), generator.integers(width - columns + 1)
+            return image[top : top + rows, left : left + columns]
+    rows, columns = min(height, round(width / _RATIOS[0])), min(width, round(height * _RATIOS[1]))
+    above, beside = (height - rows) // 2, (width - columns) // 2
+    return image[above : above + rows, beside : beside + columns]
+
+
+def vary(square: Image, augmentation: Augmentation, generator: np.random.Generator) -> Image:
+    """Return a BGR picture mirrored and with its colours changed as drawn; every step is cut to 0 to 255."""
+    if augmentation.flip and generator.integers(2):
+        square = square[:, ::-1]
+    if not (augmentation.color_jitter or augmentation.lighting):
+        return square
+    pixels = square.astype(np.float32)
+    if augmentation.color_jitter:
+        pixels = _jitter(pixels, augmentation.color_jitter, generator)
+    if augmentation.lighting:
+        if augmentation.components is None:
+            raise UsageError("lighting needs the principal components of the training pixels; put them in components")
+        factors = generator.normal(scale=augmentation.lighting, size=3)
+        pixels = pixels + augmentation.components.shift(factors)[::-1]
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)
+
+
+def _jitter(pixels: Pixels, strength: float, generator: np.random.Generator) -> Pixels:
+    """Blend with black, with the mean gray and with each pixel's own gray, in a drawn order; below 1 is towards it."""
+    factors = generator.uniform(1 - strength, 1 + strength, size=3).astype(np.float32)
+    for step in generator.permutation(3):
+        match step:
+            case 0:
+                other = np.zeros((), np.float32)
+            case 1:
+                other = (pixels @ _GRAY_BGR).mean()
+            case _:
+                other = (pixels @ _GRAY_BGR)[..., None]
+        pixels = (other + factors[step] * (pixels - other)).clip(0, 255)
+    return pixels
+
+
+def _vector(values: Iterable[Any]) -> Vector:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

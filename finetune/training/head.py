@@ -1,0 +1,172 @@
+"""The layers from the first trained one on, as variables: one step of training, and what they say without it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from finetune.config import TrainConfig
+from finetune.networks.forward import forward, normalize
+from finetune.training.optimization import Optimizers
+from finetune.training.plan import Arrays, Plan
+from finetune.training.store import Rows
+
+EVALUATION_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Features with their labels: what one side of the split gives the loop.
+
+    `rows` holds `views` rows for every label, one after the other: rows 0 to views - 1 are the first image's. `paths`
+    are the images', to name them, and `weights` how much each counts in the loss; both may be left out.
+    """
+
+    rows: NDArray[Any] | Rows
+    labels: NDArray[np.int32]
+    views: int = 1
+    paths: tuple[Path, ...] = ()
+    weights: NDArray[np.float32] | None = None
+
+
+class Values(NamedTuple):
+    """What training changes: the weights, their moving average (empty without one), the optimizers' variables."""
+
+    weights: Arrays
+    average: Arrays
+    optimizer: tuple[NDArray[Any], ...]
+
+
+class Head:
+    """The layers from the first trained one on, with their optimizer."""
+
+    def __init__(self, plan: Plan, config: TrainConfig) -> None:
+        trunk, layers = plan.network.split(plan.trained)
+        names = {layer.name for layer in layers}
+        weights: dict[str, Any] = {}
+        for name, value in plan.weights.items():
+            layer = name.split("/")[0]
+            if layer in names:
+                weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
+        self._variables = {name: value for name, value in weights.items() if isinstance(value, tf.Variable)}
+        self._average = {name: tf.Variable(value) for name, value in self._variables.items()} if config.ema else {}
+        self._steps = tf.Variable(0, dtype=tf.int64)  # done so far: young averages forget faster
+        self._optimizers = Optimizers(
+            config.optimizer, self._variables, plan.factors(config.layer_lr), config.weight_decay or 0.0
+        )
+        trained = [self._variables[name] for name in self._optimizers.names]
+        judged = {**weights, **self._average}
+        classes = plan.network.num_classes
+
+        def logits(weights: Mapping[str, Any], x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+            return forward(layers, weights, x, seed=seed, trained=() if seed is None else plan.trained, many=True)
+
+        def pixels_normalized(x: tf.Tensor) -> tf.Tensor:
+            return x if trunk else normalize(plan.network.preprocessing, x)  # with no trunk the rows are pixels
+
+        self.row_type = np.float32 if trunk else np.uint8
+        rows = tf.TensorSpec((None, *plan.network.shape_before(layers[0].name)), self.row_type)
+        labels = tf.TensorSpec((None,), tf.int32)
+        each, seed, share = tf.TensorSpec((None,)), tf.TensorSpec((), tf.int64), tf.TensorSpec(())
+
+        @tf.function(input_signature=[rows, labels, each, seed, share])
+        def step(x: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor, share: tf.Tensor) -> Any:
+            x, targets = pixels_normalized(x), tf.one_hot(labels, classes)
+            targets = targets * (1 - config.label_smoothing) + config.label_smoothing / classes
+            if config.mixup:  # each image with the one before it, in a batch that is in random order
+                x, targets, weight = (
+                    share * value + (1 - share) * tf.roll(value, 1, axis=0) for value in (x, targets, weight)
+                )
+            with tf.GradientTape() as tape:
+                output = logits(weights, x, seed)
+                losses = weight * tf.nn.softmax_cross_entropy_with_logits(targets, output)
+                loss = tf.reduce_mean(losses)
+            self._optimizers.apply(tape.gradient(loss, trained))
+            self._move_average(config.ema)
+            return tf.reduce_sum(losses), _correct(output, labels)
+
+        @tf.function(input_signature=[rows, labels])
+        def measure(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            output = logits(judged, pixels_normalized(x))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)
+            return tf.reduce_sum(losses), _correct(output, labels)
+
+        self._step, self._measure = step, measure
+
+    def _move_average(self, decay: float) -> None:
+        """Move the average by 1 - decay of the way, further while it is young (TensorFlow's own rule for it)."""
+        if not self._average:
+            return
+        steps = tf.cast(self._steps.assign_add(1), tf.float32)
+        keep = tf.minimum(decay, (1 + steps) / (10 + steps))
+        for name, average in self._average.items():
+            average.assign(keep * average + (1 - keep) * self._variables[name])
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate."""
+        self._optimizers.set_rate(rate)
+
+    def step(
+        self, rows: NDArray[Any], labels: NDArray[np.int32], weights: NDArray[np.float32], seed: int, share: float = 1.0
+    ) -> tuple[float, float]:
+        """Take one step; return the sum of the batch's losses, each times its weight, and how many were right.
+
+        `seed` is of the dropout masks; `share` is how much mixup leaves of each image.
+        """
+        loss, correct = self._step(rows, labels, weights, tf.constant(seed, tf.int64), tf.constant(share, tf.float32))
+        return float(loss), float(correct)
+
+    def evaluate(self, data: Labelled) -> tuple[float, float]:
+        """Return mean loss and accuracy over `data`, without dropout; every image counts the same."""
+        results = [
+            self._measure(data.rows[index], data.labels[index])
+            for index in slices(np.arange(len(data.labels)), EVALUATION_BATCH_SIZE)
+        ]
+        loss, correct = (sum(float(part) for part in parts) / len(data.labels) for parts in zip(*results, strict=True))
+        return loss, correct
+
+    def values(self) -> Values:
+        """Return copies of all that training changes."""
+        weights, average = (
+            {name: variable.numpy() for name, variable in variables.items()}
+            for variables in (self._variables, self._average)
+        )
+        return Values(weights, average, (self._steps.numpy(), *self._optimizers.values()))
+
+    def restore(self, values: Values) -> None:
+        """Set all that training changes to what `values` returned."""
+        for variables, saved in ((self._variables, values.weights), (self._average, values.average)):
+            for name, variable in variables.items():
+                variable.assign(saved[name])
+        steps, *optimizer = values.optimizer
+        self._steps.assign(int(steps))
+        self._optimizers.restore(optimizer)
+
+
+def head_logits(plan: Plan, weights: Arrays, data: Labelled) -> NDArray[np.float32]:
+    """Return the logits (images, classes) of the head for `data` with the weights of one epoch, without dropout."""
+    trunk, layers = plan.network.split(plan.trained)
+    names = {layer.name for layer in layers}
+    values = {
+        name: tf.constant(value) for name, value in {**plan.weights, **weights}.items() if name.split("/")[0] in names
+    }
+
+    @tf.function(reduce_retracing=True)
+    def compute(x: tf.Tensor) -> tf.Tensor:
+        return forward(layers, values, x if trunk else normalize(plan.network.preprocessing, x))
+
+    indices = slices(np.arange(len(data.labels)), EVALUATION_BATCH_SIZE)
+    return np.concatenate([compute(data.rows[index]).numpy() for index in indices])
+
+
+def slices(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield `size` entries of `order` at a time; the last may be shorter."""
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels), tf.float32))

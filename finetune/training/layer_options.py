@@ -1,0 +1,80 @@
+"""Which layers are trained when, and how fast: what --stages and --layer-lr say."""
+
+from typing import NamedTuple
+
+from finetune.errors import UsageError
+from finetune.networks.network import Network
+
+
+class Stage(NamedTuple):
+    """Layers that are trained, in forward order, and for how many epochs."""
+
+    layers: tuple[str, ...]
+    epochs: int
+
+
+def parse_stages(text: str, network: Network, skip: tuple[str, ...]) -> tuple[Stage, ...]:
+    """Return the stages of `fc8:10,fc6-fc8:10,all:5`: a layer, a range of layers or all, and the epochs of each.
+
+    Layers join and never leave, since what is frozen again would not be what its weights came as; fresh layers are
+    trained from the first stage on. Raises UsageError for what is none of this.
+    """
+    stages: list[Stage] = []
+    for part in text.split(","):
+        span, _, epochs = part.strip().rpartition(":")
+        if not span or not epochs.isdecimal() or int(epochs) < 1:
+            raise UsageError(f"--stages: expected LAYERS:EPOCHS with 1 epoch or more, not {part.strip()!r}")
+        layers = _layers(span.strip(), network)
+        left = [name for name in (stages[-1].layers if stages else skip) if name not in layers]
+        if left:
+            why = (
+                "every stage trains what the one before it did" if stages else "fresh layers are trained from the first"
+            )
+            raise UsageError(f"--stages: {part.strip()} leaves out {left[0]}, but {why}")
+        stages.append(Stage(layers, int(epochs)))
+    return tuple(stages)
+
+
+def _layers(span: str, network: Network) -> tuple[str, ...]:
+    known = network.weighted_layers()
+    if span == "all":
+        return tuple(known)
+    first, _, last = span.partition("-")
+    network.check_layers(tuple(name for name in (first, last) if name), "--stages")
+    start, stop = known.index(first), known.index(last or first)
+    if stop < start:
+        raise UsageError(f"--stages: {span} runs backwards; expected {last}-{first}")
+    return tuple(known[start : stop + 1])
+
+
+def layer_factors(texts: tuple[str, ...], network: Network, trained: tuple[str, ...]) -> dict[str, float]:
+    """Return layer -> factor on the learning rate from `conv=0.1`, `fc6=0.5`, …, or from one number.
+
+    A name means the layer, or all layers whose names begin with it; the longest that fits counts. A number is the
+    factor for every trained layer of depth: 1 for the last, its square for the third from the end. Raises UsageError.
+    """
+    if len(texts) == 1 and "=" not in texts[0]:
+        decay = _factor(texts[0], texts[0])
+        return {name: decay**depth for depth, name in enumerate(reversed(trained))}
+    factors: dict[str, float] = {}
+    prefixes = {}
+    for text in texts:
+        prefix, _, number = text.partition("=")
+        prefixes[prefix.strip()] = _factor(number, text)
+    for prefix in sorted(prefixes, key=len):
+        known = network.weighted_layers()
+        named = [prefix] if prefix in known else [name for name in known if prefix and name.startswith(prefix)]
+        if not named:
+            network.check_layers((prefix,), "--layer-lr")
+        factors |= dict.fromkeys(named, prefixes[prefix])
+    return {name: factors[name] for name in trained if name in factors}
+
+
+def _factor(number: str, text: str) -> float:
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1000:
+        raise UsageError(f"--layer-lr: expected LAYER=FACTOR or one factor, from 0 to 1000, not {text!r}")
+    return value

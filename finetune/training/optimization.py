@@ -1,0 +1,106 @@
+"""How weights move: the learning rate over time and by layer, the optimizers, and the decay of kernels."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from finetune.choices import Optimizer, Schedule
+from finetune.networks.layers import STATISTICS
+
+MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
+
+
+def scheduled_rate(start: float, done: float, total: int, schedule: Schedule = "cosine", warmup: int = 0) -> float:
+    """Return the learning rate after `done` of `total` epochs.
+
+    It rises in equal steps to `start` over the first `warmup` epochs (Goyal et al. 2017) and then stays (constant),
+    is divided by 10 after each third (step), or falls along half a cosine to 0 (Loshchilov and Hutter 2017).
+    """
+    if done < warmup:
+        return start * (done + 1) / (warmup + 1)
+    share = (done - warmup) / (total - warmup)
+    match schedule:
+        case "constant":
+            return start
+        case "step":
+            return start / 10 ** int(3 * share)
+        case _:
+            return start * (1 + math.cos(math.pi * share)) / 2
+
+
+class Optimizers:
+    """One optimizer for every factor on the learning rate, over its variables."""
+
+    def __init__(
+        self, kind: Optimizer | None, variables: Mapping[str, tf.Variable], factors: Mapping[str, float], decay: float
+    ) -> None:
+        """`variables`: `layer/weight` -> variable; batch norm's statistics are no business of an optimizer.
+
+        `factors`: layer -> factor, 1 where it has none. `decay` acts on kernels only: for SGD and Adam it is added to
+        the gradient (Krizhevsky et al. 2012, section 5), for AdamW it is apart from it (Loshchilov and Hutter 2019).
+        """
+        self.names = [name for name in variables if not name.endswith(STATISTICS)]
+        self._variables = variables
+        self._apart = kind == "adamw"
+        self._decay = decay
+
+        factor = {name: factors.get(name.split("/")[0], 1.0) for name in self.names}
+        self._groups: list[tuple[float, keras.optimizers.Optimizer, list[str]]] = []
+        for value in sorted(set(factor.values())):
+            members = [name for name in self.names if factor[name] == value]
+            optimizer = _optimizer(kind)
+            optimizer.build([variables[name] for name in members])
+            self._groups.append((value, optimizer, members))
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate, times its factor for each group."""
+        for factor, optimizer, _ in self._groups:
+            optimizer.learning_rate.assign(rate * factor)
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Move the variables by the gradients, which are in the order of `names`."""
+        by_name = dict(zip(self.names, gradients, strict=True))
+        for _, optimizer, names in self._groups:
+            moved = [self._variables[name] for name in names]
+            optimizer.apply([self._decayed(name, by_name[name], optimizer.learning_rate) for name in names], moved)
+
+    def _decayed(self, name: str, gradient: tf.Tensor, rate: Any) -> tf.Tensor:
+        if not self._decay or not name.endswith("/kernel"):
+            return gradient
+        variable = self._variables[name]
+        if self._apart:
+            variable.assign_sub(tf.cast(rate, variable.dtype) * self._decay * variable)
+            return gradient
+        return gradient + self._decay * variable
+
+    def values(self) -> tuple[NDArray[Any], ...]:
+        """Return copies of all optimizers' variables, in their own order."""
+        return tuple(variable.numpy() for variable in self._state())
+
+    def restore(self, values: Iterable[NDArray[Any]]) -> None:
+        """Set all optimizers' variables to what `values` returned."""
+        for variable, value in zip(self._state(), values, strict=True):
+            variable.assign(value)
+
+    def _state(self) -> list[Any]:
+        return [variable for _, optimizer, _ in self._groups for variable in optimizer.variables]
+
+
+def _optimizer(kind: Optimizer | None) -> keras.optimizers.Optimizer:
+    if kind in ("adam", "adamw"):
+        return keras.optimizers.Adam()
+    return keras.optimizers.SGD(momentum=MOMENTUM)
+
+
+def class_weights(labels: NDArray[np.int32], num_classes: int) -> NDArray[np.float32]:
+    """Return how much each image counts, float32 (images,), so that all classes count the same.
+
+    It is images / (classes · images of its class) (King and Zeng 2001); the mean is 1 where every class has images.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    return (len(labels) / (num_classes * counts[labels])).astype(np.float32)

@@ -1,0 +1,82 @@
+"""Principal components of pictures whose covariance is known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from finetune.data import lighting
+from finetune.data.decode import read_image, to_input
+from finetune.data.lighting import principal_components
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import DataError
+
+EIGHT = Preprocessing(size=8, mean=(0, 0, 0), resize_to=8)
+
+
+def write(path: Path, rgb: np.ndarray) -> Path:
+    cv2.imwrite(str(path), rgb[..., ::-1].astype(np.uint8))
+    return path
+
+
+def test_components_by_hand(tmp_path: Path) -> None:
+    """Mean ± 50 · (0.6, 0.8, 0) ± 20 · (0.8, -0.6, 0) ± 10 · (0, 0, 1), every combination eight times."""
+    steps = np.array([(30, 40, 0), (16, -12, 0), (0, 0, 10)])
+    colors = [128 + np.array(signs) @ steps for signs in product((-1, 1), repeat=3)]
+    found = principal_components([write(tmp_path / "a.png", np.array(colors * 8).reshape(8, 8, 3))], EIGHT)
+    np.testing.assert_allclose(found.deviations, (50, 20, 10), rtol=1e-9)
+    np.testing.assert_allclose(found.vectors, [(0.6, 0.8, 0), (0.8, -0.6, 0), (0, 0, 1)], atol=1e-9)
+
+
+def test_gray_pictures_vary_from_black_to_white_only(tmp_path: Path) -> None:
+    grays = np.repeat(np.array([100, 150] * 32).reshape(8, 8, 1), 3, axis=2)
+    found = principal_components([write(tmp_path / "a.png", grays)], EIGHT)
+    np.testing.assert_allclose(found.deviations, (25 * 3**0.5, 0, 0), atol=1e-4)
+    np.testing.assert_allclose(found.vectors[0], [3**-0.5] * 3)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    """Six pictures of colours that go together, in order."""
+    generator = np.random.default_rng(0)
+    mix = np.array([(40, 30, 20), (10, -20, 5), (3, 1, -6)])
+    pictures = [120 + number + generator.normal(size=(20, 24, 3)) @ mix for number in range(6)]
+    return [write(tmp_path / f"{number}.png", picture.clip(0, 255)) for number, picture in enumerate(pictures)]
+
+
+def test_components_are_those_of_all_pixels_the_network_sees(paths: list[Path]) -> None:
+    preprocessing = Preprocessing(size=16, mean=(0, 0, 0))  # BGR
+    pixels = np.concatenate([to_input(read_image(path), preprocessing).reshape(-1, 3)[:, ::-1] for path in paths])
+    values, vectors = np.linalg.eigh(np.cov(pixels.T, bias=True))
+    found = principal_components(paths, preprocessing)
+    np.testing.assert_allclose(found.deviations, np.sqrt(values[::-1]), rtol=1e-6)
+    np.testing.assert_allclose(np.abs(np.array(found.vectors) @ vectors[:, ::-1]), np.eye(3), atol=1e-6)
+    gray = replace(preprocessing, mean=(0,), std=(1,), channel_order="GRAY")
+    for same in (
+        principal_components(paths, gray),
+        principal_components(paths, replace(preprocessing, channel_order="RGB")),
+        principal_components(paths[::-1], preprocessing),
+    ):
+        assert same == found, "colours are looked at in colour, in any order, to the same bits"
+
+
+def test_at_most_so_many_pictures_evenly_chosen(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lighting, "MOST_PICTURES", 3)
+    chosen = [paths[0], paths[2], paths[5]]
+    assert principal_components(paths, EIGHT) == principal_components(chosen, EIGHT)
+
+
+def test_what_cannot_be_read_is_left_out(paths: list[Path], break_png: Callable[[Path], None]) -> None:
+    expected = principal_components(paths[1:], EIGHT)
+    break_png(paths[0])
+    assert principal_components(paths, EIGHT) == expected
+
+
+def test_nothing_that_can_be_read(tmp_path: Path) -> None:
+    for paths in ([], [tmp_path / "missing.png"]):
+        with pytest.raises(DataError, match=f"^expected pictures to take .+ from, none of {len(paths)} can be read$"):
+            principal_components(paths, EIGHT)
