@@ -24,7 +24,10 @@ def evaluate(
     run: Run,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with a folder per class of the model. [default: the run's validation pictures]"),
+        typer.Option(
+            help="Folder with a folder per class of the model, MNIST's files, or a list; of two sides that of validation. "
+            "[default: the run's validation pictures]"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
 ) -> None:

@@ -124,8 +124,22 @@ class TrainConfig:
         for one, other, why in _EITHER:
             if getattr(self, one) and getattr(self, other):
                 raise UsageError(f"{flag(one)} and {flag(other)} cannot both be given: {why}")
+        self._check_auto()
         if self.views == 1 and any(getattr(self, name) is not None for name in AUGMENTATION):
             raise UsageError("augmentation needs views to differ: give --views 0, 2 or more, or leave it out")
+
+    def _check_auto(self) -> None:
+        if AUTO not in (self.skip or ()):
+            return
+        if others := [name for name in self.skip or () if name != AUTO]:
+            raise UsageError(f"--skip {AUTO} chooses the layers itself; leave out {', '.join(others)}, or {AUTO}")
+        for name, given in (("train", self.train), ("stages", self.stages)):
+            if given:
+                raise UsageError(
+                    f"--skip {AUTO} and {flag(name)} cannot both be given: name the layers of both, or of none"
+                )
+        if self.weights == "none":
+            raise UsageError(f"--skip {AUTO} chooses what is loaded, but --weights none loads nothing; leave out one")
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON knows them."""
@@ -145,6 +159,7 @@ class TrainConfig:
         return cls(**values)
 
 
+AUTO = "auto"  # as the only name of --skip: chosen by `finetune.training.depth`
 AUGMENTATION = ("augmentation", "crop", "flip", "lighting", "color_jitter")  # options that say how views differ
 
 # Options that exclude each other, and why.

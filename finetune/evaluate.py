@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finetune.classifier import Classifier
 from finetune.data.dataset import Skipped
-from finetune.data.folder import image_files
+from finetune.data.read import labelled_files
 from finetune.errors import DataError, ImageError, RunError, WeightsError, did_you_mean
 from finetune.metrics import (
     Bin,
@@ -107,7 +107,7 @@ class Evaluation:
 
 
 def evaluate(run_path: Path, data: Path | None = None) -> Evaluation:
-    """Judge the model of a run on its own validation images, or on `data`, a folder with a folder per class.
+    """Judge the model of a run on its own validation images, or on `data`, any form that training takes.
 
     The classes are matched by name. `data` may hold some of the model's classes only; the model still chooses among
     all. Images that cannot be read are listed. Raises RunError for what is no finished run, DataError when a class is
@@ -198,20 +198,16 @@ def _own_images(run: Run, class_names: tuple[str, ...]) -> Labelled:
 
 
 def _images(data: Path, class_names: tuple[str, ...]) -> Labelled:
-    """Return the images of a folder with a folder per class; raise DataError unless the model knows every class."""
-    if not data.is_dir():
-        raise DataError(f"expected a folder with a folder per class, but {data} is none")
-    folders = sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for folder in folders:
-        if folder.name not in class_names:
+    """Return the labelled images of `data`; raise DataError unless the model knows every class."""
+    files = labelled_files(data)
+    found = list(dict.fromkeys(file.class_name for file in files))
+    for name in found:
+        if name not in class_names:
             raise DataError(
-                f"class {folder.name!r} is unknown to the model{did_you_mean(folder.name, class_names)}: {data} has "
-                f"{_listed([path.name for path in folders])}; the model knows {_listed(class_names)}; "
-                "name a folder with a folder for each of these classes, or for some of them"
+                f"class {name!r} is unknown to the model{did_you_mean(name, class_names)}: {data} has "
+                f"{_listed(found)}; the model knows {_listed(class_names)}; name pictures of these classes, or of some"
             )
-    if not folders:
-        raise DataError(f"{data} has no class folders; the model knows {_listed(class_names)}; make a folder per class")
-    return [(path, class_names.index(folder.name)) for folder in folders for path in image_files(folder)]
+    return [(file.path, class_names.index(file.class_name)) for file in files]
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:

@@ -56,8 +56,9 @@ class Run:
             return cls(RUNS / datetime.now().strftime("%Y-%m-%d_%H%M%S"))
         if out.exists() and not out.is_dir():
             raise RunError(f"--out {out} is a file; expected the name of a new folder")
-        if out.is_dir() and any(out.iterdir()):
-            if not (out / CONFIG).is_file():
+        names = {path.name for path in out.iterdir()} - {LOCK} if out.is_dir() else set()
+        if names:
+            if not names & {CONFIG, PENDING}:
                 raise RunError(f"--out {out} has files in it and is no run; choose another --out")
             if not overwrite:
                 raise RunError(f"--out {out} holds a run already; choose another --out, or --overwrite to replace it")
@@ -78,6 +79,11 @@ class Run:
         """The file of a state within the epoch after that."""
         return self.path / WITHIN
 
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of events for TensorBoard."""
+        return self.path / TENSORBOARD
+
     @contextmanager
     def held(self, options: Mapping[str, Any] | None) -> Iterator[None]:
         """Hold the folder for one process, and keep the options of a training there until it begins.
@@ -89,6 +95,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / LOCK, timeout=0)
             lock.acquire()
+            for left in self.path.rglob(".*.part"):  # by a process that was killed while it wrote
+                left.unlink()
             if options is not None:
                 self._write(PENDING, _json(options))
         except Timeout:

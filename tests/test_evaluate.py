@@ -125,20 +125,36 @@ def test_classes_the_model_does_not_know(run: Path, colours: Path) -> None:
     (colours / "blue").rename(colours / "bleu")
     message = (
         rf"class 'bleu' is unknown to the model \(did you mean blue\?\): {colours} has bleu, green, red; "
-        "the model knows red, green, blue; name a folder"
+        "the model knows red, green, blue; name pictures of these classes"
     )
     with pytest.raises(DataError, match=message):
         evaluate(run, colours)
 
 
+def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: Path) -> None:
+    """Of a list all lines count, of a CSV with sides those of validation; the answers are the folder's."""
+    plain, sides = tmp_path / "plain.txt", tmp_path / "sides.csv"
+    paths = sorted((colours / "red").iterdir())
+    plain.write_text("".join(f"{path} red\n" for path in paths))
+    sides.write_text(
+        "path,label,split\n" + "".join(f"{path},red,{'val' if i else 'train'}\n" for i, path in enumerate(paths))
+    )
+    (tmp_path / "only").mkdir()
+    (colours / "red").rename(tmp_path / "only" / "red")
+    (colours / "red").symlink_to(tmp_path / "only" / "red")
+    whole = evaluate(run, tmp_path / "only")
+    assert (whole.images, evaluate(run, plain).top1) == (5, whole.top1)
+    assert evaluate(run, sides).images == 4
+
+
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty has no class folders; the model knows red, green, blue"):
+    (tmp_path / "empty" / "red").mkdir(parents=True)
+    with pytest.raises(DataError, match="empty has no labelled pictures: expected a folder per class with pictures"):
         evaluate(run, tmp_path / "empty")
-    (tmp_path / "empty" / "red").mkdir()
-    with pytest.raises(DataError, match=r"no image of .*empty can be read; name a folder of pictures with --data$"):
+    (tmp_path / "empty" / "red" / "broken.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no image of .*empty can be read; name a folder of pictures with --data; the"):
         evaluate(run, tmp_path / "empty")
-    with pytest.raises(DataError, match=r"expected a folder with a folder per class, but .*nowhere is none"):
+    with pytest.raises(DataError, match=r"expected a folder or list of pictures, but .*nowhere does not exist"):
         evaluate(run, tmp_path / "nowhere")
 
 

@@ -41,6 +41,12 @@ def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
     return make_dataset(files, class_names, val_fraction)
 
 
+def folder_files(data: Path) -> list[Found]:
+    """Return the images in the class folders of `data`, or of its validation folder if it has both sides."""
+    train, val = _sides(data)
+    return [Found(path, folder.name, None) for folder in _folders(val or train) for path in image_files(folder)]
+
+
 def image_files(folder: Path) -> Iterator[Path]:
     """Yield the image files below `folder`, sorted; hidden ones and files that are no images are passed over.
 
@@ -55,7 +61,7 @@ def image_files(folder: Path) -> Iterator[Path]:
         seen.add(_identity(Path(parent)))
         for name in sorted(files):
             path = Path(parent, name)
-            if not name.startswith(".") and _is_image(path):
+            if not name.startswith(".") and is_image(path):
                 yield path
 
 
@@ -64,7 +70,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Tell whether a file means to be an image: by its extension, or by its first bytes."""
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         return True

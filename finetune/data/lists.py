@@ -28,6 +28,11 @@ def read_list(data: Path, val_fraction: float = 0.2) -> Dataset:
     Empty lines and lines that start with # are passed over. Class names that are all numbers are sorted by value.
     Raises DataError for a line without a class.
     """
+    return make_listed_dataset(list_files(data), data, data, val_fraction)
+
+
+def list_files(data: Path) -> list[Found]:
+    """Return the files of a text list with their classes."""
     files = []
     for number, line in enumerate(_read_text(data).split("\n"), start=1):
         words = line.strip().rsplit(maxsplit=1)
@@ -36,7 +41,7 @@ def read_list(data: Path, val_fraction: float = 0.2) -> Dataset:
         if len(words) < 2:
             raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}")
         files.append(Found(data.parent / words[0], words[1], None))
-    return make_listed_dataset(files, data, data, val_fraction)
+    return files
 
 
 def read_csv(data: Path, val_fraction: float = 0.2) -> Dataset:
@@ -46,6 +51,11 @@ def read_csv(data: Path, val_fraction: float = 0.2) -> Dataset:
     train, or val, valid or test for validation, in every line or in none. Raises DataError for a line that lacks
     something, with its number.
     """
+    return make_listed_dataset(csv_files(data), f"the training lines of {data}", "the validation lines", val_fraction)
+
+
+def csv_files(data: Path) -> list[Found]:
+    """Return the files of a CSV with their classes and, if it has them, their sides."""
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
     if 0 < len(unsplit) < len(rows):
@@ -53,8 +63,7 @@ def read_csv(data: Path, val_fraction: float = 0.2) -> Dataset:
             f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val in every line, "
             "or in none"
         )
-    files = [Found(_place(data.parent, row.path), row.label, _SIDES[row.split]) for row in rows]
-    return make_listed_dataset(files, f"the training lines of {data}", "the validation lines", val_fraction)
+    return [Found(_place(data.parent, row.path), row.label, _SIDES[row.split]) for row in rows]
 
 
 def _read_rows(data: Path) -> list[_Row]:

@@ -19,11 +19,14 @@ def read_mnist(data: Path, val_fraction: float = 0.2) -> Dataset:
     are the labels that occur in training, by value. Raises DataError when a file is missing, damaged or does not fit
     the others.
     """
+    return make_listed_dataset(mnist_files(data), f"the train labels of {data}", "the t10k labels", val_fraction)
+
+
+def mnist_files(data: Path) -> list[Found]:
+    """Return the images of both pairs of files, or of the only one."""
     has_val = any(_find(data, f"t10k-{kind}") for kind in ("images-idx3", "labels-idx1"))
     files = _side(data, "train", "train" if has_val else None)
-    if has_val:
-        files += _side(data, "t10k", "val")
-    return make_listed_dataset(files, f"the train labels of {data}", "the t10k labels", val_fraction)
+    return [*files, *_side(data, "t10k", "val")] if has_val else files
 
 
 def _side(data: Path, prefix: str, side: Split | None) -> list[Found]:

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from finetune.data.dataset import Dataset
-from finetune.data.folder import read_folder
-from finetune.data.lists import read_csv, read_list
-from finetune.data.mnist import is_mnist, read_mnist
+from finetune.data.dataset import Dataset, Found
+from finetune.data.folder import folder_files, read_folder
+from finetune.data.lists import csv_files, list_files, read_csv, read_list
+from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.errors import DataError
+
+
+class _Form(NamedTuple):
+    """What reads data of one form: as records with sides to train on, and as files with classes."""
+
+    read: Callable[[Path, float], Dataset]
+    files: Callable[[Path], list[Found]]
 
 
 def read_data(data: Path, val_fraction: float = 0.2) -> Dataset:
@@ -16,16 +24,31 @@ def read_data(data: Path, val_fraction: float = 0.2) -> Dataset:
     Raises DataError when it does not exist or cannot be trained on.
     """
     try:
-        return _reader(data)(data, val_fraction)
+        return _form(data).read(data, val_fraction)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
 
 
-def _reader(data: Path) -> Callable[[Path, float], Dataset]:
+def labelled_files(data: Path) -> list[Found]:
+    """Return the images that `data` means, with their classes, to judge a model by; whether they can be read is open.
+
+    Where the data has two sides it is those of validation. Raises DataError when it does not exist or holds none.
+    """
+    try:
+        files = _form(data).files(data)
+    except OSError as error:
+        raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
+    files = [file for file in files if file.side == "val"] or files
+    if not files:
+        raise DataError(f"{data} has no labelled pictures: expected a folder per class with pictures, or a list")
+    return files
+
+
+def _form(data: Path) -> _Form:
     if is_mnist(data):
-        return read_mnist
+        return _Form(read_mnist, mnist_files)
     if data.is_dir():
-        return read_folder
+        return _Form(read_folder, folder_files)
     if not data.exists():
         raise DataError(f"expected a folder or list of pictures, but {data} does not exist")
-    return read_csv if data.suffix.lower() == ".csv" else read_list
+    return _Form(read_csv, csv_files) if data.suffix.lower() == ".csv" else _Form(read_list, list_files)

@@ -16,7 +16,25 @@ SHOWN_CLASSES = 20
 def describe(plan: Plan, config: TrainConfig, dataset: Dataset) -> str:
     """Return the plan as text of several lines; `config` is settled."""
     header = ("layer", "weights", "training", "shape", "parameters", "learning rate", "batch norm")
-    return "\n".join([plan.describe(), "", table("lllrrrl", [header, *_layers(plan, config)]), "", *_images(dataset)])
+    layers = table("lllrrrl", [header, *_layers(plan, config)])
+    return "\n".join([plan.describe(), "", *_cuts(plan), layers, "", *_images(dataset)])
+
+
+def _cuts(plan: Plan) -> Iterator[str]:
+    """Yield what --skip auto chose from, if it did."""
+    rows = [
+        (
+            ", ".join(cut.skip),
+            f"{100 * cut.accuracy:.1f} ± {100 * cut.standard_error:.1f} %",
+            f"{cut.error:.3f}",
+            "chosen" if cut.chosen else "",
+        )
+        for cut in plan.cuts
+    ]
+    if rows:
+        yield table("lrrl", [("fresh layers", "cross-validated accuracy", "squared error", ""), *rows])
+        yield "(chosen: the fewest whose error does not stand out, by two standard errors, from the least)"
+        yield ""
 
 
 def _layers(plan: Plan, config: TrainConfig) -> Iterator[tuple[str, ...]]:

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune.choices import Precision
 from finetune.data.augment import LEVELS, Augmentation, view_generator
@@ -34,6 +36,18 @@ class _Job:
     views: tuple[int, ...]
     inputs: tuple[Image, ...] = ()
     error: str | None = None
+
+
+class Keeps(Protocol):
+    """Where features go: a store, or several as one."""
+
+    def __contains__(self, key: Key) -> bool: ...
+
+    def add(self, key: Key, row: NDArray[Any]) -> None:
+        """Keep a row."""
+
+    def flush(self) -> None:
+        """Let the rows be read."""
 
 
 class Trunk:
@@ -81,7 +95,7 @@ class Trunk:
         described = json.dumps([self._augmentation.to_json(), view])
         return digest, int.from_bytes(hashlib.sha256(described.encode()).digest()[:7])  # fits into 64 bits with sign
 
-    def compute(self, wanted: Mapping[Record, Iterable[int]], store: FeatureStore) -> dict[Path, str]:
+    def compute(self, wanted: Mapping[Record, Iterable[int]], store: Keeps) -> dict[Path, str]:
         """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons.
 
         Every image is decoded once for all its views, on all cores, while the trunk runs over batches of 32; images

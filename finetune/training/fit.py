@@ -25,6 +25,7 @@ from finetune.run import Run
 from finetune.run_files import write_evaluation
 from finetune.training.checkpoint import load_state, save_state
 from finetune.training.cost import Cost, estimate
+from finetune.training.events import Events
 from finetune.training.features import Trunk
 from finetune.training.frozen import changed, frozen_digests
 from finetune.training.head import Head, head_logits
@@ -110,6 +111,7 @@ def _run_epochs(
     last_epoch: int,
 ) -> tuple[State, bool]:
     """Train the epochs of a stage and save every one; return the last whole state and whether Ctrl-C came."""
+    events = Events(run.tensorboard, state.history if state else ()) if config.tensorboard else None
     try:
         for latest in train_head(head, config, sides.train, sides.val, epochs, state, good):
             if latest.part.batches:
@@ -118,6 +120,8 @@ def _run_epochs(
             good = latest
             run.write_history(Epoch._fields, latest.history)
             save_state(run.checkpoint, latest)
+            if events:
+                events.write(latest.history)
             _tell_epoch(latest.history[-1], last_epoch)
     except KeyboardInterrupt:
         if good is None:

@@ -45,6 +45,8 @@ class Head:
     """The layers from the first trained one on, with their optimizer."""
 
     def __init__(self, plan: Plan, config: TrainConfig) -> None:
+        tf.config.experimental.enable_op_determinism()  # same seed, same bits
+        tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
         trunk, layers = plan.network.split(plan.trained)
         names = {layer.name for layer in layers}
         weights: dict[str, Any] = {}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from finetune.config import TrainConfig
 from finetune.errors import FinetuneError
@@ -86,8 +85,6 @@ def train_head(
     from a state ends with the same bits as one that was never stopped. When the loss is no finite number the epoch
     begins again with half the learning rate; raises FinetuneError after MOST_HALVINGS times.
     """
-    tf.config.experimental.enable_op_determinism()  # same seed, same bits
-    tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
     fresh = head.values()
     good = _of_stage(good or (State(fresh) if state is None or state.part.batches else state), epochs, fresh)
     state = _of_stage(state, epochs, fresh) if state else good

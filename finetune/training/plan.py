@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -40,12 +40,26 @@ class Source:
     sha256: str | None
 
 
+class Cut(NamedTuple):
+    """How well the training images' classes are predicted when the layers `skip` start fresh, by cross-validation.
+
+    `accuracy` is a fraction, with its standard error; `error` the mean squared error over the classes' targets.
+    """
+
+    skip: tuple[str, ...]
+    accuracy: float
+    standard_error: float
+    error: float
+    chosen: bool
+
+
 @dataclass(frozen=True)
 class Plan:
     """The network for the data's classes, its starting weights, and what becomes of each layer.
 
     `skip`: layers that start fresh and are trained. `trainable`: layers that are loaded and trained further. The
-    others are loaded and frozen. Both in forward order. `stages`: which of them are trained when.
+    others are loaded and frozen. Both in forward order. `stages`: which of them are trained when. `cuts`: what --skip
+    auto chose from.
     """
 
     network: Network
@@ -54,6 +68,7 @@ class Plan:
     skip: tuple[str, ...]
     trainable: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
     def settle(self, config: TrainConfig) -> TrainConfig:
         """Return the options with everything that was left open filled in, so that they repeat the run.

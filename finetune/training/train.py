@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune import __version__
-from finetune.config import TrainConfig
+from finetune.config import AUTO, TrainConfig
 from finetune.config_file import FACTS
 from finetune.data.dataset import Dataset
 from finetune.data.read import read_data
-from finetune.errors import RunError
+from finetune.errors import RunError, WeightsError
 from finetune.quiet import import_tensorflow
 from finetune.report.origin import versions
 from finetune.run import Run
 from finetune.run_files import write_plan
+from finetune.training.depth import plan_depth
 from finetune.training.describe import describe
 from finetune.training.plan import Plan, make_plan
 
@@ -91,7 +92,7 @@ def _begin(config: TrainConfig, run: Run) -> Run:
 def _settle(config: TrainConfig) -> tuple[Dataset, Plan, TrainConfig]:
     """Read the data, choose the weights, and fill in what the options left open."""
     dataset = read_data(config.data, config.val_fraction)
-    plan = make_plan(config, len(dataset.class_names))
+    plan = plan_depth(config, dataset) if config.skip == (AUTO,) else make_plan(config, len(dataset.class_names))
     return dataset, plan, plan.settle(config)
 
 
@@ -103,6 +104,7 @@ def _facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
         "version": __version__,
         "data_sha256": _digest(dataset),
         "versions": versions(),
+        **({"cuts": [cut._asdict() for cut in plan.cuts]} if plan.cuts else {}),
     }
 
 
@@ -118,8 +120,6 @@ def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
 
     try:
         return fit(config, plan, dataset, run)
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or run.path} cannot be written or read ({error.strerror}); mend that, then "
-            f"finetune train --resume {run.path} goes on"
-        ) from None
+    except (OSError, WeightsError) as error:
+        said = f"{error.filename or run.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise RunError(f"{said}; mend that, then finetune train --resume {run.path} goes on") from None

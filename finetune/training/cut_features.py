@@ -1,0 +1,87 @@
+"""The features in front of several layers at once: every image is decoded once, and passes through each layer once."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from finetune.choices import Precision
+from finetune.config import TrainConfig
+from finetune.data.dataset import Record
+from finetune.networks.compiled import BATCH_SIZE, prepare
+from finetune.networks.forward import forward
+from finetune.networks.layers import Layer
+from finetune.networks.precision import resolve_precision
+from finetune.training.features import Trunk
+from finetune.training.plan import Arrays, Plan
+from finetune.training.store import FeatureStore, Key
+
+Rows = NDArray[np.float32]
+
+
+def cut_features(
+    plan: Plan, skips: Sequence[tuple[str, ...]], records: Sequence[Record], config: TrainConfig
+) -> tuple[list[Rows], dict[Path, str]]:
+    """Return the features (images, values) that the head would get with each of `skips`, and the unreadable files.
+
+    `skips` goes from few to many layers, the layers between two cuts are fully connected, and `plan` has weights for
+    all in front of the first. Images are as in use, without augmentation; the unreadable have no row. The features
+    stay in the cache, so that training with any of `skips` finds them there.
+    """
+    precision = resolve_precision(config.precision)
+    deepest_first = [replace(plan, skip=skip) for skip in reversed(skips)]
+    trunks = [Trunk(cut, precision) for cut in deepest_first]
+    layers = [plan.network.split(cut.skip)[0] for cut in deepest_first]
+    tails = [_tail(longer[len(shorter) :], plan.weights, precision) for shorter, longer in pairwise(layers)]
+    with ExitStack() as open_stores:
+        stores = [open_stores.enter_context(trunk.open_store(config.cache)) for trunk in trunks]
+        unreadable = trunks[0].compute(dict.fromkeys(records, (0,)), _Stores(stores, tails))
+        keys = [trunks[0].key(record.digest, 0) for record in records if record.path not in unreadable]
+        every = np.arange(len(keys))
+        features = [store.rows(keys)[every].reshape(len(keys), -1) for store in stores]
+    return features[::-1], unreadable
+
+
+def _tail(layers: Sequence[Layer], weights: Arrays, precision: Precision) -> Callable[[Rows], Rows]:
+    """Return a function that takes BATCH_SIZE rows on through `layers`, as `Compiled` would: to the same bits."""
+    constants = prepare(layers, weights, precision, many=True)
+    compute = tf.function(lambda x: tf.cast(forward(layers, constants, tf.cast(x, precision), many=True), tf.float32))
+    return lambda rows: compute(tf.constant(rows)).numpy()
+
+
+class _Stores:
+    """The stores of all cuts, the deepest first, as one: a row goes into the first, through tails into the others."""
+
+    def __init__(self, stores: Sequence[FeatureStore], tails: Sequence[Callable[[Rows], Rows]]) -> None:
+        self._stores = stores
+        self._tails = tails
+        self._waiting: dict[Key, Rows] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return all(key in store for store in self._stores)
+
+    def add(self, key: Key, row: Rows) -> None:
+        self._waiting[key] = row
+        if len(self._waiting) == BATCH_SIZE:
+            self._keep()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._keep()
+        for store in self._stores:
+            store.flush()
+
+    def _keep(self) -> None:
+        rows = np.stack([*self._waiting.values()])
+        rows = np.concatenate([rows, np.zeros((BATCH_SIZE - len(rows), *rows.shape[1:]), rows.dtype)])
+        for store, tail in zip(self._stores, [None, *self._tails], strict=True):
+            rows = tail(rows) if tail else rows
+            for key, row in zip(self._waiting, rows, strict=False):  # rows that only fill up the batch have no key
+                if key not in store:
+                    store.add(key, row)
+        self._waiting.clear()

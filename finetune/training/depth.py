@@ -1,0 +1,139 @@
+"""`--skip auto`: how many of the last layers start fresh, by cross-validation on the training images."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import pi, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.config import AUTO, TrainConfig
+from finetune.data.dataset import Dataset
+from finetune.errors import FinetuneError, UsageError
+from finetune.networks.layers import BatchNorm, Dense, Dropout
+from finetune.networks.network import Network
+from finetune.quiet import import_tensorflow
+from finetune.training.plan import Cut, Plan, make_plan
+
+logger = logging.getLogger(__name__)
+
+Values = NDArray[np.float64]
+
+MOST_IMAGES = 2000  # to judge by: they bound time (its cube) and memory (its square), and more change no choice
+STRENGTHS = (1e-4, 1e-3, 1e-2)  # of the ridge, as shares of the kernel's trace; the best is taken for each cut
+DOUBT = 2  # standard errors that fewer layers may be worse by: with 1, ants and bees got fc6, 1.5 points below fc7
+SMALLEST = 1e-30  # in place of a length or a trace of 0
+
+
+def plan_depth(config: TrainConfig, dataset: Dataset) -> Plan:
+    """Return the plan with the layers that `config`, whose skip is auto, leaves to be chosen.
+
+    Raises what `make_plan` raises, UsageError for a network that has no choice, DataError when too few images turn
+    out readable, and FinetuneError when the weights give features that are no numbers.
+    """
+    classes = len(dataset.class_names)
+    plan = make_plan(replace(config, skip=None), classes)
+    skips = skips_of(plan.network)
+    import_tensorflow()  # only now, so that all errors before come at once
+    from finetune.training.cut_features import cut_features
+
+    by_digest = {record.digest: record for record in dataset.records if record.split == "train"}  # a copy tells nothing
+    records = [by_digest[digest] for digest in sorted(by_digest)[:MOST_IMAGES]]  # by digest is at random, yet the same
+    features, unreadable = cut_features(plan, skips, records, config)
+    dataset.without(unreadable)
+    labels = np.array([record.label for record in records if record.path not in unreadable])
+    errors, right = [], []
+    for skip, rows in zip(skips, features, strict=True):
+        if not np.isfinite(rows).all():
+            raise FinetuneError(
+                f"the features in front of {skip[0]} are not all finite; look at the weights, or name --skip"
+            )
+        error, hit = cross_validate(kernel(rows, _hidden(plan.network, skip)), labels, classes)
+        errors.append(error)
+        right.append(hit)
+    chosen = choose(errors)
+    cuts = tuple(
+        Cut(skip, float(hit.mean()), _standard_error(hit), float(error.mean()), number == chosen)
+        for number, (skip, error, hit) in enumerate(zip(skips, errors, right, strict=True))
+    )
+    settled = replace(config, skip=skips[chosen], weights=plan.settle(config).weights)
+    return replace(make_plan(settled, classes), cuts=cuts)
+
+
+def skips_of(network: Network) -> list[tuple[str, ...]]:
+    """Return what may be skipped: all layers from each of the fully connected ones at the end on, few layers first.
+
+    Raises UsageError when there is nothing to choose from.
+    """
+    names = network.weighted_layers()
+    skips = [names[names.index(layer.name) :] for layer in _last_layers(network) if isinstance(layer, Dense)]
+    if len(skips) < 2:
+        raise UsageError(
+            f"--skip {AUTO} chooses among the fully connected layers at the end, two or more; "
+            f"{network.name} has {len(skips)}: name the layers with --skip"
+        )
+    return [tuple(skip) for skip in skips]
+
+
+def kernel(rows: NDArray[np.float32], hidden: int) -> Values:
+    """Return how alike each two images are (images, images) to a head with `hidden` fresh ReLU layers.
+
+    It is the neural tangent kernel (Jacot, Gabriel and Hongler 2018) of wide layers with He's start: what gradient
+    descent on such a head can tell apart, without a training. The expectations over ReLU are Cho and Saul's (2009),
+    equation 6 for the degrees 0 and 1. Without fresh ReLU layers it is the inner product.
+    """
+    product = (rows @ rows.T).astype(np.float64)
+    lengths = np.sqrt(np.diag(product))
+    scale = np.maximum(np.outer(lengths, lengths), SMALLEST)
+    tangent = product
+    for _ in range(hidden):
+        angle = np.arccos(np.clip(product / scale, -1, 1))
+        product = scale * (np.sin(angle) + (pi - angle) * np.cos(angle)) / pi
+        tangent = product + tangent * (pi - angle) / pi
+    return tangent
+
+
+def cross_validate(similar: Values, labels: NDArray[np.int64], classes: int) -> tuple[Values, NDArray[np.bool_]]:
+    """Return each image's squared error over the classes, and whether it is right, when predicted from all others.
+
+    The prediction is kernel ridge regression on one-hot targets; leaving one image out has a closed form: its
+    residual is (K + λ)⁻¹ Y over the diagonal of (K + λ)⁻¹ (Allen 1974). Of STRENGTHS the one with the least error.
+    """
+    targets = np.eye(classes)[labels]
+    identity = np.eye(len(labels))
+    results = []
+    for strength in STRENGTHS:
+        inverse = np.linalg.inv(similar + strength * max(np.trace(similar), SMALLEST) * identity)
+        residuals = inverse @ targets / np.diag(inverse)[:, None]
+        errors = np.sum(residuals**2, axis=1)
+        results.append((errors, np.argmax(targets - residuals, axis=1) == labels))
+    return min(results, key=lambda result: float(result[0].mean()))
+
+
+def choose(errors: Sequence[Values]) -> int:
+    """Return the number of the first whose mean error is at most DOUBT standard errors above the least.
+
+    The standard error is that of the difference, image by image. Squared errors tell cuts apart with fewer images
+    than right and wrong do.
+    """
+    least = min(errors, key=lambda error: float(error.mean()))
+    worse = [error - least for error in errors]
+    return next(number for number, more in enumerate(worse) if np.mean(more) <= DOUBT * _standard_error(more))
+
+
+def _standard_error(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
+    return float(np.std(values)) / sqrt(len(values))
+
+
+def _last_layers(network: Network) -> Iterator[Dense | Dropout | BatchNorm]:
+    """Yield the layers behind the last one that sees an image, from the last one on."""
+    for layer in reversed(network.layers):
+        if not isinstance(layer, Dense | Dropout | BatchNorm):
+            return
+        yield layer
+
+
+def _hidden(network: Network, skip: tuple[str, ...]) -> int:
+    """Return how many of the layers are fully connected with ReLU."""
+    return sum(isinstance(layer, Dense) and layer.relu for layer in network.layers if layer.name in skip)

@@ -1,0 +1,31 @@
+"""History as events for TensorBoard, which itself is not needed to write them."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from finetune.training.loop import Epoch
+
+_SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class=1)  # as tf.summary.scalar's
+
+
+class Events:
+    """The folder of events of one run; `write` brings it up to date."""
+
+    def __init__(self, folder: Path, history: Sequence[Epoch]) -> None:
+        """Begin anew, with the epochs of a run that is resumed."""
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._written = 0
+        self.write(history)
+
+    def write(self, history: Sequence[Epoch]) -> None:
+        """Write the epochs that were not written yet: one scalar for every column, under its name."""
+        with self._writer.as_default():
+            for epoch in history[self._written :]:
+                for name, value in zip(Epoch._fields[1:], epoch[1:], strict=True):
+                    tf.summary.write(name, tf.constant(value, tf.float32), step=epoch.epoch, metadata=_SCALAR)
+        self._writer.flush()
+        self._written = len(history)

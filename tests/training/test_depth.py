@@ -1,0 +1,262 @@
+"""How many layers start fresh: what is chosen from, what it is judged by, and the choice."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune.config import TrainConfig
+from finetune.config_file import read_config
+from finetune.data.preprocessing import Preprocessing
+from finetune.data.read import read_data
+from finetune.errors import FinetuneError, UsageError
+from finetune.model import Model, save_model
+from finetune.networks import build
+from finetune.networks.layers import Conv, Dense, MaxPool
+from finetune.networks.network import Network
+from finetune.training import depth
+from finetune.training import train as training
+from finetune.training.depth import choose, cross_validate, kernel, plan_depth, skips_of
+from finetune.training.plan import Plan, make_plan
+
+FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"skip": ("fc7", "auto")}, "--skip auto chooses the layers itself; leave out fc7, or auto"),
+        (
+            {"train": ("conv5",)},
+            "--skip auto and --train cannot both be given: name the layers of both, or of none",
+        ),
+        (
+            {"stages": "fc8:1"},
+            "--skip auto and --stages cannot both be given: name the layers of both, or of none",
+        ),
+        ({"weights": "none"}, "--skip auto chooses what is loaded, but --weights none loads nothing; leave out one"),
+    ],
+)
+def test_what_auto_does_not_go_with(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        TrainConfig(data=Path("pictures"), **{"skip": ("auto",), **options})
+    assert str(error.value) == message
+
+
+def test_a_choice_for_every_fully_connected_layer_at_the_end() -> None:
+    for name in ("alexnet", "alexnet-bn", "alexnet-mnist"):
+        assert skips_of(build(name)) == [FC8, FC7, FC6]
+
+
+def test_nothing_to_choose_from() -> None:
+    layers = (Conv("conv1", 4, 3), MaxPool("pool1", 2, 2), Dense("fc2", 3, relu=False))
+    network = Network("small", {"num_classes": 3}, Preprocessing(size=8, mean=(0.0,) * 3, resize_to=8), layers)
+    with pytest.raises(UsageError) as error:
+        skips_of(network)
+    assert str(error.value) == (
+        "--skip auto chooses among the fully connected layers at the end, two or more; small has 1: "
+        "name the layers with --skip"
+    )
+
+
+def test_the_kernel_is_that_of_the_gradients_of_wide_fresh_layers() -> None:
+    """Inner products of the gradients of ReLU layers 1,000 wide with He's start, by backpropagation, mean of 20."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((4, 6))
+    width, he = 1000, np.sqrt(2 / 1000)
+    one, two = np.zeros((4, 4)), np.zeros((4, 4))
+    for _ in range(20):
+        first, second, last = (generator.standard_normal(shape) for shape in ((6, width), (width, width), width))
+        inputs1 = x @ first
+        outputs1 = np.maximum(inputs1, 0)
+        delta1 = he * last * (inputs1 > 0)
+        one += he**2 * outputs1 @ outputs1.T + (delta1 @ delta1.T) * (x @ x.T)
+
+        inputs2 = he * outputs1 @ second
+        outputs2 = np.maximum(inputs2, 0)
+        delta2 = he * last * (inputs2 > 0)
+        delta1 = he * (delta2 @ second.T) * (inputs1 > 0)
+        two += he**2 * (outputs2 @ outputs2.T + (delta2 @ delta2.T) * (outputs1 @ outputs1.T))
+        two += (delta1 @ delta1.T) * (x @ x.T)
+
+    rows = x.astype(np.float32)
+    np.testing.assert_allclose(kernel(rows, 0), x @ x.T, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(kernel(rows, 1), one / 20, atol=0.02 * kernel(rows, 1).max())
+    np.testing.assert_allclose(kernel(rows, 2), two / 20, atol=0.02 * kernel(rows, 2).max())
+
+
+def test_cross_validation_is_a_regression_without_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The closed form gives what 30 regressions give, each on the 29 others."""
+    monkeypatch.setattr(depth, "STRENGTHS", (0.01,))
+    generator = np.random.default_rng(1)
+    labels = generator.integers(3, size=30)
+    rows = generator.standard_normal((30, 5)) + 1.5 * np.eye(5)[labels]
+    similar = rows @ rows.T
+    errors, right = cross_validate(similar, labels, classes=3)
+    ridge = 0.01 * np.trace(similar)
+    for i in range(30):
+        others = np.arange(30) != i
+        weights = np.linalg.solve(rows[others].T @ rows[others] + ridge * np.eye(5), rows[others].T)
+        predicted = rows[i] @ weights @ np.eye(3)[labels[others]]
+        assert errors[i] == pytest.approx(np.sum((predicted - np.eye(3)[labels[i]]) ** 2))
+        assert right[i] == (np.argmax(predicted) == labels[i])
+    assert 0.5 < right.mean() < 1
+
+
+def test_the_strength_with_the_least_error_counts() -> None:
+    generator = np.random.default_rng(2)
+    rows, labels = generator.standard_normal((40, 80)), np.arange(40) % 2
+    found, _ = cross_validate(rows @ rows.T, labels, 2)
+    each = []
+    for strength in depth.STRENGTHS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(depth, "STRENGTHS", (strength,))
+            each.append(cross_validate(rows @ rows.T, labels, 2)[0].mean())
+    assert found.mean() == min(each) < max(each)
+
+
+def test_features_that_are_all_zero_are_judged_as_guessing() -> None:
+    errors, right = cross_validate(kernel(np.zeros((6, 4), np.float32), 2), np.array([0, 1] * 3), 2)
+    np.testing.assert_allclose(errors, 1)  # nothing is predicted of the one class that is 1
+    assert right.mean() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("worse", "chosen"),
+    [
+        ((0.0, 0.0, 0.0), 0),
+        ((0.3, 0.1, 0.0), 2),  # differences are ± 0.2 over 100 images, so twice the standard error is 0.04
+        ((0.3, 0.041, 0.0), 2),
+        ((0.3, 0.039, 0.0), 1),
+        ((0.039, 0.3, 0.0), 0),
+        ((0.0, 0.1, 0.3), 0),
+    ],
+)
+def test_the_fewest_layers_that_are_not_clearly_worse(worse: tuple[float, ...], chosen: int) -> None:
+    swing = np.tile([-0.2, 0.2], 50)
+    common = np.random.default_rng(3).random(100)  # what all cuts find hard does not count
+    best = worse.index(min(worse))
+    assert choose([common + more + (number != best) * swing for number, more in enumerate(worse)]) == chosen
+
+
+def model_without(model: Model, path: Path, *layers: str) -> str:
+    """Write the model with zeros for what the layers learned, so that nothing gets through them."""
+    zero = {name: np.zeros_like(value) for name, value in model.weights.items() if name.split("/")[0] in layers}
+    save_model(path, replace(model, weights={**model.weights, **zero}))
+    return str(path)
+
+
+@pytest.mark.parametrize(("dead", "skip"), [(("fc7",), FC7), (("fc6",), FC6)])
+def test_as_deep_as_something_can_be_told_apart(
+    tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path, dead: tuple[str, ...], skip: tuple[str, ...]
+) -> None:
+    """Behind a layer that gives zeros all pictures are alike; in front of it they are not."""
+    weights = model_without(tiny_model, tmp_path / "dead.safetensors", *dead)
+    data = pictures(stripes=20, dots=20)
+    config = TrainConfig(data=data, skip=("auto",), weights=weights)
+    plan = plan_depth(config, read_data(data, 0.2))
+    assert (plan.skip, plan.trainable) == (skip, ())
+    assert [cut.skip for cut in plan.cuts] == [FC8, FC7, FC6]
+    (chosen,) = (cut for cut in plan.cuts if cut.chosen)
+    assert chosen.skip == skip
+    assert chosen.accuracy > 0.8
+    assert plan.cuts[0].accuracy == 0.5
+    assert plan.cuts[0].standard_error == pytest.approx(0.5 / np.sqrt(32))
+    assert plan.cuts[0].error == pytest.approx(1)
+
+
+def test_weights_that_give_no_numbers(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    infinite = {"fc6/bias": np.full(8, np.inf, np.float32)}
+    save_model(tmp_path / "bad.safetensors", replace(tiny_model, weights={**tiny_model.weights, **infinite}))
+    data = pictures(stripes=4, dots=4)
+    with pytest.raises(FinetuneError) as error:
+        plan_depth(
+            TrainConfig(data=data, skip=("auto",), weights=str(tmp_path / "bad.safetensors")), read_data(data, 0.2)
+        )
+    assert str(error.value) == ("the features in front of fc8 are not all finite; look at the weights, or name --skip")
+
+
+def test_the_run_records_the_choice_and_goes_on_with_it(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pictures(stripes=10, dots=10)
+    (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
+    run = training.train(
+        TrainConfig(data=data, out=tmp_path / "run", skip=("auto",), weights=str(tiny_weights), epochs=1)
+    )
+    config = run.config()
+    assert [cut["skip"] for cut in config["cuts"]] == [[*FC8], [*FC7], [*FC6]]
+    assert [cut["skip"] for cut in config["cuts"] if cut["chosen"]] == [config["skip"]]
+    (line,) = (line for line in (run.path / "plan.txt").read_text().splitlines() if line.endswith("chosen"))
+    assert line.startswith(", ".join(config["skip"]))
+    assert "cuts" not in read_config(run.path / "config.json")
+
+    def no_choice(config: TrainConfig, dataset: object) -> Plan:
+        raise AssertionError("a resumed run chooses no more")
+
+    monkeypatch.setattr(training, "plan_depth", no_choice)
+    assert training.resume(run.path).config() == config
+
+
+def test_a_choice_costs_no_more_features_than_training_does(
+    tiny_weights: Path, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every picture is decoded once for all cuts, and the features are, to the bit, what each trunk gives alone."""
+    from finetune.networks.compiled import BATCH_SIZE
+    from finetune.training import cut_features, features
+    from finetune.training.features import Trunk
+
+    decoded: list[bytes] = []
+    monkeypatch.setattr(
+        features, "decode", lambda data, side, f=features.decode: (decoded.append(data), f(data, side))[1]
+    )
+    data = pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE // 2)
+    (data / "dots" / "3.png").write_bytes((data / "dots" / "2.png").read_bytes()[:-40])  # damaged
+    config = TrainConfig(data=data, weights=str(tiny_weights))
+    records = read_data(data, 0.2).records
+    plan = make_plan(config, 2)
+    rows, unreadable = cut_features.cut_features(plan, [FC8, FC7, FC6], records, config)
+    assert [part.shape for part in rows] == [(47, 8), (47, 8), (47, 256)]
+    assert [path.name for path in unreadable] == ["3.png"]
+    assert len(decoded) == len(records)
+    decoded.clear()
+    readable = [record for record in records if record.path not in unreadable]
+    for skip, part in zip((FC8, FC7, FC6), rows, strict=True):
+        trunk = Trunk(replace(plan, skip=skip))
+        with trunk.open_store(cache=True) as store:
+            trunk.compute(dict.fromkeys(readable, (0,)), store)
+        assert decoded == [], "all are in the cache"
+        with trunk.open_store(cache=False) as store:
+            trunk.compute(dict.fromkeys(readable, (0,)), store)
+            alone = store.rows([(record.digest, 0) for record in readable])[np.arange(47)]
+        np.testing.assert_array_equal(part, alone.reshape(47, -1))
+        decoded.clear()
+
+
+def test_judged_by_a_sample_of_many(
+    tiny_weights: Path, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training images only, each content once, at most MOST_IMAGES, whatever the order of the files."""
+    from finetune.training import cut_features
+
+    data = pictures(stripes=20, dots=20)
+    (data / "dots" / "copy.png").write_bytes((data / "dots" / "0.png").read_bytes())
+    seen: list[tuple[str, ...]] = []
+    original = cut_features.cut_features
+    monkeypatch.setattr(
+        cut_features,
+        "cut_features",
+        lambda p, s, records, c: (seen.append(tuple(records)), original(p, s, records, c))[1],
+    )
+    dataset = read_data(data, 0.2)
+    config = TrainConfig(data=data, skip=("auto",), weights=str(tiny_weights))
+    plan_depth(config, dataset)
+    monkeypatch.setattr(depth, "MOST_IMAGES", 12)
+    plan_depth(config, replace(dataset, records=dataset.records[::-1]))
+    train = {record.digest for record in dataset.records if record.split == "train"}
+    assert {record.digest for record in seen[0]} == train
+    assert [len(records) for records in seen] == [len(train), 12]
+    assert [r.digest for r in seen[1]] == [r.digest for r in seen[0]][:12]

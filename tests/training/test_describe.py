@@ -1,0 +1,85 @@
+"""The plan as people see it before anything runs, and what it will cost."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from finetune.config import TrainConfig
+from finetune.data.folder import read_folder
+from finetune.model import Model, save_model
+from finetune.networks import build
+from finetune.run import Run
+from finetune.training.describe import describe
+from finetune.training.plan import fresh_weights, make_plan
+from finetune.training.train import dry_run, train
+
+
+def rows(text: str) -> dict[str, str]:
+    """First word of a line -> the line, its spaces made single."""
+    return {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line.strip()}
+
+
+def test_a_row_for_every_layer(pictures: Callable[..., Path], tiny_weights: Path) -> None:
+    data = pictures(stripes=6, dots=4)
+    config = TrainConfig(
+        data=data, weights=str(tiny_weights), stages="fc8:2,fc6-fc8:3", layer_lr=("fc6=0.1",), learning_rate=0.01
+    )
+    plan = make_plan(config, 2)
+    found = rows(describe(plan, plan.settle(config), read_folder(data)))
+    assert found["conv1"] == "conv1 loaded frozen 11 × 11 × 3 × 96 34,944"
+    assert found["fc6"] == "fc6 loaded from epoch 3 256 × 8 2,056 0.001"
+    assert found["fc7"] == "fc7 loaded from epoch 3 8 × 8 72 0.01"
+    assert found["fc8"] == "fc8 fresh trained 8 × 2 18 0.01"
+    assert (found["dots"], found["stripes"], found["all"]) == ("dots 3 1", "stripes 5 1", "all 2 classes 8 2")
+
+
+def test_batch_norm_says_its_mode(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    """A frozen one is in inference mode, a trained one moves its statistics."""
+    network = build("alexnet-bn", {"num_classes": 2, "input_size": 67, "fc_units": 8})
+    weights = fresh_weights(network, tuple(network.weighted_layers()), 1)
+    save_model(tmp_path / "bn.safetensors", Model(network, weights, ("a", "b")))
+    data = pictures(stripes=2, dots=2)
+    norms = [name for name in network.weighted_layers() if f"{name}/moving_mean" in network.weight_shapes()]
+    config = TrainConfig(data=data, network="alexnet-bn", weights=str(tmp_path / "bn.safetensors"), train=(norms[-1],))
+    plan = make_plan(config, 2)
+    found = rows(describe(plan, plan.settle(config), read_folder(data)))
+    assert found[norms[0]].endswith(" inference")
+    assert found[norms[-1]].endswith(" batch statistics")
+    assert not found["fc8"].endswith("inference")
+
+
+def test_many_classes_are_not_all_shown(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+    data = pictures(stripes=2, dots=2)
+    config = TrainConfig(data=data, weights=str(tiny_weights))
+    plan = make_plan(config, 30)
+    dataset = replace(read_folder(data), class_names=tuple(f"class{i}" for i in range(30)))
+    text = describe(plan, plan.settle(config), dataset)
+    assert "class19" in text
+    assert "class20" not in text
+    assert "(the first 20 classes are shown)" in text
+
+
+def test_dry_run_trains_and_writes_nothing(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    """40 training images of 3 views and 10 of validation: 130 forward passes, and 2 epochs of 5 batches."""
+    data = pictures(stripes=25, dots=25)
+    config = TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "run", epochs=2, batch_size=8, views=3)
+    text = dry_run(config)
+    assert "fc8    fresh    trained" in text
+    assert "cost of fc8: 130 forward passes of the frozen layers and 10 steps, about " in text
+    assert not (tmp_path / "run").exists()
+    assert "cost of fc8: 66 forward passes" in dry_run(config), "the two batches of the probe are in the cache"
+
+
+def test_a_run_keeps_its_plan(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = TrainConfig(data=pictures(stripes=3, dots=3), weights=str(tiny_weights), out=tmp_path / "run", epochs=1)
+    with caplog.at_level("INFO"):
+        run: Run = train(config)
+    plan = (run.path / "plan.txt").read_text()
+    assert plan.rstrip("\n") in caplog.text
+    assert "conv5  loaded   frozen" in plan
+    assert "cost: 6 forward passes of the frozen layers and 1 steps, about " in caplog.text
+    assert "conv5  loaded   frozen" in (run.path / "report.html").read_text()

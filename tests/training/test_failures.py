@@ -1,0 +1,116 @@
+"""Trainings that cannot go on: what stood before is not lost, what was done is kept, and one line says what to do."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from finetune.config import TrainConfig
+from finetune.errors import DataError, RunError
+from finetune.training import fit as fit_module
+from finetune.training import train as train_module
+from finetune.training.train import resume, train
+
+
+@pytest.fixture
+def config(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> TrainConfig:
+    return TrainConfig(data=pictures(stripes=6, dots=6), weights=str(tiny_weights), out=tmp_path / "run", epochs=2)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_an_old_run_stays_when_the_new_one_cannot_begin(config: TrainConfig, tmp_path: Path) -> None:
+    old = contents(train(config).path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        train(replace(config, data=tmp_path / "empty", overwrite=True))
+    assert contents(tmp_path / "run") == old
+
+
+def test_killed_before_it_began(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for stands in the folder, beside a run that was to be replaced, and --resume does it."""
+    train(replace(config, epochs=1))
+    old = contents(tmp_path / "run")
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "read_data", killed)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # no process tidies up after SIGKILL
+        with pytest.raises(SystemExit):
+            train(replace(config, overwrite=True, seed=4))
+    assert contents(tmp_path / "run").items() >= old.items()
+    resumed = resume(tmp_path / "run")
+    assert (resumed.config()["seed"], len((resumed.path / "history.csv").read_text().splitlines())) == (4, 3)
+    assert not (resumed.path / "pending.json").exists()
+
+
+def test_one_training_at_a_time(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with (
+        FileLock(tmp_path / "run" / ".lock"),
+        pytest.raises(RunError, match=r"another training is writing to .*run; wait for it, or choose another --out"),
+    ):
+        train(replace(config, overwrite=True))
+
+
+def test_a_picture_that_vanishes_while_training(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fresh views in every epoch the pictures are read again: one line, and the run goes on when it is back."""
+    whole = train(replace(config, out=tmp_path / "whole", views=0))
+    picture = next((config.data / "dots").iterdir())
+    content = picture.read_bytes()
+    save_state = fit_module.save_state
+
+    def delete_after_an_epoch(*args: object) -> None:
+        save_state(*args)  # type: ignore[arg-type]
+        picture.unlink(missing_ok=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module, "save_state", delete_after_an_epoch)
+        with pytest.raises(RunError, match=f"{picture.name} cannot be opened .* since training began; put back"):
+            train(replace(config, views=0))
+    with pytest.raises(RunError, match="the pictures have changed since the run began"):
+        resume(tmp_path / "run")
+    picture.write_bytes(content)
+    resumed = resume(tmp_path / "run")
+    for name in ("model.safetensors", "history.csv", "manifest.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full(config: TrainConfig, tmp_path: Path) -> None:
+    """No file may grow past 20 kB: one line that names the file, no half-written one, and it goes on with room."""
+    whole = train(replace(config, out=tmp_path / "whole"))
+    command = [
+        sys.executable, "-m", "finetune", "train", "--data", config.data, "--weights", config.weights,
+        "--out", tmp_path / "run", "--epochs", "2",
+    ]  # fmt: skip
+
+    def little_room() -> None:
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=little_room)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("finetune: error: ")
+    assert f"finetune train --resume {tmp_path / 'run'} goes on" in last
+    assert not list((tmp_path / "run").rglob("*.part"))
+    resumed = resume(tmp_path / "run")
+    for name in ("model.safetensors", "history.csv", "manifest.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert json.loads((resumed.path / "metrics.json").read_text())["epochs"] == 2
