@@ -126,7 +126,7 @@ def forward_backward(network: Network, weights: Arrays, precision: Precision) ->
     trained = network.weighted_layers()
     sources = [variable for name, variable in variables.items() if not name.endswith(STATISTICS)]
 
-    @tf.function
+    @tf.function(autograph=False)
     def compute(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         x = tf.cast(normalize(network.preprocessing, pixels), precision)
         with tf.GradientTape() as tape:

@@ -106,6 +106,7 @@ class TrainConfig:
     color_jitter: float | None = _option(
         None, "Over the level: strength of the colour jitter, 0 is off. [default: as the level]", _STRENGTH
     )
+    check: bool = _option(True, "Tell first of copies across classes and sides, and of odd classes.")
     precision: PrecisionOption = _option(
         "auto", "Arithmetic of the frozen layers; auto is bfloat16 where the hardware is fast at it."
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 from finetune.errors import UsageError
 
-FACTS = ("source_weights", "data_sha256", "version", "versions")  # what config.json holds beside the options
+# What config.json holds beside the options.
+FACTS = ("source_weights", "data_sha256", "version", "versions", "cuts")
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -16,9 +16,10 @@ Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0
 
 
-def track(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+def track(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
     """Yield the items and show how far they are: `what` is the heading, `unit` the plural of what is counted.
 
+    `total` None is a number that nobody knows yet: then the rate is all that can be told.
     Shown only while the logger of this package lets INFO through, as the command line sets it; scripts stay silent.
     """
     if not logger.isEnabledFor(logging.INFO):
@@ -29,7 +30,7 @@ def track(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[I
         yield from _lines(items, total, what, unit)
 
 
-def _bar(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+def _bar(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -45,14 +46,14 @@ def _bar(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[It
             progress.update(task, completed=done, rate=f"{done / (time.perf_counter() - started):.0f} {unit}/s")
 
 
-def _lines(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
+def _lines(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
     started = last = time.perf_counter()
     for done, item in enumerate(items, start=1):
         yield item
         now = time.perf_counter()
         if now - last >= SECONDS_BETWEEN_LINES:
             rate = done / (now - started)
-            logger.info(
-                "%s: %d of %d %s, %.1f %s/s, %.0f s left", what, done, total, unit, rate, unit, (total - done) / rate
-            )
+            share = f"{done} {unit}" if total is None else f"{done} of {total} {unit}"
+            left = "" if total is None else f", {(total - done) / rate:.0f} s left"
+            logger.info("%s: %s, %.1f %s/s%s", what, share, rate, unit, left)
             last = now

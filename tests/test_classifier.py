@@ -2,17 +2,21 @@
 
 import logging
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from finetune.classifier import load, softmax
+import finetune
+from finetune.classifier import Classifier, load, softmax
 from finetune.data.decode import read_image, to_input
-from finetune.errors import RunError, WeightsError
+from finetune.errors import RunError, UsageError, WeightsError
 from finetune.model import Model, save_model
-from finetune.networks.forward import forward
+from finetune.networks.forward import activations, forward
 
 
 def test_probabilities(tiny_model: Model, tiny_weights: Path, pictures: Callable[..., Path]) -> None:
@@ -93,3 +97,144 @@ def test_softmax_by_hand() -> None:
     np.testing.assert_allclose(
         softmax(np.log(np.float32([[1, 3], [2, 2]])) + 500), [[0.25, 0.75], [0.5, 0.5]], rtol=1e-5
     )
+
+
+def test_arrays_give_what_their_files_give(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+    paths = sorted(pictures(stripes=2, dots=1).rglob("*.png"))
+    classifier = load(tiny_weights)
+    from_files = list(classifier.predict(paths))
+    arrays = [read_image(path) for path in paths]
+    for order, given in (("bgr", arrays), ("rgb", [array[..., ::-1] for array in arrays])):
+        from_arrays = list(classifier.predict(given, channel_order=order))  # type: ignore[arg-type]
+        assert [prediction.path for prediction in from_arrays] == [None] * 3
+        assert [prediction.scores for prediction in from_arrays] == [prediction.scores for prediction in from_files]
+    assert from_arrays[0].to_json()["path"] is None
+    with pytest.raises(UsageError, match="an array in colour needs channel_order"):
+        list(classifier.predict(arrays))
+    with pytest.raises(UsageError, match="expected several pictures"):
+        classifier.predict(paths[0])  # type: ignore[arg-type]
+
+
+def test_probabilities_of_all_classes_are_in_the_order_of_the_classes(
+    tiny_weights: Path, pictures: Callable[..., Path]
+) -> None:
+    (prediction,) = load(tiny_weights).predict(pictures(stripes=1).rglob("*.png"), top=1)
+    assert prediction.probabilities is not None
+    assert prediction.probabilities.sum() == pytest.approx(1)
+    assert prediction.probabilities.argmax() == prediction.scores[0].index
+    assert prediction.probabilities.max() == prediction.scores[0].probability
+    assert len(prediction.scores) == 1
+
+
+def test_features_are_what_the_layer_gives(
+    tiny_model: Model, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = next(pictures(stripes=1).rglob("*.png"))
+    classifier = load(tiny_weights)
+    pixels = to_input(read_image(path), tiny_model.network.preprocessing)
+    pixels = tiny_model.network.preprocessing.normalize(pixels)[None]
+    expected = {name: x.numpy()[0] for name, x in activations(tiny_model.network.layers, tiny_model.weights, pixels)}
+    for layer in ("conv1", "norm1", "pool5", "fc7", "fc8"):
+        values, unread = classifier.features([path, tmp_path / "gone.png"], layer=layer)
+        assert values.values is not None
+        assert values.values.shape == classifier.feature_shape(layer)
+        np.testing.assert_allclose(values.values, expected[layer], rtol=1e-4, atol=1e-4)
+        assert (unread.values, unread.error) == (None, "cannot be opened (No such file or directory)")
+    (pooled,) = classifier.features([path], layer="conv5", pool="mean")
+    assert pooled.values is not None
+    assert pooled.values.shape == classifier.feature_shape("conv5", "mean") == (256,)
+    np.testing.assert_allclose(pooled.values, expected["conv5"].mean(axis=(0, 1)), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_that_are_none(tiny_weights: Path) -> None:
+    classifier = load(tiny_weights)
+    with pytest.raises(
+        UsageError, match=r"alexnet has no layer 'fc77' \(did you mean fc7\?\); its layers are conv1, n"
+    ):
+        classifier.features(["x.png"], layer="fc77")
+    with pytest.raises(UsageError, match="fc7 gives a vector, so there is nothing to pool; leave pool out"):
+        classifier.features(["x.png"], pool="mean")
+
+
+def test_ten_crops_by_hand(tiny_model: Model, tiny_weights: Path) -> None:
+    """The mean over ten views cut out here, each as an array that is the network's own size already."""
+    size, whole = tiny_model.network.preprocessing.size, tiny_model.network.preprocessing.resize_to
+    picture = np.random.default_rng(0).integers(0, 256, (whole, whole, 3), np.uint8)
+    far = whole - size
+    views = [picture[y : y + size, x : x + size] for y, x in ((0, 0), (0, far), (far, 0), (far, far))]
+    views += [picture[far // 2 : far // 2 + size, far // 2 : far // 2 + size]]
+    views += [view[:, ::-1] for view in views]
+    network = replace(tiny_model.network, preprocessing=replace(tiny_model.network.preprocessing, resize_to=size))
+    plain = Classifier(replace(tiny_model, network=network)).predict(views, channel_order="bgr")
+    expected = np.mean([view.probabilities for view in plain], axis=0)
+    for batch_size in (32, 3):
+        first, second = load(tiny_weights).predict(
+            [picture, picture], batch_size=batch_size, channel_order="bgr", ten_crop=True
+        )
+        np.testing.assert_allclose(first.probabilities, expected, rtol=1e-4)  # type: ignore[arg-type]
+        np.testing.assert_allclose(second.probabilities, expected, rtol=1e-4)  # type: ignore[arg-type]
+
+
+def test_abstaining(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+    paths = sorted(pictures(stripes=2).rglob("*.png"))
+    classifier = load(tiny_weights)
+    (first, second) = (prediction.scores[0].probability for prediction in classifier.predict(paths))
+    between = (first + second) / 2
+    assert first != second
+    told = [prediction.abstained for prediction in classifier.predict(paths, abstain_below=between)]
+    assert told == [first < between, second < between]
+    for prediction in classifier.predict(paths, abstain_below=1.0):
+        assert prediction.to_json()["abstained"] is True
+        assert prediction.scores
+    assert "abstained" not in next(classifier.predict(paths)).to_json()
+    with pytest.raises(UsageError, match=r"abstain_below must lie between 0 and 1, not 80"):
+        classifier.predict(paths, abstain_below=80)
+
+
+def test_paths_are_taken_as_they_are_needed(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+    path = next(pictures(stripes=1).rglob("*.png"))
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield path
+
+    classifier = load(tiny_weights)
+    predictions = classifier.predict(endless(), batch_size=2)
+    assert taken == 0
+    next(predictions)
+    assert taken < 100
+    predictions.close()  # type: ignore[attr-defined]
+
+
+def test_output_that_is_not_finite(tiny_model: Model, pictures: Callable[..., Path]) -> None:
+    path = next(pictures(stripes=1).rglob("*.png"))
+    weights = {**tiny_model.weights, "fc8/bias": np.full(3, np.nan, np.float32)}
+    with pytest.raises(WeightsError, match=r"the model's output for .*0\.png is not finite: its weights are damaged"):
+        list(Classifier(replace(tiny_model, weights=weights)).predict([path]))
+    with pytest.raises(UsageError, match="batch_size must be 1 or more, not 0"):
+        Classifier(tiny_model).predict([path], batch_size=0)
+
+
+def test_names_of_the_package() -> None:
+    """What scripts may rely on; importing it loads nothing heavy."""
+    assert finetune.__all__ == [
+        "Classifier", "Features", "FinetuneError", "Prediction", "Run", "Score", "TrainConfig", "__version__", "load",
+        "train",
+    ]  # fmt: skip
+    for name in finetune.__all__:
+        assert getattr(finetune, name) is not None
+        assert name in dir(finetune)
+    with pytest.raises(AttributeError, match="module 'finetune' has no attribute 'lod'"):
+        finetune.lod  # noqa: B018
+    program = "import sys, finetune; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "tensorflow", "cv2", "requests"} & set(loaded)
+
+
+def test_names_of_the_classifier() -> None:
+    public = {name for name in dir(Classifier) if not name.startswith("_")}
+    assert public == {"class_names", "feature_shape", "features", "logits", "predict", "temperature"}
+    assert load("starter").model.class_names == load("starter").class_names

@@ -31,7 +31,7 @@ def test_help_and_version(finetune: Finetune) -> None:
     assert finetune("--version") == (0, f"finetune {__version__}\n", "")
     code, out, err = finetune()
     assert (code, err) == (0, "")
-    for command in ("train", "predict", "evaluate", "report", "demo", "weights", "summary", "benchmark"):
+    for command in ("train", "predict", "score", "evaluate", "report", "demo", "weights", "summary", "benchmark"):
         assert f"  {command} " in out
         code, text, _ = finetune(command, "--help")
         assert code == 0
@@ -107,16 +107,19 @@ def test_ctrl_c_keeps_the_best_and_says_so(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from finetune.training.loop import Head
+    from finetune.training.head import Head, Labelled
 
-    train_epoch = Head.train_epoch
+    evaluate = Head.evaluate
+    judged = 0
 
-    def interrupted(head: Head, data: object, number: int) -> tuple[float, float]:
-        if number == 3:
+    def interrupted(head: Head, data: Labelled) -> tuple[float, float]:
+        nonlocal judged
+        judged += 1
+        if judged == 3:
             raise KeyboardInterrupt
-        return train_epoch(head, data, number)  # type: ignore[arg-type]
+        return evaluate(head, data)
 
-    monkeypatch.setattr(Head, "train_epoch", interrupted)
+    monkeypatch.setattr(Head, "evaluate", interrupted)
     run = tmp_path / "run"
     code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", run)
     assert code == 1

@@ -32,6 +32,13 @@ def test_a_line_every_five_seconds(seconds: list[float], caplog: pytest.LogCaptu
     ]
 
 
+def test_a_number_that_nobody_knows(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "finetune"):
+        for _ in track(range(3), None, "reading", "files"):
+            seconds[0] += 5
+    assert caplog.messages[:2] == ["reading: 1 files, 0.2 files/s", "reading: 2 files, 0.2 files/s"]
+
+
 def test_quick_work_shows_nothing(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "finetune"):
         run(seconds, items=100, each=0.04)

@@ -44,13 +44,13 @@ def _compiled(layer: LocalResponseNorm) -> tuple[Callable[..., tf.Tensor], Calla
     """
     scale = layer.alpha / layer.size
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def forward(x: tf.Tensor) -> tf.Tensor:
         values = tf.cast(x, tf.float32)
         sums = layer.k + scale * _window_sums(values * values, layer.size)
         return tf.cast(values * _power(sums, layer.beta), x.dtype)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def backward(x: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
         values = tf.cast(x, tf.float32)
         sums = layer.k + scale * _window_sums(values * values, layer.size)

@@ -23,7 +23,9 @@ _STYLE = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "svg.hashsalt": "finetune",  # equal runs give equal pages
+    "svg.fonttype": "none",  # letters stay letters: outlines took a third of the time and most of the page
 }
+_MARGINS = 0.17, 0.17, 0.97, 0.9  # left, bottom, right, top, in shares of the figure
 _TRAINING, _VALIDATION = "#1f77b4", "#d95f02"  # told apart by the colour-blind
 
 
@@ -93,7 +95,8 @@ def _svg(draw: Callable[["Axes"], None], height: float = HEIGHT) -> str:
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(["default", _STYLE]):  # whatever matplotlibrc the user has
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height))
+        figure.subplots_adjust(*_MARGINS)  # no layout to find: that would draw everything twice
         draw(figure.add_subplot())
         content = BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None})

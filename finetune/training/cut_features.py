@@ -30,8 +30,8 @@ def cut_features(
     """Return the features (images, values) that the head would get with each of `skips`, and the unreadable files.
 
     `skips` goes from few to many layers, the layers between two cuts are fully connected, and `plan` has weights for
-    all in front of the first. Images are as in use, without augmentation; the unreadable have no row. The features
-    stay in the cache, so that training with any of `skips` finds them there.
+    all in front of the first. Images are as in use, without augmentation; the unreadable have no row, and
+    without rows there are no features. They stay in the cache: training with any of `skips` finds them there.
     """
     precision = resolve_precision(config.precision)
     deepest_first = [replace(plan, skip=skip) for skip in reversed(skips)]
@@ -43,7 +43,7 @@ def cut_features(
         unreadable = trunks[0].compute(dict.fromkeys(records, (0,)), _Stores(stores, tails))
         keys = [trunks[0].key(record.digest, 0) for record in records if record.path not in unreadable]
         every = np.arange(len(keys))
-        features = [store.rows(keys)[every].reshape(len(keys), -1) for store in stores]
+        features = [store.rows(keys)[every].reshape(len(keys), -1) for store in stores] if keys else []
     return features[::-1], unreadable
 
 

@@ -1,6 +1,5 @@
 """`--skip auto`: how many of the last layers start fresh, by cross-validation on the training images."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import pi, sqrt
@@ -16,11 +15,9 @@ from finetune.networks.network import Network
 from finetune.quiet import import_tensorflow
 from finetune.training.plan import Cut, Plan, make_plan
 
-logger = logging.getLogger(__name__)
-
 Values = NDArray[np.float64]
 
-MOST_IMAGES = 2000  # to judge by: they bound time (its cube) and memory (its square), and more change no choice
+MOST_IMAGES = 2000  # to judge by: time grows with their cube, memory with their square
 STRENGTHS = (1e-4, 1e-3, 1e-2)  # of the ridge, as shares of the kernel's trace; the best is taken for each cut
 DOUBT = 2  # standard errors that fewer layers may be worse by: with 1, ants and bees got fc6, 1.5 points below fc7
 SMALLEST = 1e-30  # in place of a length or a trace of 0
@@ -41,7 +38,7 @@ def plan_depth(config: TrainConfig, dataset: Dataset) -> Plan:
     by_digest = {record.digest: record for record in dataset.records if record.split == "train"}  # a copy tells nothing
     records = [by_digest[digest] for digest in sorted(by_digest)[:MOST_IMAGES]]  # by digest is at random, yet the same
     features, unreadable = cut_features(plan, skips, records, config)
-    dataset.without(unreadable)
+    dataset.without(unreadable)  # is told now when it leaves too few
     labels = np.array([record.label for record in records if record.path not in unreadable])
     errors, right = [], []
     for skip, rows in zip(skips, features, strict=True):
@@ -85,10 +82,10 @@ def kernel(rows: NDArray[np.float32], hidden: int) -> Values:
     """
     product = (rows @ rows.T).astype(np.float64)
     lengths = np.sqrt(np.diag(product))
-    scale = np.maximum(np.outer(lengths, lengths), SMALLEST)
+    scale = np.outer(lengths, lengths)
     tangent = product
     for _ in range(hidden):
-        angle = np.arccos(np.clip(product / scale, -1, 1))
+        angle = np.arccos(np.clip(product / np.maximum(scale, SMALLEST), -1, 1))
         product = scale * (np.sin(angle) + (pi - angle) * np.cos(angle)) / pi
         tangent = product + tangent * (pi - angle) / pi
     return tangent

@@ -75,7 +75,7 @@ class Head:
         labels = tf.TensorSpec((None,), tf.int32)
         each, seed, share = tf.TensorSpec((None,)), tf.TensorSpec((), tf.int64), tf.TensorSpec(())
 
-        @tf.function(input_signature=[rows, labels, each, seed, share])
+        @tf.function(input_signature=[rows, labels, each, seed, share], autograph=False)
         def step(x: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor, share: tf.Tensor) -> Any:
             x, targets = pixels_normalized(x), tf.one_hot(labels, classes)
             targets = targets * (1 - config.label_smoothing) + config.label_smoothing / classes
@@ -91,7 +91,7 @@ class Head:
             self._move_average(config.ema)
             return tf.reduce_sum(losses), _correct(output, labels)
 
-        @tf.function(input_signature=[rows, labels])
+        @tf.function(input_signature=[rows, labels], autograph=False)
         def measure(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = logits(judged, pixels_normalized(x))
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)
@@ -157,7 +157,7 @@ def head_logits(plan: Plan, weights: Arrays, data: Labelled) -> NDArray[np.float
         name: tf.constant(value) for name, value in {**plan.weights, **weights}.items() if name.split("/")[0] in names
     }
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def compute(x: tf.Tensor) -> tf.Tensor:
         return forward(layers, values, x if trunk else normalize(plan.network.preprocessing, x))
 

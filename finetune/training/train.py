@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune import __version__
+from finetune.check.before_training import training_warnings
 from finetune.config import AUTO, TrainConfig
 from finetune.config_file import FACTS
 from finetune.data.dataset import Dataset
@@ -84,6 +85,8 @@ def _begin(config: TrainConfig, run: Run) -> Run:
         run.begin({**config.to_json(), **_facts(plan, dataset)}, dataset)
         write_plan(run, described)
         logger.info("run: %s\nplan: %s", run.path, described)
+        for line in training_warnings(dataset) if config.check else ():
+            logger.warning("%s", line)
         for path, reason in dataset.skipped:
             logger.warning("skipped %s: %s", path, reason)
         return _fit(config, plan, dataset, run)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetune.choices import Precision
 from finetune.config import TrainConfig
 from finetune.config_file import read_config
 from finetune.data.preprocessing import Preprocessing
 from finetune.data.read import read_data
-from finetune.errors import FinetuneError, UsageError
+from finetune.errors import DataError, FinetuneError, UsageError
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.layers import Conv, Dense, MaxPool
@@ -20,7 +21,7 @@ from finetune.networks.network import Network
 from finetune.training import depth
 from finetune.training import train as training
 from finetune.training.depth import choose, cross_validate, kernel, plan_depth, skips_of
-from finetune.training.plan import Plan, make_plan
+from finetune.training.plan import Plan, fresh_weights, make_plan
 
 FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
 
@@ -142,21 +143,17 @@ def test_the_fewest_layers_that_are_not_clearly_worse(worse: tuple[float, ...], 
     assert choose([common + more + (number != best) * swing for number, more in enumerate(worse)]) == chosen
 
 
-def model_without(model: Model, path: Path, *layers: str) -> str:
-    """Write the model with zeros for what the layers learned, so that nothing gets through them."""
-    zero = {name: np.zeros_like(value) for name, value in model.weights.items() if name.split("/")[0] in layers}
-    save_model(path, replace(model, weights={**model.weights, **zero}))
-    return str(path)
-
-
-@pytest.mark.parametrize(("dead", "skip"), [(("fc7",), FC7), (("fc6",), FC6)])
+@pytest.mark.parametrize(("dead", "skip"), [("fc7", FC7), ("fc6", FC6)])
 def test_as_deep_as_something_can_be_told_apart(
-    tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path, dead: tuple[str, ...], skip: tuple[str, ...]
+    pictures: Callable[..., Path], tmp_path: Path, dead: str, skip: tuple[str, ...]
 ) -> None:
-    """Behind a layer that gives zeros all pictures are alike; in front of it they are not."""
-    weights = model_without(tiny_model, tmp_path / "dead.safetensors", *dead)
+    """Behind a layer of zeros all pictures are alike; in front of it they are not."""
+    network = build("alexnet", {"num_classes": 3, "input_size": 67, "fc_units": 256})
+    weights = fresh_weights(network, tuple(network.weighted_layers()), seed=7)
+    weights[f"{dead}/kernel"] *= 0
+    save_model(tmp_path / "dead.safetensors", Model(network, weights, ("red", "green", "blue")))
     data = pictures(stripes=20, dots=20)
-    config = TrainConfig(data=data, skip=("auto",), weights=weights)
+    config = TrainConfig(data=data, skip=("auto",), weights=str(tmp_path / "dead.safetensors"))
     plan = plan_depth(config, read_data(data, 0.2))
     assert (plan.skip, plan.trainable) == (skip, ())
     assert [cut.skip for cut in plan.cuts] == [FC8, FC7, FC6]
@@ -169,7 +166,8 @@ def test_as_deep_as_something_can_be_told_apart(
 
 
 def test_weights_that_give_no_numbers(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    infinite = {"fc6/bias": np.full(8, np.inf, np.float32)}
+    """Finite ones that overflow: the sum of eight times 3e38."""
+    infinite = {"fc6/bias": np.full(8, 3e38, np.float32), "fc7/kernel": np.ones((8, 8), np.float32)}
     save_model(tmp_path / "bad.safetensors", replace(tiny_model, weights={**tiny_model.weights, **infinite}))
     data = pictures(stripes=4, dots=4)
     with pytest.raises(FinetuneError) as error:
@@ -201,8 +199,13 @@ def test_the_run_records_the_choice_and_goes_on_with_it(
     assert training.resume(run.path).config() == config
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_choice_costs_no_more_features_than_training_does(
-    tiny_weights: Path, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path,
+    pictures: Callable[..., Path],
+    break_png: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    precision: Precision,
 ) -> None:
     """Every picture is decoded once for all cuts, and the features are, to the bit, what each trunk gives alone."""
     from finetune.networks.compiled import BATCH_SIZE
@@ -214,8 +217,8 @@ def test_a_choice_costs_no_more_features_than_training_does(
         features, "decode", lambda data, side, f=features.decode: (decoded.append(data), f(data, side))[1]
     )
     data = pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE // 2)
-    (data / "dots" / "3.png").write_bytes((data / "dots" / "2.png").read_bytes()[:-40])  # damaged
-    config = TrainConfig(data=data, weights=str(tiny_weights))
+    break_png(data / "dots" / "3.png")
+    config = TrainConfig(data=data, weights=str(tiny_weights), precision=precision)
     records = read_data(data, 0.2).records
     plan = make_plan(config, 2)
     rows, unreadable = cut_features.cut_features(plan, [FC8, FC7, FC6], records, config)
@@ -225,7 +228,7 @@ def test_a_choice_costs_no_more_features_than_training_does(
     decoded.clear()
     readable = [record for record in records if record.path not in unreadable]
     for skip, part in zip((FC8, FC7, FC6), rows, strict=True):
-        trunk = Trunk(replace(plan, skip=skip))
+        trunk = Trunk(replace(plan, skip=skip), precision)
         with trunk.open_store(cache=True) as store:
             trunk.compute(dict.fromkeys(readable, (0,)), store)
         assert decoded == [], "all are in the cache"
@@ -260,3 +263,16 @@ def test_judged_by_a_sample_of_many(
     assert {record.digest for record in seen[0]} == train
     assert [len(records) for records in seen] == [len(train), 12]
     assert [r.digest for r in seen[1]] == [r.digest for r in seen[0]][:12]
+
+
+def test_no_picture_can_be_read(
+    tiny_weights: Path, pictures: Callable[..., Path], break_png: Callable[[Path], None], tmp_path: Path
+) -> None:
+    data = pictures(stripes=3, dots=3)
+    for picture in data.rglob("*.png"):
+        break_png(picture)
+        picture.write_bytes(picture.read_bytes() + str(picture).encode())  # each its own content
+    config = TrainConfig(data=data, out=tmp_path / "run", skip=("auto",), weights=str(tiny_weights))
+    with pytest.raises(DataError, match="no readable image to train on for class 'dots', 'stripes'"):
+        training.train(config)
+    assert not (tmp_path / "run").exists()

@@ -153,3 +153,17 @@ def test_resume_refuses_what_it_cannot_go_on_with(
     (data / "dots" / "0.png").unlink()
     with pytest.raises(RunError, match="the pictures have changed since the run began, so it cannot be resumed"):
         resume(run.path)
+
+
+def test_a_copy_on_both_sides_is_told_before_training(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same bytes to train on and to validate by: told, unless the check is off."""
+    data = pictures(stripes=3, dots=3)
+    listed = data / "sides.csv"
+    rows = [f"{path},{path.parent.name}" for path in sorted(data.rglob("*.png"))]
+    listed.write_text("path,label,split\n" + "".join(f"{row},train\n{row},val\n" for row in rows))
+    for name, check in (("told", True), ("quiet", False)):
+        caplog.clear()
+        train(TrainConfig(data=listed, weights=str(tiny_weights), out=tmp_path / name, epochs=1, check=check))
+        assert ("0.png = " in caplog.text) == check

@@ -1,0 +1,31 @@
+"""What a check can say of data that training has listed and hashed, without looking at a single pixel."""
+
+from collections import Counter
+
+from finetune.check.classes import check_classes
+from finetune.check.finding import KINDS
+from finetune.data.dataset import Dataset, Record
+
+
+def training_warnings(dataset: Dataset) -> list[str]:
+    """Return one line for each fault that digests, names and numbers show; none for sound data."""
+    by_digest: dict[str, list[Record]] = {}
+    for record in dataset.records:
+        by_digest.setdefault(record.digest, []).append(record)
+    groups = list(by_digest.values())
+    lines = [
+        _line("identical-classes", [same for same in groups if len({record.label for record in same}) > 1]),
+        _line("identical-sides", [same for same in groups if len({record.split for record in same}) > 1]),
+    ]
+    counts = {name: Counter[str]() for name in dataset.class_names}
+    for record in dataset.records:
+        counts[dataset.class_names[record.label]][record.split] += 1
+    lines += [f"{KINDS[finding.kind].title}: {finding.message}" for finding in check_classes(counts)]
+    return [line for line in lines if line]
+
+
+def _line(kind: str, groups: list[list[Record]]) -> str:
+    if not groups:
+        return ""
+    more = f" and {len(groups) - 1} more" if len(groups) > 1 else ""
+    return f"{KINDS[kind].title}: {' = '.join(str(record.path) for record in groups[0][:3])}{more}"

@@ -1,0 +1,128 @@
+"""What one look at one picture shows: bytes, header and pixels, decoded once."""
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from finetune.data.dataset import Found
+from finetune.data.decode import Image, decode, read_bytes, read_header, resize, to_input
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import ImageError
+
+HASH_BITS = 256  # 16 × 16 coefficients; 64 do not tell 2 % cropped copies from other photos (hymenoptera: 12 and 14)
+_DCT_SIDE = 64  # four pixels a coefficient, as in Zauner's pHash
+_DECODED_SIDE = 128  # short side in pixels that all of this needs; a larger JPEG is decoded at a fraction
+_SAMPLED_SIDE = 64  # of those, for statistics of colours: 4,000 pixels are enough
+_COLOUR_LEVELS = 16  # a channel; finer ones tell a plain ground from its JPEG noise
+_GRAY = 4  # what two channels of a picture without colour may differ by: JPEG rounds gray to colours as near as that
+_FILLER = 128  # libjpeg's gray for blocks that are not there: all coefficients 0
+
+_COLOUR_MODELS = {
+    **dict.fromkeys(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"), "gray"),
+    **dict.fromkeys(("RGB", "YCbCr"), "RGB"),
+    **dict.fromkeys(("RGBA", "RGBa"), "RGB with transparency"),
+    **dict.fromkeys(("P", "PA"), "palette"),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at a file shows; after an error, nothing but that.
+
+    `orientation`: EXIF, 1 is upright. `deviation`: the largest standard deviation of a channel, 0 to 255.
+    `main_colour`: share of the pixels that have the most frequent colour. `lost`: share of the picture, along one
+    side, that is the decoder's filler. `codes`: perceptual hashes, uint8 (3, HASH_BITS / 8), of the picture, its
+    mirror image and the picture upside down. `pixels`: network input where it was asked for.
+    """
+
+    file: Found
+    error: str | None = None
+    digest: str = ""
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    orientation: int = 1
+    colour_model: str = ""
+    deviation: float = 0.0
+    main_colour: float = 0.0
+    lost: float = 0.0
+    codes: NDArray[np.uint8] | None = None
+    pixels: Image | None = None
+
+
+def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
+    """Return what the file shows, with the network's input where `preprocessing` says what that is; never raises."""
+    try:
+        data = read_bytes(file.path)
+        header = read_header(data)
+        image = decode(data, max(_DECODED_SIDE, preprocessing.short_side if preprocessing else 0))
+    except ImageError as error:
+        return Seen(file, str(error))
+    step = max(1, min(image.shape[:2]) // _SAMPLED_SIDE)
+    some = np.ascontiguousarray(image[::step, ::step])
+    return Seen(
+        file,
+        digest=hashlib.sha256(data).hexdigest(),
+        format=header.format,
+        width=header.width,
+        height=header.height,
+        orientation=header.orientation,
+        colour_model=_colour_model(data, header.format, header.width * header.height, some),
+        deviation=float(cv2.meanStdDev(some)[1].max()),
+        main_colour=_main_colour(some),
+        lost=_lost(image, header.orientation) if header.format == "JPEG" else 0.0,
+        codes=hash_codes(image),
+        pixels=to_input(image, preprocessing) if preprocessing else None,
+    )
+
+
+def hash_codes(image: Image) -> NDArray[np.uint8]:
+    """Return the perceptual hashes (3, HASH_BITS / 8) of a picture, of its mirror image, and of it upside down.
+
+    Zauner 2010, “Implementation and Benchmarking of Perceptual Image Hash Functions”: the lowest 16 × 16 coefficients
+    of the discrete cosine transform of the gray picture, each above their median or not. A mirror image has the same
+    coefficients but for the sign of the odd ones.
+    """
+    gray = resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), _DCT_SIDE, _DCT_SIDE).astype(np.float32)  # type: ignore[arg-type]
+    side = int(HASH_BITS**0.5)
+    low = cv2.dct(gray)[:side, :side]
+    signs = np.where(np.arange(side) % 2, -1, 1)
+    turned = np.stack([low, low * signs, low * signs[:, None]]).reshape(3, HASH_BITS)
+    middle = np.sort(turned, axis=1)[:, HASH_BITS // 2 - 1 : HASH_BITS // 2 + 1]
+    return np.packbits(turned > middle.mean(axis=1, keepdims=True), axis=1)  # the median, at a tenth of its time
+
+
+def _colour_model(data: bytes, format: str, pixels: int, image: Image) -> str:
+    """Return `gray` for pictures without colour, whatever the file could hold, else the file's colour model."""
+    blue, green, red = cv2.split(image)
+    if max(cv2.absdiff(blue, green).max(), cv2.absdiff(green, red).max()) <= _GRAY:
+        return "gray"
+    if Pillow.MAX_IMAGE_PIXELS and pixels > Pillow.MAX_IMAGE_PIXELS:  # Pillow warns; decode has a limit of its own
+        return "RGB"
+    try:
+        with Pillow.open(BytesIO(data), formats=[format.upper()]) as opened:
+            return _COLOUR_MODELS.get(opened.mode, opened.mode)
+    except Exception:  # Pillow is pickier about headers than the decoder, and raises many kinds
+        return "RGB"
+
+
+def _main_colour(image: Image) -> float:
+    blue, green, red = (channel.astype(np.uint16) // (256 // _COLOUR_LEVELS) for channel in cv2.split(image))
+    counts = np.bincount(((blue * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + red).ravel())
+    return float(counts.max() / blue.size)
+
+
+def _lost(image: Image, orientation: int) -> float:
+    """Return the share of rows at the end of the file that are filler; a turned picture has them at any side."""
+    shares = []
+    for quarter in range(4 if orientation > 1 else 1):
+        turned = np.rot90(image, quarter)
+        filled = (np.abs(turned[:, ::8].astype(np.int16) - _FILLER) <= 1).all(axis=(1, 2))
+        kept = np.flatnonzero(~filled)
+        shares.append(1 - (kept[-1] + 1) / len(turned) if len(kept) else 0.0)  # all of it gray is one colour, not lost
+    return float(max(shares))

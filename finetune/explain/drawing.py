@@ -1,0 +1,144 @@
+"""The pictures of `finetune explain` and `finetune filters`, each a PNG file with the same bytes every time.
+
+matplotlib is imported in here only when something is drawn, and only the part that draws to a file.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.atomic import replacing
+from finetune.data.decode import Image
+from finetune.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from finetune.explain.explanation import Explanation
+    from finetune.explain.filters import Activation
+
+_STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "figure.constrained_layout.w_pad": 0.1,  # inches
+    "figure.constrained_layout.h_pad": 0.1,
+    "text.parse_math": False,  # a class may be called $5
+}
+_DOTS_PER_INCH = 120
+_SIDE = 3.4  # inches of a photo with its titles
+_OPACITY = 0.6  # of a map over the photo
+_LEAST_DROP = 0.01  # where covering changes less than a point of probability, no strong colours
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Raise UsageError unless `out` ends in .png, RunError when it has no place or is there already."""
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: the picture is written as PNG; expected a name that ends in .png")
+    if not out.parent.is_dir():
+        raise RunError(f"--out {out}: there is no folder {out.parent}; make it, or choose another name")
+    if out.is_dir():
+        raise RunError(f"--out {out} is a folder; choose another name")
+    if out.exists() and not overwrite:
+        raise RunError(f"--out {out} is there already; choose another name, or --overwrite to replace it")
+
+
+def draw_explanations(out: Path, title: str, photo: Image, explanations: Sequence["Explanation"], layer: str) -> None:
+    """Write a row for every class, the predicted one first: the photo, (size, size, 3) RGB, Grad-CAM, occlusion."""
+    with _figure(out, title, 3.5 * _SIDE, len(explanations) * _SIDE + 0.3) as figure:
+        rows = figure.subplots(len(explanations), 3, squeeze=False)
+        for axes, explanation, meaning in zip(rows, explanations, ("predicted", "chosen"), strict=False):
+            score = explanation.score
+            _picture(axes[0], photo, f"{meaning}: {_short(score.label, 36)}\nprobability {score.probability:.3f}")
+            _overlay(
+                axes[1],
+                photo,
+                explanation.grad_cam,
+                "inferno",
+                (0, 1),
+                f"Grad-CAM at {layer}\nas a share of its maximum",
+            )
+            largest = max(_LEAST_DROP, float(abs(explanation.occlusion).max()))
+            lost = "Occlusion: fall of the probability\nwhen the place is covered"
+            _overlay(axes[2], photo, explanation.occlusion, "RdBu_r", (-largest, largest), lost)
+
+
+def draw_kernels(out: Path, kernels: NDArray[np.float32], title: str) -> None:
+    """Write kernels, (kernels, height, width, 3) RGB from 0 to 1, as a grid; a kernel's number is row + column."""
+    count, height, width, _ = kernels.shape
+    columns = 12 if count > 64 else 8  # 96 are 8 × 12, 64 are 8 × 8
+    rows = -(-count // columns)
+    grid = np.ones((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), np.float32)  # a white line between them
+    for number, kernel in enumerate(kernels):
+        top, left = number // columns * (height + 1), number % columns * (width + 1)
+        grid[top : top + height, left : left + width] = kernel
+    with _figure(out, f"{title}, each over its own range", 0.62 * columns + 0.6, 0.62 * rows + 0.8) as figure:
+        axes = figure.add_subplot()
+        axes.imshow(grid, interpolation="nearest")
+        axes.set_xticks(np.arange(columns) * (width + 1) + (width - 1) / 2, list(map(str, range(columns))))
+        axes.set_yticks(
+            np.arange(rows) * (height + 1) + (height - 1) / 2, list(map(str, range(0, rows * columns, columns)))
+        )
+        axes.tick_params(length=0, labelsize=8)
+        axes.set_xlabel("a kernel's number is the one of its row plus the one of its column")
+        axes.spines[:].set_visible(False)
+
+
+def draw_activations(out: Path, title: str, photo: Image, strongest: Sequence["Activation"]) -> None:
+    """Write the photo and the maps beside it, all on one scale from 0, each with its channel and largest value."""
+    columns = min(4, len(strongest))
+    rows = -(-len(strongest) // columns)
+    with _figure(out, title, _SIDE + 1.7 * columns + 0.6, max(_SIDE, 1.9 * rows) + 0.3) as figure:
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(_SIDE, 1.7 * columns + 0.6))[0]
+        _picture(left.add_subplot(), photo, "the picture as the network sees it")
+        all_axes = right.subplots(rows, columns, squeeze=False).ravel()
+        largest = max(float(strongest[0].map.max()), np.finfo(np.float32).tiny)
+        for axes in all_axes:
+            axes.set_axis_off()
+        for axes, (channel, values) in zip(all_axes, strongest, strict=False):
+            drawn = axes.imshow(values, cmap="viridis", vmin=0, vmax=largest, interpolation="nearest")
+            axes.set_title(f"{channel}: {values.max():.4g}")
+        right.colorbar(drawn, ax=list(all_axes), shrink=0.6, label="activation")
+
+
+def _picture(axes: "Axes", photo: Image, title: str) -> None:
+    axes.imshow(photo)
+    axes.set_title(title)
+    axes.set_axis_off()
+
+
+def _overlay(
+    axes: "Axes", photo: Image, values: NDArray[np.float32], colors: str, limits: tuple[float, float], title: str
+) -> None:
+    """Lay a map over the gray photo, with its scale beside it."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = ScalarMappable(Normalize(*limits), colors)
+    gray = photo.mean(axis=2, keepdims=True) / 255
+    _picture(axes, (1 - _OPACITY) * gray + _OPACITY * scale.to_rgba(values)[..., :3], title)
+    axes.figure.colorbar(scale, ax=axes, fraction=0.046, pad=0.03)
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1].rstrip(" ,") + "…"
+
+
+@contextmanager
+def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Figure"]:
+    """Yield a figure of `width` × `height` inches; when the block ends well it is written to `out`, whole or not."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():  # whatever matplotlibrc the user has
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box then; the command line prints the name as it is
+        figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+        figure.suptitle(_short(title, 90))
+        yield figure
+        with replacing(out) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -1,0 +1,155 @@
+"""ONNX, built node by node: Keras' own exporter writes grouped convolutions that ONNX Runtime does not load."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from finetune.model import Model
+from finetune.networks.forward import window_averages
+from finetune.networks.layers import (
+    AdaptiveAveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    LocalResponseNorm,
+    MaxPool,
+    Shape,
+)
+from finetune.networks.network import Step
+
+OPSET, IR_VERSION = 17, 8  # of 2022: all that is needed here, and runtimes of that year load it
+
+
+def write(path: Path, model: Model, temperature: float) -> None:
+    """Write a .onnx file: `pixels` (batch, size, size, channels) uint8, RGB or gray, to `probabilities`.
+
+    The outputs of the nodes inside have the names of the network's layers.
+    """
+    preprocessing = model.network.preprocessing
+    graph = _Graph(model)
+    x = graph.add("Cast", ["pixels"], "floats", to=TensorProto.FLOAT)
+    if preprocessing.channel_order == "BGR":
+        x = graph.add("Gather", [x, graph.constant("bgr", np.array([2, 1, 0]))], "bgr_pixels", axis=3)
+    x = graph.add("Sub", [x, graph.constant("mean", np.array(preprocessing.mean, np.float32))], "centered")
+    x = graph.add("Div", [x, graph.constant("std", np.array(preprocessing.std, np.float32))], "normalized")
+    x = graph.add("Transpose", [x], "channels_first", perm=[0, 3, 1, 2])
+    for step in model.network.steps():
+        x = _add(graph, step, x)
+    if temperature != 1:
+        x = graph.add("Div", [x, graph.constant("temperature", np.array(temperature, np.float32))], "scaled_logits")
+    graph.add("Softmax", [x], "probabilities", axis=1)
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", *model.network.input_shape])
+    shares = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", model.network.num_classes])
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, model.network.name, [pixels], [shares], graph.initializers),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="finetune",
+    )
+    onnx.checker.check_model(made, full_check=True)
+    path.write_bytes(made.SerializeToString())
+
+
+def answers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities (batch, classes) that ONNX Runtime gets from the file."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (shares,) = session.run(None, {"pixels": pixels})
+    return shares
+
+
+class _Graph:
+    """Nodes and constants as they are made; `weights` are the model's."""
+
+    def __init__(self, model: Model) -> None:
+        self.weights = model.weights
+        self.first_dense = model.network.first_dense()
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add a node and return its output's name."""
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add a constant and return its name."""
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def weight(self, layer: Layer, name: str) -> NDArray[np.float32]:
+        """Return a weight of a layer as this package has it."""
+        return self.weights[f"{layer.name}/{name}"]
+
+
+def _add(graph: _Graph, step: Step, x: str) -> str:
+    """Add the nodes of one layer; images are (batch, channels, height, width) here."""
+    layer = step.layer
+    match layer:
+        case Conv():
+            kernel = graph.constant(f"{layer.name}/kernel", graph.weight(layer, "kernel").transpose(3, 2, 0, 1))
+            bias = graph.constant(f"{layer.name}/bias", graph.weight(layer, "bias"))
+            pads = _pads(layer, layer.kernel_size, step.input_shape)
+            window = {"strides": [layer.strides] * 2, "pads": pads, "group": layer.groups}
+            return graph.add("Relu", [graph.add("Conv", [x, kernel, bias], f"{layer.name}_sums", **window)], layer.name)
+        case LocalResponseNorm():
+            # ONNX divides alpha by the size, as Caffe does.
+            values = {"alpha": layer.alpha, "beta": layer.beta, "bias": layer.k, "size": layer.size}
+            return graph.add("LRN", [x], layer.name, **values)
+        case MaxPool():
+            pads = _pads(layer, layer.pool_size, step.input_shape)
+            sides = {"kernel_shape": [layer.pool_size] * 2, "strides": [layer.strides] * 2}
+            return graph.add("MaxPool", [x], layer.name, **sides, pads=pads)
+        case AdaptiveAveragePool():
+            return _adaptive_average_pool(graph, layer, step.input_shape, x)
+        case BatchNorm():
+            weights = [
+                graph.constant(f"{layer.name}/{name}", graph.weight(layer, name))
+                for name in ("gamma", "beta", "moving_mean", "moving_variance")
+            ]
+            return graph.add("BatchNormalization", [x, *weights], layer.name, epsilon=layer.epsilon)
+        case Dense():
+            return _dense(graph, layer, step.input_shape, x)
+        case Dropout():  # does nothing outside training
+            return x
+    raise TypeError(f"no ONNX operator is known for {layer!r}")
+
+
+def _dense(graph: _Graph, layer: Dense, shape: Shape, x: str) -> str:
+    kernel = graph.weight(layer, "kernel")
+    if len(shape) == 3:  # rows from the order height, width, channel to channel, height, width
+        kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+        x = graph.add("Flatten", [x], f"{layer.name}_flatten")
+    bias = graph.constant(f"{layer.name}/bias", graph.weight(layer, "bias"))
+    inputs = [x, graph.constant(f"{layer.name}/kernel", kernel.T), bias]
+    sums = graph.add("Gemm", inputs, f"{layer.name}_sums" if layer.relu else layer.name, transB=1)
+    return graph.add("Relu", [sums], layer.name) if layer.relu else sums
+
+
+def _adaptive_average_pool(graph: _Graph, layer: AdaptiveAveragePool, shape: Shape, x: str) -> str:
+    height, width, _ = shape
+    if height == width == layer.size:  # every window is one pixel
+        return x
+    rows = graph.constant(f"{layer.name}/rows", window_averages(height, layer.size))
+    columns = graph.constant(f"{layer.name}/columns", window_averages(width, layer.size).T)
+    return graph.add("MatMul", [rows, graph.add("MatMul", [x, columns], f"{layer.name}_columns")], layer.name)
+
+
+def _pads(layer: Conv | MaxPool, size: int, shape: Shape) -> list[int]:
+    """Return the pixels added at the top, left, bottom and right; "same" adds the odd one at the end, as TensorFlow."""
+    if layer.padding == "valid":
+        return [0] * 4
+    if layer.padding != "same":
+        return [int(layer.padding)] * 4
+    starts, ends = [], []
+    for old, new in zip(shape[:2], layer.output_shape(shape)[:2], strict=True):
+        added = max(0, (new - 1) * layer.strides + size - old)
+        starts.append(added // 2)
+        ends.append(added - added // 2)
+    return [*starts, *ends]

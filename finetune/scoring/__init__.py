@@ -1,0 +1,1 @@
+"""From names of many pictures to one file with a row for each."""

@@ -1,0 +1,87 @@
+"""Rows as a Parquet file. A stopped run leaves Arrow record batches, since Parquet itself cannot be appended to."""
+
+import json
+from collections.abc import Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.atomic import replacing
+from finetune.classifier import Prediction
+from finetune.errors import UsageError
+from finetune.networks.layers import Shape
+from finetune.scoring.formats import Format
+from finetune.scoring.rows import Row, ScoreOptions
+
+try:
+    import pyarrow as pa
+    from pyarrow import ipc
+    from pyarrow import parquet as pq
+except ImportError:
+    raise UsageError(
+        "writing .parquet needs the pyarrow package: pip install 'finetune[parquet]', or choose another ending"
+    ) from None
+
+ROW_GROUP = 16 << 20  # bytes before compression: few enough to hold, many enough to compress well
+
+
+class ParquetFormat(Format):
+    """The fields of the JSON rows as columns, or, for features, path, features (float32, flattened) and error.
+
+    The metadata of the file holds, as JSON under `finetune`, class_names, or the layer and the shape of its features.
+    """
+
+    def __init__(self, out: Path, options: ScoreOptions, class_names: tuple[str, ...], shape: Shape) -> None:
+        super().__init__(out, options)
+        score = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float64())])
+        about: dict[str, Any]
+        if options.features is not None:
+            columns = [("features", pa.list_(pa.float32(), prod(shape)))]
+            about = {"layer": options.features, "shape": shape}
+        else:
+            columns = [("predictions", pa.list_(score)), ("abstained", pa.bool_())]
+            columns += [("probabilities", pa.list_(pa.float64()))] if options.probabilities else []
+            about = {"class_names": class_names}
+        metadata = {"finetune": json.dumps(about)}
+        self._schema = pa.schema([("path", pa.string()), *columns, ("error", pa.string())], metadata)
+
+    def encode(self, rows: Sequence[Row]) -> tuple[bytes, ...]:
+        """Return one record batch as an Arrow message."""
+        arrays = [pa.array([self._value(row, column.name) for row in rows], column.type) for column in self._schema]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        return (batch.serialize().to_pybytes(),)
+
+    def finish(self, part: Path, target: Path, count: int) -> None:
+        """Write the record batches to one Parquet file, in groups of some megabytes."""
+        with replacing(target) as temporary, pq.ParquetWriter(temporary, self._schema) as writer:
+            for batches in self._groups(part):
+                writer.write_table(pa.Table.from_batches(batches).combine_chunks())
+        part.unlink()
+
+    def _groups(self, part: Path) -> Iterator[list[Any]]:
+        """Yield lists of record batches, each of ROW_GROUP bytes or a little more, the last of what is left."""
+        batches: list[Any] = []
+        with pa.OSFile(str(part)) as file:
+            size = file.size()
+            while file.tell() < size:
+                batches.append(ipc.read_record_batch(ipc.read_message(file), self._schema))
+                if sum(batch.nbytes for batch in batches) >= ROW_GROUP:
+                    yield batches
+                    batches = []
+        if batches:
+            yield batches
+
+    def _value(self, row: Row, column: str) -> Any:
+        """Return one cell; names of files that are no UTF-8 have marks in place of the bytes that are not."""
+        match column:
+            case "path" | "error":
+                text = getattr(row, column)
+                return None if text is None else str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            case "features":
+                return None if isinstance(row, Prediction) or row.values is None else np.ravel(row.values)
+            case "predictions":
+                return None if row.error is not None else self._object(row)["predictions"]
+            case _:
+                return None if row.error is not None else getattr(row, column)

@@ -1,0 +1,115 @@
+"""What is explained, what is drawn, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from finetune.classifier import Classifier, Score
+from finetune.errors import ImageError, RunError, UsageError
+from finetune.explain import Explanation, explain, grad_cam, occlusion
+from finetune.explain.drawing import draw_explanations
+from finetune.model import Model
+from finetune.networks import build
+from finetune.networks.layers import Conv, Dense
+
+NAMES = ("tench, Tinca tinca", "crane", "$x_1$ 鹤", "crane")
+
+
+@pytest.fixture
+def classifier(handmade: Callable[..., Classifier]) -> Classifier:
+    """Logits -1, 2, 0 and 1 times a sixteenth of the sum of the pixels."""
+    return handmade(
+        (Conv("conv1", 1, 1), Dense("fc", 4, relu=False)),
+        {"conv1/kernel": [[[[1]]]], "conv1/bias": [0], "fc/kernel": [[-1, 2, 0, 1]] * 144, "fc/bias": [0] * 4},
+        size=12,
+        names=NAMES,
+    )
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    x = np.zeros((12, 12), np.uint8)
+    x[5, 7] = 1
+    cv2.imwrite(str(tmp_path / "photo.png"), x)
+    return tmp_path / "photo.png"
+
+
+def test_predicted_and_chosen(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
+    predicted, chosen = explain(classifier, photo, tmp_path / "out.png", "tinca TINCA")
+    powers = np.exp([-1, 2, 0, 1])
+    assert (predicted.score.index, predicted.score.label) == (1, "crane")
+    assert (chosen.score.index, chosen.score.label) == (0, NAMES[0])
+    assert [predicted.score.probability, chosen.score.probability] == pytest.approx(
+        [p / powers.sum() for p in powers[[1, 0]]]
+    )
+    pixels = cv2.imread(str(photo), cv2.IMREAD_GRAYSCALE)[..., None]
+    np.testing.assert_array_equal(predicted.grad_cam, grad_cam(classifier, pixels, [1])[0])
+    np.testing.assert_array_equal(chosen.occlusion, occlusion(classifier, pixels, [0])[0])
+    assert predicted.grad_cam[5, 7] == 1
+    assert predicted.occlusion[5, 7] > 0 > chosen.occlusion[5, 7]
+
+
+def test_names(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
+    """The predicted class is explained once; of two classes of one name the more probable is meant; all is drawn."""
+    assert len(explain(classifier, photo, tmp_path / "1.png")) == 1
+    assert len(explain(classifier, photo, tmp_path / "2.png", "crane")) == 1
+    assert explain(classifier, photo, tmp_path / "3.png", "$x_1$ 鹤")[1].score.index == 2
+
+
+def test_equal_work_gives_equal_bytes(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        explain(classifier, photo, tmp_path / name, "tench")
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
+def test_the_map_is_drawn_on_its_place(tmp_path: Path) -> None:
+    """On black the colours are six tenths of the scale's own: the end of inferno top left, its beginning elsewhere."""
+    cam = np.zeros((20, 20), np.float32)
+    cam[:10, :10] = 1
+    explanation = Explanation(Score(0, "a", 1.0), cam, np.zeros((20, 20), np.float32))
+    draw_explanations(tmp_path / "out.png", "title", np.zeros((20, 20, 3), np.uint8), [explanation], "conv1")
+    drawn = cv2.imread(str(tmp_path / "out.png"))[..., ::-1].astype(int)
+    bright, dark = (0.6 * 255 * np.array(end) for end in ((0.988, 1.0, 0.645), (0.001, 0.0, 0.014)))
+    rows, columns = np.nonzero((abs(drawn - bright) <= 1).all(axis=2))
+    assert len(rows) > 1000
+    dark_rows, dark_columns = np.nonzero((abs(drawn - dark) <= 1).all(axis=2) & (drawn[..., 2] > 0))
+    assert rows.max() < (rows.min() + dark_rows.max()) / 2 + 2
+    assert columns.max() < (columns.min() + dark_columns.max()) / 2 + 2
+
+
+def test_what_is_refused(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    with pytest.raises(RunError, match=r"photo\.png is there already; choose another name, or --overwrite"):
+        explain(classifier, photo, photo)
+    with pytest.raises(
+        UsageError, match=r"out\.jpg: the picture is written as PNG; expected a name that ends in \.png"
+    ):
+        explain(classifier, photo, tmp_path / "out.jpg")
+    with pytest.raises(RunError, match=r"there is no folder .*nowhere; make it, or choose another name"):
+        explain(classifier, photo, tmp_path / "nowhere" / "out.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(RunError, match="is a folder; choose another name"):
+        explain(classifier, photo, tmp_path / "folder.png", overwrite=True)
+    with pytest.raises(
+        UsageError,
+        match=r"--class: the model has no class 'crana' \(did you mean crane\?\); its classes are tench, Tinca tinca; ",
+    ):
+        explain(classifier, photo, tmp_path / "out.png", "crana")
+    with pytest.raises(UsageError, match="--layer: handmade has no layer 'conv7'"):
+        explain(classifier, photo, tmp_path / "out.png", layer="conv7")
+    (tmp_path / "out.png").write_bytes(b"mine")
+    with pytest.raises(ImageError, match=r"gone\.png: cannot be opened"):
+        explain(classifier, tmp_path / "gone.png", tmp_path / "out.png", overwrite=True)
+    assert (tmp_path / "out.png").read_bytes() == b"mine"
+    assert photo.read_bytes() == before
+    explain(classifier, photo, tmp_path / "out.png", overwrite=True)
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_network_without_classes(photo: Path, tmp_path: Path) -> None:
+    tower = Classifier(Model(build("alexnet-book"), {}, ()))
+    with pytest.raises(UsageError, match="alexnet-book ends in pool5 and knows no classes; explain needs a model that"):
+        explain(tower, photo, tmp_path / "out.png")

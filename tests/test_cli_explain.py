@@ -1,0 +1,92 @@
+"""`finetune explain` and `finetune filters`: what is printed, and what one line says when it cannot be done."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+
+from finetune import cli
+
+Finetune = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def finetune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Finetune:
+    """Return a function that runs the command line here and gives exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["finetune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def picture(pictures: Callable[..., Path]) -> Path:
+    return pictures(dots=1) / "dots" / "0.png"
+
+
+def test_explain(finetune: Finetune, picture: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    arguments = ("explain", picture, "--model", tiny_weights, "--out", tmp_path / "out.png")
+    code, out, _ = finetune(*arguments)
+    assert code == 0
+    predicted, file = out.splitlines()
+    first = finetune("predict", picture, "--model", tiny_weights, "--top", 2)[1].splitlines()[1:]
+    assert predicted.split() == ["predicted", *first[0].split()[1:]]
+    assert file == str(tmp_path / "out.png")
+    assert cv2.imread(file) is not None
+
+    assert finetune(*arguments) == (
+        1, "", f"finetune: error: --out {file} is there already; choose another name, or --overwrite to replace it\n"
+    )  # fmt: skip
+    other = first[1].split()[-1]
+    code, out, _ = finetune(*arguments, "--overwrite", "--class", other, "--layer", "conv3")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["chosen", *first[1].split()[1:]]
+
+
+def test_filters(finetune: Finetune, picture: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    kernels, activations = tmp_path / "kernels.png", tmp_path / "activations.png"
+    code, out, err = finetune("filters", "--model", tiny_weights, "--out", kernels)
+    assert (code, out, err) == (0, f"{kernels}\n", "")
+    code, out, _ = finetune("filters", picture, "--model", tiny_weights, "--layer", "pool2", "--out", activations)
+    header, *rows, file = out.splitlines()
+    assert (code, header.split(), len(rows), file) == (0, ["channel", "largest"], 16, str(activations))
+    assert all(cv2.imread(str(path)) is not None for path in (kernels, activations))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("explain", "x.png"), 2, "Missing option '--out'"),
+        (("explain", "--out", "o.png"), 2, "Missing argument 'IMAGE'"),
+        (("explain", "x.png", "--out", "o.png", "--klass", "red"), 2, "No such option: --klass"),
+        (("explain", "x.png", "--out", "o.png", "--class", "rad"), 2, "no class 'rad' (did you mean red?)"),
+        (("explain", "x.png", "--out", "o.png", "--layer", "fc6"), 2, "the output of fc6 has no height and width"),
+        (("explain", "x.png", "--out", "o.jpg"), 2, "expected a name that ends in .png"),
+        (("explain", "x.png", "--out", "o.png"), 1, "x.png: cannot be opened (No such file or directory)"),
+        (("filters", "--out", "o.png", "--layer", "conv6"), 2, "alexnet has no layer 'conv6' (did you mean conv5?)"),
+        (("filters", "x.png", "--out", "o.png"), 1, "x.png: cannot be opened (No such file or directory)"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    finetune: Finetune,
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, out, err = finetune(*arguments, "--model", tiny_weights)
+    assert (found, out) == (code, "")
+    assert err.startswith("finetune: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("o.*"))
