@@ -1,0 +1,60 @@
+"""How much is read: weights are mapped, not read; a picture is read once to hash it and once to compute it, never more."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from finetune.data.folder import read_folder
+from finetune.model import Model, load_model
+from finetune.training.features import Trunk
+from finetune.training.plan import Plan, Source
+
+COUNTERS = Path("/proc/self/io")
+pytestmark = pytest.mark.skipif(not COUNTERS.exists(), reason="only Linux counts what a process reads")
+
+
+def read_by(function: Callable[[], object]) -> int:
+    """Return the bytes that `function` got from read calls; what is mapped does not count."""
+
+    def count() -> int:
+        return int(COUNTERS.read_text().split("\n", 1)[0].removeprefix("rchar: "))
+
+    function()  # what is read once only, such as modules, does not count
+    before = count()
+    function()
+    return count() - before
+
+
+def test_weights_are_mapped(tiny_weights: Path) -> None:
+    assert tiny_weights.stat().st_size > 9_000_000
+    assert read_by(lambda: load_model(tiny_weights)) < 100_000
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """Twenty pictures that do not compress."""
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        path = tmp_path / "noise" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), generator.integers(0, 256, (90, 90, 3), dtype=np.uint8))
+    return tmp_path / "noise"
+
+
+def test_pictures_are_read_once_for_each_job(noise: Path, tiny_model: Model) -> None:
+    size = sum(path.stat().st_size for path in noise.rglob("*.png"))
+    assert size > 400_000
+    assert size <= read_by(lambda: read_folder(noise)) < 1.1 * size, "hashing reads each file once"
+
+    dataset = read_folder(noise)
+    trunk = Trunk(Plan(tiny_model.network, dict(tiny_model.weights), Source("tiny", "ab" * 32), ("fc8",), ()))
+
+    def compute(cache: bool) -> None:
+        with trunk.open_store(cache) as store:
+            trunk.compute({record: range(3) for record in dataset.records}, store)
+
+    assert size <= read_by(lambda: compute(cache=False)) < 1.1 * size, "three views of a picture are one reading of it"
+    assert read_by(lambda: compute(cache=True)) < 0.1 * size, "what is stored is not read again, and is mapped itself"
