@@ -32,6 +32,11 @@ def _floating(value: np.ndarray) -> np.ndarray:
     return value if np.issubdtype(value.dtype, np.floating) else value.astype(np.float64)
 
 
+def _epoch(values: Any) -> Epoch:
+    number, *figures = values
+    return Epoch(int(number), *map(float, figures))
+
+
 def load_state(path: Path) -> State | None:
     """Return the state at `path`, None when there is none; raise RunError when it is damaged."""
     if not path.exists():
@@ -45,10 +50,10 @@ def load_state(path: Path) -> State | None:
         optimizer = tuple(groups["optimizer"][str(place)] for place in range(len(groups["optimizer"])))
         return State(
             values=Values(groups["weights"], groups["average"], optimizer),
-            history=tuple(Epoch(*epoch) for epoch in file.metadata["history"]),
+            history=tuple(_epoch(epoch) for epoch in file.metadata["history"]),
             best_weights=groups["best"] or None,
             halvings=file.metadata["halvings"],
             part=Part(*file.metadata["part"]),
         )
-    except (WeightsError, KeyError, TypeError, ValueError) as error:
+    except (WeightsError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError(f"the checkpoint {path} is damaged ({error}); remove it to begin the run again") from None

@@ -84,7 +84,7 @@ def _train_stages(
         epochs, is_last = plan.epochs(stage), stage is plan.stages[-1]
         if state and len(state.history) >= epochs.stop - 1 and not is_last:
             continue
-        staged = plan.at(stage, state.values.weights if state else {})
+        staged = plan.at(stage, good.values.weights if good else {})
         trunk = Trunk(staged, resolve_precision(config.precision), augmentation)
         store = open_files.enter_context(trunk.open_store(config.cache))
         head = Head(staged, config)

@@ -58,7 +58,11 @@ class Head:
         self._average = {name: tf.Variable(value) for name, value in self._variables.items()} if config.ema else {}
         self._steps = tf.Variable(0, dtype=tf.int64)  # done so far: young averages forget faster
         self._optimizers = Optimizers(
-            config.optimizer, self._variables, plan.factors(config.layer_lr), config.weight_decay or 0.0
+            config.optimizer,
+            self._variables,
+            plan.factors(config.layer_lr),
+            config.weight_decay or 0.0,
+            loaded=plan.trainable,
         )
         trained = [self._variables[name] for name in self._optimizers.names]
         judged = {**weights, **self._average}

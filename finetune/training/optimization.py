@@ -1,7 +1,7 @@
 """How weights move: the learning rate over time and by layer, the optimizers, and the decay of kernels."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -37,16 +37,25 @@ class Optimizers:
     """One optimizer for every factor on the learning rate, over its variables."""
 
     def __init__(
-        self, kind: Optimizer | None, variables: Mapping[str, tf.Variable], factors: Mapping[str, float], decay: float
+        self,
+        kind: Optimizer | None,
+        variables: Mapping[str, tf.Variable],
+        factors: Mapping[str, float],
+        decay: float,
+        loaded: Collection[str] = (),
     ) -> None:
         """`variables`: `layer/weight` -> variable; batch norm's statistics are no business of an optimizer.
 
         `factors`: layer -> factor, 1 where it has none. `decay` acts on kernels only: for SGD and Adam it is added to
         the gradient (Krizhevsky et al. 2012, section 5), for AdamW it is apart from it (Loshchilov and Hutter 2019).
+        The gradient of a kernel of the `loaded` layers is cut to the kernel's own norm, so that a step at rate r moves
+        it by r of itself at most (Brock et al. 2021, section 4.1, with λ = 1): raw pixels of up to 150 make the first
+        layer's 10,000 times as large.
         """
         self.names = [name for name in variables if not name.endswith(STATISTICS)]
         self._variables = variables
         self._apart = kind == "adamw"
+        self._loaded = frozenset(loaded)
         self._decay = decay
 
         factor = {name: factors.get(name.split("/")[0], 1.0) for name in self.names}
@@ -67,7 +76,14 @@ class Optimizers:
         by_name = dict(zip(self.names, gradients, strict=True))
         for _, optimizer, names in self._groups:
             moved = [self._variables[name] for name in names]
-            optimizer.apply([self._decayed(name, by_name[name], optimizer.learning_rate) for name in names], moved)
+            limited = {name: self._limited(name, by_name[name]) for name in names}
+            optimizer.apply([self._decayed(name, limited[name], optimizer.learning_rate) for name in names], moved)
+
+    def _limited(self, name: str, gradient: tf.Tensor) -> tf.Tensor:
+        layer, weight = name.split("/")
+        if weight != "kernel" or layer not in self._loaded:
+            return gradient
+        return gradient * tf.minimum(1.0, tf.math.divide_no_nan(tf.norm(self._variables[name]), tf.norm(gradient)))
 
     def _decayed(self, name: str, gradient: tf.Tensor, rate: Any) -> tf.Tensor:
         if not self._decay or not name.endswith("/kernel"):

@@ -11,7 +11,7 @@ from finetune.config import AUTO, TrainConfig
 from finetune.config_file import FACTS
 from finetune.data.dataset import Dataset
 from finetune.data.read import read_data
-from finetune.errors import RunError, WeightsError
+from finetune.errors import RunError, UsageError, WeightsError
 from finetune.quiet import import_tensorflow
 from finetune.report.origin import versions
 from finetune.run import Run
@@ -43,16 +43,24 @@ def resume(path: Path) -> Run:
     run = Run(path)
     pending = run.pending()
     if pending is not None:
-        return _begin(TrainConfig.from_json({**pending, "out": path}), run)
+        return _begin(_options_of(path, pending), run)
     began = run.config()
     options = {name: value for name, value in began.items() if name not in FACTS}
-    config = TrainConfig.from_json({**options, "out": path})
+    config = _options_of(path, options)
     with run.held(None):
         dataset, plan, config = _settle(config)
         for name, what in (("data_sha256", "the pictures"), ("source_weights", "the source weights")):
             if began.get(name) != _facts(plan, dataset)[name]:
                 raise RunError(f"{what} have changed since the run began, so it cannot be resumed; start a new run")
         return _fit(config, plan, dataset, run)
+
+
+def _options_of(path: Path, options: dict[str, Any]) -> TrainConfig:
+    """Return the options that a run holds; raise RunError when somebody has edited them into what is none."""
+    try:
+        return TrainConfig.from_json({**options, "out": path})
+    except UsageError as error:
+        raise RunError(f"the options in {path} cannot be understood ({error}); start a new run") from None
 
 
 def dry_run(config: TrainConfig) -> str:

@@ -57,6 +57,19 @@ def test_decay_is_not_on_batch_norm() -> None:
     assert {variable.numpy()[0] for variable in variables.values()} == {1.0}
 
 
+def test_a_loaded_kernel_moves_by_the_rate_of_itself_at_most() -> None:
+    """A gradient 100 times as long as the kernel counts as one of its length; short ones and biases stay."""
+    length = float(np.linalg.norm(KERNEL))
+    long, short = (GRADIENTS[0] / np.linalg.norm(GRADIENTS[0]) * length * share for share in (100, 0.5))
+    for gradient, expected in ((long, long / 100), (short, short)):
+        variables = {"fc8/kernel": tf.Variable(KERNEL), "fc8/bias": tf.Variable(BIAS)}
+        optimizers = Optimizers("sgd", variables, {}, 0.0, loaded=("fc8",))
+        optimizers.set_rate(0.1)
+        optimizers.apply([tf.constant(gradient), tf.constant(100 * BIAS)])
+        np.testing.assert_allclose(variables["fc8/kernel"], KERNEL - 0.1 * expected, rtol=1e-5)
+        np.testing.assert_allclose(variables["fc8/bias"], BIAS - 10 * BIAS, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
 def test_factors_multiply_what_a_step_moves(kind: Optimizer) -> None:
     whole, tenth = moved(kind, steps=3), moved(kind, steps=3, fc8=0.1)
