@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from finetune import cli
 from finetune.demo import TEXTURES
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.training.plan import fresh_weights
+
+Finetune = Callable[..., tuple[int, str, str]]
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 
@@ -41,6 +44,19 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("FINETUNE_WEIGHTS", raising=False)
     monkeypatch.setenv("FINETUNE_OFFLINE", "1")
+
+
+@pytest.fixture
+def finetune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Finetune:
+    """Return a function that runs the command line here and gives exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["finetune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How much is read: weights are mapped, not read; a picture is read once to hash it and once to compute it, never more."""
+"""How much is read: weights are mapped; a picture is read once to hash it, once to compute it, never more."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,29 +1,12 @@
 """`finetune explain` and `finetune filters`: what is printed, and what one line says when it cannot be done."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
 
-from finetune import cli
-
 Finetune = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def finetune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Finetune:
-    """Return a function that runs the command line here and gives exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["finetune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

@@ -7,27 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from finetune.cli import main
 from finetune.config import TrainConfig, flag
 
 Finetune = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def finetune(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Finetune:
-    """Return a function that runs the command line and gives exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["finetune", "train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
-
-
 def test_every_option_is_in_the_help(finetune: Finetune) -> None:
-    code, out, _ = finetune("--help")
+    code, out, _ = finetune("train", "--help")
     assert code == 0
     options = [flag(option.name) for option in fields(TrainConfig)]
     assert not [option for option in (*options, "--config", "--resume", "--dry-run", "--find-lr") if option not in out]
@@ -39,7 +25,7 @@ def test_options_win_over_the_file(
     data = pictures(stripes=4, dots=4)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'data = "{data}"\nweights = "{tiny_weights}"\nepochs = 5\nseed = 3\nflip = true\nviews = 2\n')
-    code, out, _ = finetune("--config", recipe, "--epochs", 1, "--no-flip", "--out", tmp_path / "run")
+    code, out, _ = finetune("train", "--config", recipe, "--epochs", 1, "--no-flip", "--out", tmp_path / "run")
     assert code == 0
     assert out.startswith("validation accuracy ")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -47,7 +33,7 @@ def test_options_win_over_the_file(
     assert (tmp_path / "run" / "augmented.png").read_bytes().startswith(b"\x89PNG")
 
     # The run's own file repeats it, elsewhere.
-    code, _, _ = finetune("--config", tmp_path / "run" / "config.json", "--out", tmp_path / "again")
+    code, _, _ = finetune("train", "--config", tmp_path / "run" / "config.json", "--out", tmp_path / "again")
     assert code == 0
     for name in ("model.safetensors", "history.csv", "metrics.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
@@ -61,20 +47,20 @@ def test_stages_from_the_line(
         "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", tmp_path / "run",
         "--stages", "fc8:1,fc7-fc8:2,all:1",
     )  # fmt: skip
-    code, _, err = finetune(*options)
+    code, _, err = finetune("train", *options)
     assert code == 0
     assert err.count("cost: ") == 3
     assert "epoch 4 of 4" in err
     model = (tmp_path / "run" / "model.safetensors").read_bytes()
     (tmp_path / "run" / "model.safetensors").unlink()
-    assert finetune("--resume", tmp_path / "run")[0] == 0
+    assert finetune("train", "--resume", tmp_path / "run")[0] == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == model
 
 
 def test_dry_run_prints_the_plan_to_stdout(
     finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path]
 ) -> None:
-    code, out, _ = finetune("--data", pictures(stripes=2, dots=2), "--weights", tiny_weights, "--dry-run")
+    code, out, _ = finetune("train", "--data", pictures(stripes=2, dots=2), "--weights", tiny_weights, "--dry-run")
     assert code == 0
     assert "fc8    fresh    trained" in out
     assert "cost of fc8: 4 forward passes" in out
@@ -97,7 +83,7 @@ def test_dry_run_prints_the_plan_to_stdout(
     ],
 )
 def test_wrong_usage(finetune: Finetune, arguments: tuple[str, ...], message: str) -> None:
-    code, out, err = finetune(*arguments)
+    code, out, err = finetune("train", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"finetune: error: {message}") or "--data" in err
     assert len(err.splitlines()) == 1
