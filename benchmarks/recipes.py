@@ -14,7 +14,6 @@ from finetune.config import TrainConfig
 from finetune.training.train import train
 
 ALL = {"skip": ("fc8",), "train": ("all",)}
-FC = {"train": ("fc6", "fc7"), "learning_rate": 0.003}
 RECIPES: dict[str, dict[str, Any]] = {
     "defaults (fc8)": {},
     "learning rate 0.003": {"learning_rate": 0.003},
@@ -41,13 +40,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "train fc6,fc7": {"train": ("fc6", "fc7")},
     "train fc6,fc7, rate 0.003": {"train": ("fc6", "fc7"), "learning_rate": 0.003},
     "train fc6,fc7, light, rate 0.003": {"train": ("fc6", "fc7"), "learning_rate": 0.003, "augmentation": "light"},
+    "train fc6,fc7, light, ema 0.95": {"train": ("fc6", "fc7"), "augmentation": "light", "ema": 0.95},
+    "train fc7, light": {"train": ("fc7",), "augmentation": "light"},
     "stages fc8:10,fc6-fc8:20": {"stages": "fc8:10,fc6-fc8:20"},
-    "best? fc7, light": {"train": ("fc7",), "augmentation": "light"},
-    "best? fc6,fc7, light, ema": {"train": ("fc6", "fc7"), "augmentation": "light", "ema": 0.95},
-    "best? fc6,fc7, rate 0.003, light, ema": {**FC, "augmentation": "light", "ema": 0.95},
-    "best? fc6,fc7, rate 0.003, alexnet, ema": {**FC, "augmentation": "alexnet", "ema": 0.95},
-    "best? fc6,fc7, rate 0.003, strong, ema": {**FC, "augmentation": "strong", "ema": 0.95},
-    "best? fc6,fc7, rate 0.003, light, ema, mixup 0.2": {**FC, "augmentation": "light", "ema": 0.95, "mixup": 0.2},
     "train all, 10 epochs": {**ALL, "epochs": 10},
     "train all, 10 epochs, layer-lr conv=0.1": {**ALL, "epochs": 10, "layer_lr": ("conv=0.1",)},
 }
