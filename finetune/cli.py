@@ -3,12 +3,16 @@
 Nothing heavy is imported here: the help and every error about options come at once.
 """
 
-import os
+import signal
 import sys
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer import completion
+from typer.main import get_command
 
 from finetune import __version__, cli_weights
 from finetune.cli_benchmark import benchmark
@@ -16,58 +20,120 @@ from finetune.cli_check import check
 from finetune.cli_evaluate import evaluate, report
 from finetune.cli_explain import explain, filters
 from finetune.cli_export import export
+from finetune.cli_failure import tell
 from finetune.cli_predict import predict
 from finetune.cli_score import score
 from finetune.cli_summary import summary
 from finetune.cli_train import train
 from finetune.cli_verbose import Verbose, set_up_logging
-from finetune.errors import FinetuneError
 
 TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 app = typer.Typer(
     name="finetune",
     help="Fine-tune AlexNet on your own pictures, and classify with the result.",
+    epilog="The environment sets defaults: FINETUNE_TRAIN_EPOCHS=10 is --epochs 10 for every finetune train.",
     invoke_without_command=True,
-    add_completion=False,
+    add_completion=False,  # Typer's own asks which shell runs it; ours is told
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "FINETUNE"},
 )
 
 
 def main() -> None:
-    """Run the command line; every error of ours is one line on stderr and its exit code."""
+    """Run the command line; every error is one line on stderr and its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # names of files that this terminal cannot show, or that are no text
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(standalone_mode=False)
+        completion.completion_init()  # type: ignore[attr-defined]
+        code = _command()(prog_name="finetune", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
-            code = _fail("interrupted; nothing was finished", 1)
-    except FinetuneError as error:
-        code = _fail(str(error), error.exit_code)
-    except typer.TyperException as error:
-        code = _fail(f"{error.format_message()} (finetune COMMAND --help lists the options)", error.exit_code)
-    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+            raise KeyboardInterrupt
+        if sys.stdout:
+            sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
+    except (Exception, KeyboardInterrupt) as error:
+        code = tell(error)
     sys.exit(code)
 
 
-def _fail(message: str, code: int) -> int:
-    print(f"finetune: error: {' '.join(message.split())}", file=sys.stderr)
-    return code
+def _interrupt(*_: object) -> NoReturn:
+    """End like Ctrl-C when somebody asks politely; the second time at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def _command() -> Any:
+    """Return the whole command line; its help names no variable beside every option, the epilog tells the rule."""
+    command: Any = get_command(app)
+    groups = [command]
+    for group in groups:
+        groups += getattr(group, "commands", {}).values()
+        for option in group.params:
+            option.show_envvar = False
+    return command
 
 
 def _show_version(wanted: bool) -> None:
-    if wanted:
-        print(f"finetune {__version__}")
+    if not wanted:
+        return
+    print(f"finetune {__version__}")
+    # Their metadata, because importing them takes seconds. The same library can come under several names.
+    for name, packages in (
+        ("TensorFlow", ("tensorflow", "tensorflow-cpu")),
+        ("Keras", ("keras",)),
+        ("OpenCV", ("opencv-python", "opencv-python-headless", "opencv-contrib-python")),
+    ):
+        print(f"{name} {next(filter(None, map(_version_of, packages)), 'of unknown version')}")
+    raise typer.Exit
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return version_of(package)
+    except PackageNotFoundError:
+        return None
+
+
+Shell = Literal["bash", "zsh", "fish", "powershell"]
+
+
+def _show_completion(shell: str | None) -> None:
+    if shell:
+        script = completion.get_completion_script(  # type: ignore[attr-defined]
+            prog_name="finetune", complete_var="_FINETUNE_COMPLETE", shell=shell
+        )
+        print(script)
         raise typer.Exit
+
+
+def _install_completion(shell: str | None) -> None:
+    if shell:
+        _, path = completion.install(  # type: ignore[attr-defined]
+            shell, prog_name="finetune", complete_var="_FINETUNE_COMPLETE"
+        )
+        print(path)
+        raise typer.Exit
+
+
+def _eager(flag: str, callback: Any, help: str) -> Any:
+    """Return an option that does its own work at once; never from the environment, where FINETUNE_VERSION may stand."""
+    return typer.Option(flag, callback=callback, is_eager=True, allow_from_autoenv=False, help=help)
 
 
 @app.callback()
 def _options(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, _eager("--version", _show_version, "Show the versions of finetune, TensorFlow, Keras and OpenCV.")
     ] = False,
+    show_completion: Annotated[
+        Shell | None, _eager("--show-completion", _show_completion, "Show what makes this shell complete words.")
+    ] = None,
+    install_completion: Annotated[
+        Shell | None, _eager("--install-completion", _install_completion, "Add that to the shell's start-up file.")
+    ] = None,
 ) -> None:
     set_up_logging(verbose=False)
     if context.invoked_subcommand is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finetune.cli_verbose import Verbose
 from finetune.table import table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def benchmark(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure a network with random weights: forward, and forward with the gradients of all weights."""
     from finetune.networks import build

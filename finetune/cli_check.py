@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.cli_verbose import Verbose, printable
 from finetune.errors import FinetuneError, UsageError
 from finetune.table import table
 
@@ -32,6 +33,7 @@ def check(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files to write.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Look for what will hurt training: broken files, copies, odd pictures and classes, doubtful labels.
 
@@ -77,8 +79,8 @@ def _report(checked: "Check") -> str:
     readable = sum(sides.total() for sides in checked.counts.values())
     classes = [(name, str(sides["train"]), str(sides["val"])) for name, sides in checked.counts.items()]
     parts = [
-        f"{_printable(str(checked.data))}: {len(checked.seen)} pictures, {readable} readable",
-        table("lrr", [("class", "train", "val"), *((_printable(name), *sides) for name, *sides in classes)]),
+        f"{printable(str(checked.data))}: {len(checked.seen)} pictures, {readable} readable",
+        table("lrr", [("class", "train", "val"), *((printable(name), *sides) for name, *sides in classes)]),
     ]
     for hard, heading in ((True, "hard: will hurt training"), (False, "soft: worth knowing")):
         rows = []
@@ -96,7 +98,7 @@ def _rows(title: str, findings: "tuple[Finding, ...]", data: Path) -> list[tuple
     """Return the rows of one kind: the first with its title and number, then more examples."""
     if not findings:
         return []
-    examples = [_printable(_words(finding, data)) for finding in findings[:EXAMPLES]]
+    examples = [printable(_words(finding, data)) for finding in findings[:EXAMPLES]]
     if len(findings) > EXAMPLES:
         examples.append(f"and {len(findings) - EXAMPLES} more")
     return [(f"  {title}", str(len(findings)), examples[0]), *(("", "", example) for example in examples[1:])]
@@ -106,8 +108,3 @@ def _words(finding: "Finding", data: Path) -> str:
     shown = [str(path.relative_to(data) if path.is_relative_to(data) else path) for path in finding.paths]
     more = f" and {len(shown) - EXAMPLES} more" if len(shown) > EXAMPLES else ""
     return f"{' = '.join(shown[:EXAMPLES])}{more}: {finding.message}" if shown else finding.message
-
-
-def _printable(text: str) -> str:
-    """Return a line that any terminal takes: names of files may hold line ends and bytes that are no UTF-8."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.cli_verbose import Verbose
 from finetune.table import table
 
 if TYPE_CHECKING:
@@ -25,11 +26,12 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a folder per class of the model, MNIST's files, or a list; of two sides that of validation. "
+            help="Folder with a folder per class of the model, MNIST's files, or a list; of two sides validation. "
             "[default: the run's validation pictures]"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Judge a run's model: accuracy, the figures of every class, what is taken for what, how sure it may be."""
     from finetune.evaluate import evaluate as evaluate_run
@@ -42,7 +44,7 @@ def evaluate(
         raise typer.Exit(SOME_UNREADABLE)
 
 
-def report(run: Run) -> None:
+def report(run: Run, verbose: Verbose = False) -> None:
     """Write a run's report.html again, from the files in its directory alone."""
     from finetune.report import report as write_report
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finetune.cli_evaluate import SOME_UNREADABLE
-from finetune.cli_verbose import Verbose
+from finetune.cli_verbose import Verbose, printable
 from finetune.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def predict(
     null: Null = False,
     strict: Strict = False,
     explain: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw where the predicted class lies, to a PNG; for one picture.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw where the predicted class lies, to a PNG; for one picture."),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -80,15 +81,11 @@ def predict(
 
 
 def _table(prediction: "Prediction") -> str:
-    path = _printable(str(prediction.path))
+    path = printable(str(prediction.path))
     if prediction.error:
-        return f"{path}\n     not read: {_printable(prediction.error)}"
+        return f"{path}\n     not read: {printable(prediction.error)}"
     rows = [
-        f"{rank:4}  {score.probability:7.2%}  {score.label}" for rank, score in enumerate(prediction.scores, start=1)
+        f"{rank:4}  {score.probability:7.2%}  {printable(score.label)}"
+        for rank, score in enumerate(prediction.scores, start=1)
     ]
     return "\n".join([f"{path}  (abstained)" if prediction.abstained else path, *rows])
-
-
-def _printable(text: str) -> str:
-    """Return `text` with a mark in place of what would move the cursor or cannot be written as UTF-8."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

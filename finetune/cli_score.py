@@ -36,6 +36,20 @@ def score(
         bool, typer.Option("--resume", help="Go on where a stopped run of this same command left off.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE and what a stopped run left.")] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="Where rows are made: on this machine, or by Ray, with a model on every machine of a cluster."
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster, joined from one of its machines; the pictures must lie on every machine under the "
+            "same path. [default: Ray is started on this machine]",
+        ),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Classify any number of pictures into one file, a row for each, in order; killed, it goes on with --resume."""
@@ -52,7 +66,17 @@ def score(
         batch_size=batch_size,
     )
     counts = write_scores(
-        inputs, out, options, model, network, null=null, strict=strict, resume=resume, overwrite=overwrite
+        inputs,
+        out,
+        options,
+        model,
+        network,
+        null=null,
+        strict=strict,
+        resume=resume,
+        overwrite=overwrite,
+        engine=engine,
+        address=address,
     )
     print(f"{out}: {counts.rows} rows, {counts.unreadable} of them not read")
     if counts.unreadable:

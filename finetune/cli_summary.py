@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.cli_verbose import Verbose
 from finetune.errors import UsageError, did_you_mean
 from finetune.table import table
 
@@ -20,6 +21,7 @@ def summary(
     ],
     network: Annotated[str | None, typer.Option(help="The network in FILE, where several fit.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show the size of every layer's output, its parameters, multiply-adds and activation memory for one picture."""
     from finetune.networks.summary import summarize

@@ -89,9 +89,10 @@ def _given(context: typer.Context, name: str) -> bool:
 
 
 def _refuse_others(context: typer.Context, *allowed: str) -> None:
-    """Raise UsageError when options other than `allowed` were given: they would be passed over in silence."""
+    """Raise UsageError when other options than `allowed` stand on the command line: they would be passed over."""
     for name in context.params:
-        if name not in allowed and _given(context, name):
+        source = context.get_parameter_source(name)
+        if name not in allowed and source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"{flag(allowed[0])} takes no other option, but {flag(name)} was given")
 
 

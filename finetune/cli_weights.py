@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finetune.cli_verbose import Verbose
 from finetune.errors import UsageError, did_you_mean
 from finetune.table import table
 
@@ -29,7 +30,7 @@ def _options(context: typer.Context) -> None:
 
 
 @app.command("list")
-def list_weights(as_json: Json = False) -> None:
+def list_weights(as_json: Json = False, verbose: Verbose = False) -> None:
     """Show the published weights: network, size, digest, licence, accuracy, and where they are on this machine."""
     from finetune.pretrained.catalogue import CATALOGUE
 
@@ -74,7 +75,10 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help="Name of published weights, as `weights list` shows.")]) -> None:
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of published weights, as `weights list` shows.")],
+    verbose: Verbose = False,
+) -> None:
     """Download published weights into the user's cache; what broke off goes on where it stopped."""
     from finetune.pretrained.catalogue import CATALOGUE
     from finetune.pretrained.fetch import fetch as fetch_weights
@@ -91,6 +95,7 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of published weights, a
 def inspect(
     file: Annotated[Path, typer.Argument(help="Weights file of any format.")],
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what is in a weights file: layers, shapes, ranges, digest, and the networks it fits."""
     from finetune.pretrained.inspect import inspect_weights
@@ -123,6 +128,7 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Weights file of any format.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="New file: .npy, .npz or .safetensors.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a weights file in another format, every number as it was."""
     from finetune.pretrained.convert import convert as convert_weights

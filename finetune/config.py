@@ -1,6 +1,7 @@
 """What a training run is asked to do: every option once, with its default, its help and its range; checked, frozen."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -193,7 +194,8 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         if bool in wanted:
             return value
     elif isinstance(value, int | float) and float in wanted:
-        return float(value)
+        with suppress(OverflowError):  # an integer of more than 308 digits
+            return float(value)
     elif value in wanted or (type(value) in wanted and type(value) in (int, str)):
         return value
     words = [str(arg) for arg in wanted if isinstance(arg, str)] or [

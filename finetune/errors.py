@@ -13,11 +13,18 @@ The command line turns each into one line on stderr and its exit code.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 999  # characters of a message; most have less than 300
+
 
 class FinetuneError(Exception):
     """Base of all errors of this package; `exit_code` is what the command line ends with."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message, cut where a file put much of its own content into it."""
+        text = super().__str__()
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 class UsageError(FinetuneError):

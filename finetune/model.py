@@ -67,6 +67,8 @@ def _class_names(file: WeightsFile, count: int) -> tuple[str, ...]:
     names = file.metadata.get("class_names")
     if names is None:
         return imagenet.class_names() if count == len(imagenet.class_names()) else tuple(map(str, range(count)))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WeightsError(f"{file.path.name}: its class_names are no list of names; write the file again")
     if len(names) != count:
         raise WeightsError(f"{file.path.name} names {len(names)} classes but has {count} outputs; write the file again")
-    return tuple(map(str, names))
+    return tuple(names)

@@ -1,6 +1,5 @@
 """The run directory: all that a training leaves. No other module knows the names of its files."""
 
-import csv
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from finetune.atomic import replacing
+from finetune.csv_cells import write_rows
 from finetune.data.dataset import Dataset
 from finetune.errors import RunError
 from finetune.model import Model, save_model
@@ -91,9 +91,9 @@ class Run:
         So a training that is killed before it begins can be resumed too. One that ends with an error before leaves
         the folder as it was. Raises RunError when another process holds the folder, or it cannot be written.
         """
+        lock = FileLock(self.path / LOCK, timeout=0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / LOCK, timeout=0)
             lock.acquire()
             for left in self.path.rglob(".*.part"):  # by a process that was killed while it wrote
                 left.unlink()
@@ -104,12 +104,18 @@ class Run:
                 f"another training is writing to {self.path}; wait for it, or choose another --out"
             ) from None
         except OSError as error:
+            self._let_go(lock)
             raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
         try:
             yield
         finally:
             if options is not None:
                 (self.path / PENDING).unlink(missing_ok=True)
+            self._let_go(lock)
+
+    def _let_go(self, lock: FileLock) -> None:
+        """Let another process have the folder; one that is empty goes."""
+        if lock.is_locked:
             (self.path / LOCK).unlink(missing_ok=True)
             lock.release()
             if not any(self.path.iterdir()):
@@ -172,15 +178,21 @@ class Run:
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
             options: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except OSError:
+        except FileNotFoundError:
             return None
-        except ValueError as error:
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be opened ({error.strerror}); mend that") from None
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.path / name} is no JSON ({error}); start a new run") from None
+        if not isinstance(options, dict):
+            raise RunError(f"{self.path / name} is damaged: expected names with values; start a new run")
         return options
 
     def metrics(self) -> dict[str, Any]:
-        """Return the figures that `finish` wrote."""
-        figures: dict[str, Any] = json.loads((self.path / METRICS).read_text(encoding="utf-8"))
+        """Return the figures that `write_metrics` wrote; raise RunError when there are none."""
+        figures = self._read(METRICS)
+        if figures is None:
+            raise RunError(f"{self.path} has no {METRICS}: expected a run that `finetune train` finished")
         return figures
 
     def _write(self, name: str, text: str) -> None:
@@ -192,9 +204,8 @@ class Run:
             replacing(self.path / name) as temporary,
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
+            write_rows(file, [columns])
+            write_rows(file, ([str(cell) if isinstance(cell, Path) else cell for cell in row] for row in rows))
 
 
 def newest(runs: Path = RUNS) -> Run | None:

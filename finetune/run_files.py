@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.atomic import replacing
+from finetune.csv_cells import original
 from finetune.data.dataset import Dataset, Record, Skipped, Split
 from finetune.errors import RunError
 from finetune.run import CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, SKIPPED, Run
@@ -57,7 +58,7 @@ def read_evaluation(run: Run) -> dict[str, Any] | None:
         return None
     try:
         figures: dict[str, Any] = json.loads(_text(run, EVALUATION))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{run.path / EVALUATION} is no JSON ({error}); train again") from None
     return figures
 
@@ -69,7 +70,11 @@ def write_evaluation(run: Run, figures: Mapping[str, Any]) -> None:
 
 def _rows(run: Run, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """Return the rows of a CSV file; raise RunError when it lacks one of `columns`."""
-    rows = list(csv.DictReader(StringIO(_text(run, name), newline="")))
+    try:
+        read = csv.DictReader(StringIO(_text(run, name), newline=""), strict=True)
+        rows = [{column: original(cell) for column, cell in row.items() if column and cell is not None} for row in read]
+    except csv.Error as error:
+        raise RunError(f"{run.path / name} is damaged ({error}); train again") from None
     if any(row.get(column) is None for row in rows for column in columns):
         raise RunError(f"{run.path / name} is damaged: expected the columns {', '.join(columns)}; train again")
     return rows

@@ -7,6 +7,7 @@ from pathlib import Path
 from finetune.atomic import replacing
 from finetune.check.check import Check
 from finetune.check.finding import KINDS
+from finetune.csv_cells import harmless
 
 _ALL = ("unreadable", "part-lost", "one-colour", "identical-classes")  # of the last nobody knows which label is right
 _ALL_BUT_FIRST = ("identical-sides", "identical", "near-sides", "near")
@@ -33,7 +34,7 @@ def write_clean_list(check: Check, path: Path) -> str:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")  # a label may begin with a space
         writer.writerow(("path", "label", "split") if check.has_sides else ("path", "label"))
         for found in kept.values():
-            row = (str(found.path.absolute()), found.class_name)
+            row = (str(found.path.absolute()), harmless(found.class_name))
             writer.writerow((*row, found.side) if check.has_sides else row)
     reasons = [f"{KINDS[kind].title} {count}" for kind, count in Counter(left_out.values()).items()]
     return f"{len(kept)} pictures; {len(left_out)} left out{': ' if reasons else ''}{', '.join(reasons)}"

@@ -1,6 +1,5 @@
 """Every file of a data set, more patiently than training takes it: what training refuses is a finding here."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from finetune.check.finding import Finding
 from finetune.data.dataset import Found
-from finetune.data.folder import IMAGE_EXTENSIONS, _folders, _sides, image_files
+from finetune.data.folder import IMAGE_EXTENSIONS, _folders, _sides, files_below, image_files
 from finetune.data.mnist import is_mnist
 from finetune.data.read import read_data
 from finetune.errors import DataError
@@ -65,10 +64,7 @@ def _list_folder(data: Path) -> Listing:
 def _without(folder: Path, pictures: Iterable[Path]) -> Iterator[Path]:
     """Yield the files below a folder that are not among its pictures; hidden ones are nobody's business."""
     known = set(pictures)
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(parent, name) for name in sorted(names) if not name.startswith(".") and name != "Thumbs.db")
-        yield from (path for path in paths if path not in known)
+    return (path for path in files_below(folder) if path not in known and path.name != "Thumbs.db")
 
 
 def _passed_over(paths: list[Path]) -> Iterator[Finding]:

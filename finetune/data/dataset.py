@@ -83,6 +83,9 @@ def make_dataset(files: list[Found], class_names: tuple[str, ...], val_fraction:
 
     Damaged headers are listed in `skipped`. Raises DataError when what is left cannot be trained on.
     """
+    for name in class_names:
+        if {"\n", "\r"} & set(name):
+            raise DataError(f"class {name!r} has a line break in its name, which classes.txt cannot hold; rename it")
     labels = {name: label for label, name in enumerate(class_names)}
     digests = track(parallel_map(_digest, (file.path for file in files)), len(files), "reading", "files")
     hashed: list[tuple[Found, str]] = []

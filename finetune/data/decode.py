@@ -1,5 +1,8 @@
 """From the bytes of a picture to network input: the one path that training, prediction and export share."""
 
+import logging
+import os
+import stat
 import struct
 import warnings
 from collections.abc import Callable
@@ -29,6 +32,7 @@ Image = NDArray[np.uint8]
 Alpha = Literal["straight", "premultiplied", "none"]  # what OpenCV's fourth channel is; "none": no transparency
 
 MAX_PIXELS = 100_000_000  # more would need 300 MB for one picture; refused by the header
+MAX_BYTES = 1 << 30  # of one file: MAX_PIXELS of 16 bits in four channels, uncompressed, are 800 MB
 _EXIF_ORIENTATION = 0x0112  # Exif 2.3, table 4
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_EXTRA_SAMPLES = 258, 262, 284, 338  # TIFF 6.0, appendix A
 
@@ -51,6 +55,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes], bool], type[ImageFile.ImageFile]]] =
 # OpenCV and Pillow would print lines of their own beside our message for every broken file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class Header(NamedTuple):
@@ -129,7 +134,9 @@ def decode(data: bytes, short_side: int | None = None) -> Image:
         mode = _REDUCED.get(next(enough, 1), cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from None
         image = None
     if image is None:
         raise ImageError(f"the {header.format} data is damaged or cut short")
@@ -151,9 +158,16 @@ def read_bytes(path: Path) -> bytes:
     if place := idx_place(path):
         return image_bytes(*place)
     try:
+        found = os.stat(path)  # noqa: PTH116 (before opening: a pipe would wait for somebody to write)
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise ImageError("no regular file; give a file that holds a picture")
+        if found.st_size > MAX_BYTES:
+            raise ImageError(f"more than the limit of {MAX_BYTES >> 20} MB; shrink it")
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be opened ({error.strerror})") from None
+    except ValueError:  # a NUL in the name
+        raise ImageError("cannot be opened (no such name can be)") from None
 
 
 def read_input(path: Path, preprocessing: Preprocessing) -> Image | ImageError:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,21 +49,38 @@ def folder_files(data: Path) -> list[Found]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Yield the image files below `folder`, sorted; hidden ones and files that are no images are passed over.
+    """Yield the image files among `files_below`."""
+    return filter(is_image, files_below(folder))
 
-    Links are followed, but no folder is entered twice, nor one that holds `folder`, so that loops end.
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below `folder` that are not hidden, sorted: those of a folder before those of its folders.
+
+    Links are followed, but no folder is entered twice, nor one that holds `folder`, so that loops end. Raises DataError
+    for a folder that cannot be entered: its pictures would be missing without a word.
     """
     seen = {_identity(parent) for parent in folder.resolve().parents}
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if _identity(Path(parent)) in seen:
-            folders.clear()
-            continue
-        seen.add(_identity(Path(parent)))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and is_image(path):
-                yield path
+    waiting = [folder]  # and not os.walk, whose recursion ends at a thousand nested folders
+    while waiting:
+        parent = waiting.pop()
+        try:
+            if _identity(parent) in seen:
+                continue
+            seen.add(_identity(parent))
+            with os.scandir(parent) as entries:
+                found = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+        except OSError as error:
+            place = str(parent)[:200]  # of the nested folders that are too deep to open, 4,096 bytes
+            raise DataError(f"{place} cannot be opened ({error.strerror}); mend that or leave it out") from None
+        yield from (parent / name for name, is_folder in found if not is_folder)
+        waiting += (parent / name for name, is_folder in reversed(found) if is_folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -71,7 +89,15 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def is_image(path: Path) -> bool:
-    """Tell whether a file means to be an image: by its extension, or by its first bytes."""
+    """Tell whether a file means to be an image: by its extension, or by its first bytes.
+
+    Pipes, devices and sockets never do.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (path.is_file raises for a name that is too long)
+            return False
+    except OSError:  # a link that leads nowhere
+        return path.suffix.lower() in IMAGE_EXTENSIONS
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         return True
     try:

@@ -34,8 +34,8 @@ def idx_place(path: Path) -> tuple[Path, int] | None:
     match = _NUMBERED.fullmatch(path.name)
     if not match or os.path.exists(path):  # noqa: PTH110 (never raises, unlike Path.exists for an overlong name)
         return None
-    file = path.with_name(match[1])
-    return (file, int(match[2])) if file.is_file() else None
+    file = path.parent / match[1]  # and not with_name, which raises for ".#1"
+    return (file, int(match[2])) if os.path.isfile(file) else None  # noqa: PTH113 (never raises)
 
 
 def image_bytes(images: Path, number: int) -> bytes:

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from finetune.csv_cells import original
 from finetune.data.dataset import VALIDATION_NAMES, Dataset, Found, Split, make_listed_dataset
 from finetune.data.idx import idx_place
 from finetune.errors import DataError
@@ -95,7 +96,7 @@ def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
     split = named.get("split", "").strip()
     if split not in _SIDES:
         raise DataError(f"{data}, line {line}: unknown split {split!r}; expected train, {', '.join(VALIDATION_NAMES)}")
-    return _Row(line, named["path"], named["label"], split)
+    return _Row(line, original(named["path"]), original(named["label"]), split)
 
 
 def _place(folder: Path, path: str) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,6 +13,8 @@ from finetune.errors import UsageError, WeightsError
 
 # Mean of the ILSVRC 2012 training pixels per channel, from BVLC's data/ilsvrc12/imagenet_mean.binaryproto.
 CAFFE_MEAN_BGR = (104.007, 116.669, 122.679)
+
+LARGEST_SIDE = 2048  # of the input that a file may ask for: a batch of 32 is 1.6 GB
 
 ChannelOrder = Literal["BGR", "RGB", "GRAY"]
 
@@ -76,8 +79,13 @@ class Preprocessing:
         """Return the preprocessing that `to_json` wrote; raise WeightsError for anything else."""
         try:
             lists = {name: tuple(float(v) for v in fields[name]) for name in ("mean", "std")}
+            sides = [fields["size"], fields.get("resize_to", 0)]
+            if any(type(side) is not int or side > LARGEST_SIDE for side in sides):
+                raise ValueError(f"size and resize_to must be whole numbers up to {LARGEST_SIDE}")
+            if not all(isfinite(v) for values in lists.values() for v in values) or min(lists["std"], default=1) <= 0:
+                raise ValueError("mean must be finite numbers, std finite numbers above 0")
             return cls(**{**fields, **lists})
-        except (TypeError, KeyError, ValueError, UsageError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError, AttributeError, UsageError) as error:
             raise WeightsError(
                 f"the preprocessing in the file cannot be understood ({error}); write the file again"
             ) from None

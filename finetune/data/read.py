@@ -49,6 +49,8 @@ def _form(data: Path) -> _Form:
         return _Form(read_mnist, mnist_files)
     if data.is_dir():
         return _Form(read_folder, folder_files)
+    if data.exists() and not (data.is_file() or data.is_fifo()):
+        raise DataError(f"expected a folder or list of pictures, but {data} is a device or a socket")
     if not data.exists():
         raise DataError(f"expected a folder or list of pictures, but {data} does not exist")
     return _Form(read_csv, csv_files) if data.suffix.lower() == ".csv" else _Form(read_list, list_files)

@@ -94,11 +94,22 @@ def _described(file: WeightsFile, name: str | None) -> Network:
     """Return the network that a file of our own describes in its metadata."""
     if name and name != file.network:
         raise _other_network(file, name)
+    options, told = file.metadata["options"], file.metadata.get("preprocessing")
+    if not isinstance(options, dict) or not isinstance(told, dict):
+        raise WeightsError(
+            f"{file.path.name}: what it says of options and preprocessing cannot be understood; write it again"
+        )
+    preprocessing = Preprocessing.from_json(told)
     try:
-        network = build(str(file.network), file.metadata["options"])
-    except UsageError as error:
+        network = build(str(file.network), options)
+    except (UsageError, ArithmeticError) as error:
         raise WeightsError(f"{file.path.name}: {error}") from None
-    return replace(network, preprocessing=Preprocessing.from_json(file.metadata["preprocessing"]))
+    if (preprocessing.size, preprocessing.channels) != (network.preprocessing.size, network.preprocessing.channels):
+        raise WeightsError(
+            f"{file.path.name}: its pictures have {preprocessing.size} pixels and {preprocessing.channels} channels, "
+            f"but its network takes {network.preprocessing.size} and {network.preprocessing.channels}; write it again"
+        )
+    return replace(network, preprocessing=preprocessing)
 
 
 def _try_build(name: str, options: dict[str, int]) -> Network | None:

@@ -6,9 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, TemplateError
 
 from finetune.data.dataset import Dataset
+from finetune.errors import RunError
 from finetune.report import plots
 from finetune.report.origin import command
 from finetune.report.thumbnails import thumbnails
@@ -17,6 +18,7 @@ from finetune.run_files import read_dataset, read_evaluation, read_history, read
 
 MATRIX_CLASSES = 20  # a confusion matrix of more classes is a picture, with the most frequent confusions in words
 CONFUSIONS = 20  # how many of those
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RecursionError, TemplateError, TypeError, ValueError)
 SKIPPED_FILES = 200  # named on the page; skipped.csv has them all
 
 
@@ -27,7 +29,12 @@ def report(run_path: Path) -> Path:
     """
     run = open_run(run_path)
     history, evaluation = read_history(run), read_evaluation(run)
-    run.write_report(render_report(run.config(), read_plan(run), run.metrics(), history, read_dataset(run), evaluation))
+    try:
+        page = render_report(run.config(), read_plan(run), run.metrics(), history, read_dataset(run), evaluation)
+    except _MISFITS as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise RunError(f"the files in {run_path} do not fit together ({reason}); train again") from None
+    run.write_report(page)
     return run.path / "report.html"
 
 

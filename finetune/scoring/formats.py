@@ -1,9 +1,7 @@
 """How rows become files: JSON lines, CSV, NumPy arrays; Parquet stands in a module of its own."""
 
-import csv
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -12,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from finetune.classifier import Classifier, Prediction
+from finetune.csv_cells import write_rows
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
 from finetune.scoring.rows import Row, ScoreOptions
 
 ENDINGS = (".jsonl", ".csv", ".parquet", ".npy")
-
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet compute a cell: OWASP, "CSV Injection"
 
 
 class Format:
@@ -151,15 +147,5 @@ _NAN = np.full((), np.nan, np.float32)
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
     text = StringIO(newline="")
-    plain = csv.writer(text, lineterminator="\n")
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a lone \r ends a line for those who read
-    for row in rows:
-        writer = quoted if any("\r" in str(cell) for cell in row) else plain
-        writer.writerow([_harmless(cell) for cell in row])
+    write_rows(text, rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: a text that looks like one gets a ' in front."""
-    formula = isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell)
-    return f"'{cell}" if formula else cell

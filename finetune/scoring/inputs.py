@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from finetune.csv_cells import original
 from finetune.data.folder import image_files, is_image
 from finetune.data.idx import idx_place
 from finetune.data.urls import is_url
@@ -104,7 +105,7 @@ def _csv(path: Path) -> Iterator[Input]:
                     raise DataError(f"{path}, line {reader.line_num}: too many fields; quote a path that has a comma")
                 if not row["path"]:
                     raise DataError(f"{path}, line {reader.line_num}: no path")
-                yield _input(row["path"], path, reader.line_num, path.parent)
+                yield _input(original(row["path"]), path, reader.line_num, path.parent)
     except OSError as error:
         raise DataError(f"{path} cannot be opened ({error.strerror}); check the path") from None
     except csv.Error as error:

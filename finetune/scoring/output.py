@@ -68,13 +68,16 @@ class Output:
             try:
                 self._go_on(self._state) if self._state else self._begin()
             except BaseException:
-                self._lock.release()
+                self._close()
                 raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         for part in self._parts:
             with suppress(OSError):  # what a full disk has no room for was never counted
                 part.close()
@@ -137,8 +140,10 @@ class Output:
         except FileNotFoundError:
             logger.info("nothing to resume at %s: beginning", self._folder)
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{path} cannot be read ({error}); begin anew with --overwrite") from None
+        if not _is_state(state, len(self._form.names)):
+            raise RunError(f"{path} is damaged; begin anew with --overwrite")
         begun = state["about"]
         for name, value in json.loads(json.dumps(self._about)).items():
             if begun.get(name) != value:
@@ -210,3 +215,12 @@ class Output:
                 f"{self._out} cannot be written ({error.strerror or error}); what is done stays in {self._folder}, "
                 "and --resume goes on with it"
             ) from None
+
+
+def _is_state(state: Any, files: int) -> bool:
+    """Tell whether JSON is what `_write_state` writes."""
+    kinds = {"about": dict, "rows": int, "unreadable": int, "names": str, "sizes": list, "finished": bool}
+    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
+        return False
+    counts = [state["rows"], state["unreadable"], *state["sizes"]]
+    return len(state["sizes"]) == files and all(type(count) is int and count >= 0 for count in counts)

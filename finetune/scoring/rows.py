@@ -1,6 +1,6 @@
 """What a row is made of, and the one function that makes rows from pictures on this machine."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 from finetune.classifier import Classifier, Features, Pool, Prediction
@@ -40,18 +40,19 @@ class ScoreOptions:
                 raise UsageError(f"--features writes no classes; leave --{name.replace('_', '-')} out")
 
 
-def rows(classifier: Classifier, inputs: Iterable[Input], options: ScoreOptions) -> Iterator[Row]:
+def rows(classifier: Classifier, inputs: Iterable[Input], options: ScoreOptions) -> Generator[Row, None, None]:
     """Yield one row for every input, in order: what `Classifier.predict` or `Classifier.features` gives.
 
     The inputs of one batch are `batch_size` that follow each other, so that a run that begins again after whole
     batches gives the same bits.
     """
     if options.features is not None:
-        return classifier.features(inputs, options.features, options.batch_size, pool=options.pool)
-    return classifier.predict(
-        inputs,
-        min(options.top, len(classifier.class_names)),
-        options.batch_size,
-        ten_crop=options.ten_crop,
-        abstain_below=options.abstain_below,
-    )
+        yield from classifier.features(inputs, options.features, options.batch_size, pool=options.pool)
+    else:
+        yield from classifier.predict(
+            inputs,
+            min(options.top, len(classifier.class_names)),
+            options.batch_size,
+            ten_crop=options.ten_crop,
+            abstain_below=options.abstain_below,
+        )

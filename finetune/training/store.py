@@ -9,10 +9,12 @@ import hashlib
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import platformdirs
@@ -27,6 +29,7 @@ Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use
 SEGMENT_ROWS, SEGMENT_BYTES = 256, 8 << 20  # what a killed process loses at most, whichever comes first
 CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
 _FLOAT16_MAX = 65504.0
+_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TokenError, BadZipFile, Warning)  # what np.load makes of it
 
 
 def cache_folder() -> Path:
@@ -81,9 +84,10 @@ class FeatureStore:
     def _open(self, path: Path) -> None:
         """Map a segment; one whose content is not what its name says is removed and will be computed again."""
         try:
-            segment = np.load(path, mmap_mode="r", allow_pickle=False)
-            sound = _checksum(segment) == path.stem
-        except (OSError, ValueError, EOFError, SyntaxError, TokenError):  # what np.load raises for a damaged header
+            with warnings.catch_warnings(action="error"):  # NumPy doubts a header, but goes on
+                segment = np.load(path, mmap_mode="r", allow_pickle=False)
+            sound = isinstance(segment, np.ndarray) and _checksum(segment) == path.stem
+        except _DAMAGED:
             sound = False
         if sound:
             self._register(segment)

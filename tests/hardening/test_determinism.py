@@ -1,0 +1,57 @@
+"""The same seed gives the same bits, however many threads read and in whatever order they end."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from finetune.classifier import load
+from finetune.config import TrainConfig
+from finetune.data import parallel
+from finetune.training.train import train
+
+FILES = ("model.safetensors", "history.csv", "manifest.csv", "metrics.json", "evaluation.json")
+
+
+@pytest.fixture
+def config(pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        data=pictures(stripes=8, dots=8), weights=str(tiny_weights), out=tmp_path / "0", epochs=2, views=0, mixup=0.2,
+        augmentation="strong", batch_size=5, cache=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_training_with_one_reader_and_with_seven(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for number, readers in enumerate((1, 7)):
+        monkeypatch.setattr(os, "cpu_count", lambda readers=readers: readers)
+        runs.append(train(replace(config, out=tmp_path / str(number))))
+    for name in FILES:
+        assert (runs[0].path / name).read_bytes() == (runs[1].path / name).read_bytes(), name
+
+
+def test_results_come_in_order_whoever_ends_first() -> None:
+    chance = random.Random(0)
+
+    def slowly(number: int) -> int:
+        time.sleep(chance.random() / 1000)
+        return number
+
+    assert list(parallel.parallel_map(slowly, range(300))) == list(range(300))
+
+
+@pytest.mark.slow
+def test_a_prediction_does_not_depend_on_the_order(pictures: Callable[..., Path], tiny_weights: Path) -> None:
+    """In another order, with the same size of batch, every picture gets the same bits."""
+    paths = sorted(pictures(stripes=8, dots=8).rglob("*.png"))
+    classifier = load(tiny_weights)
+    forward = {prediction.path: prediction.scores for prediction in classifier.predict(paths, batch_size=4)}
+    backward = {prediction.path: prediction.scores for prediction in classifier.predict(paths[::-1], batch_size=4)}
+    assert forward == backward

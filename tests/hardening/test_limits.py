@@ -1,0 +1,170 @@
+"""Signals, pipes, and machines without memory or room: one line, a right exit code, nothing half-written."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+FINETUNE = [sys.executable, "-m", "finetune"]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def one_line(code: int, out: str, err: str, words: str) -> None:
+    """Fail unless a command ended with 1 and a last line that has the words, and showed no traceback."""
+    assert code == 1, err
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert last.startswith("finetune: error: ")
+    assert words in last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_before_anything(number: int, tiny_weights: Path) -> None:
+    """It waits for names on stdin when the signal comes."""
+    with subprocess.Popen(
+        [*FINETUNE, "predict", "-", "--model", tiny_weights],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        wait_until_it_reads(process.pid)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    one_line(process.returncode, out, err, "interrupted; nothing was finished")
+
+
+def wait_until_it_reads(pid: int) -> None:
+    """Return when the process sleeps in a read of its stdin, a pipe."""
+    import time
+
+    for _ in range(600):
+        if "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() or "pipe" in call(pid):
+            return
+        time.sleep(0.1)
+    pytest.fail("it never read its stdin")
+
+
+def call(pid: int) -> str:
+    """Return `pipe` when the process is within read(0, …)."""
+    words = Path(f"/proc/{pid}/syscall").read_text().split()
+    return "pipe" if words[:2] == ["0", "0x0"] else ""
+
+
+@pytest.mark.slow
+def test_sigterm_keeps_the_best_of_a_training(
+    finetune: Run, pictures: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune.training.head import Head
+
+    evaluate, judged = Head.evaluate, 0
+
+    def terminated(head: Head, data: Any) -> tuple[float, float]:
+        nonlocal judged
+        judged += 1
+        if judged == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(head, data)
+
+    monkeypatch.setattr(Head, "evaluate", terminated)
+    code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", "run")
+    assert code == 1
+    assert "interrupted: 2 of 30 epochs were done; keeping the best" in err
+    assert "model run/model.safetensors" in out
+    assert Path("run/report.html").exists()
+
+
+@pytest.mark.parametrize("command", [["weights", "list"], ["--help"], ["summary", "alexnet", "--json"]])
+def test_a_reader_that_has_gone(command: list[str]) -> None:
+    """As `finetune weights list | true`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*FINETUNE, *command], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_stdout_on_a_full_disk() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*FINETUNE, "weights", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    one_line(done.returncode, "", done.stderr, "the output: No space left on device")
+
+
+def test_closed_stdout() -> None:
+    done = subprocess.run([*FINETUNE, "weights", "list"], preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.slow
+def test_little_memory(tmp_path: Path) -> None:
+    """A picture of 90 megapixels in 800 MB of addresses, most of which the libraries take."""
+    for name in ("ants", "bees"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "large.png"), np.full((10_000, 9_000, 3), len(name), np.uint8))
+
+    def little() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (800 << 20, 800 << 20))
+
+    done = subprocess.run([*FINETUNE, "check", tmp_path], capture_output=True, text=True, preexec_fn=little)
+    one_line(done.returncode, done.stdout, done.stderr, "not enough memory; close other programs")
+
+
+WRITERS = {
+    "weights convert": ("{weights}", "new.npz"),
+    "report": ("{run}",),
+    "check": ("{data}", "--html", "new.html"),
+    "score": ("{data}", "--model", "{weights}", "--out", "new.csv"),
+    "explain": ("{picture}", "--model", "{weights}", "--out", "new.png"),
+    "filters": ("--model", "{weights}", "--out", "new.png"),
+    "export": ("{weights}", "--to", "npy", "--out", "new"),
+    "train": ("--data", "{data}", "--weights", "{weights}", "--out", "new", "--epochs", "1"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC], ids=["read-only", "full"])
+@pytest.mark.parametrize("command", WRITERS)
+def test_folders_that_take_no_file(
+    command: str,
+    code: int,
+    finetune: Run,
+    pictures: Callable[..., Path],
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every command that writes says so in one line, and what stood there stays."""
+    from readers import write_run
+
+    data, run = pictures(stripes=4, dots=4), write_run(tmp_path / "run")
+    known = {"weights": tiny_weights, "data": data, "run": run.path, "picture": data / "dots" / "0.png"}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def refuse(*_: object, **options: object) -> None:
+        raise OSError(code, os.strerror(code), str(options.get("dir", "new")))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    done = finetune(*command.split(), *(word.format(**known) for word in WRITERS[command]))
+    one_line(*done, os.strerror(code))
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and ".partial" not in str(path)}
+    assert after == before
