@@ -3,6 +3,7 @@
 Format: https://huggingface.co/docs/safetensors#format. A file of our own says what it is under one metadata key.
 """
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from finetune.pretrained.weights_file import Array, WeightsFile
 METADATA_KEY = "finetune"  # holds JSON: network, options, preprocessing, class_names, …
 
 _MAX_HEADER = 8 << 20  # bytes; ImageNet-21k's class names take less than 2 MB
+_PIECE = 1 << 20  # bytes that are hashed at a time
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64"}
 
 
@@ -42,6 +44,24 @@ def read_safetensors(path: Path) -> WeightsFile:
     described = _description(path, metadata.get(METADATA_KEY, "{}"))
     tensors = {name: _view(path, memoryview(data)[start:], name, entries[name]) for name in names}
     return WeightsFile(path, "safetensors", tensors, network=described.get("network"), metadata=described)
+
+
+def tensor_digests(path: Path) -> dict[str, str]:
+    """Return tensor -> SHA-256 of its bytes in the file; read in pieces, so that it takes no memory."""
+    digests = {}
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            start, end = entry["data_offsets"]
+            file.seek(8 + length + start)
+            digest = hashlib.sha256()
+            for at in range(start, end, _PIECE):
+                digest.update(file.read(min(_PIECE, end - at)))
+            digests[name] = digest.hexdigest()
+    return digests
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> None:

@@ -2,6 +2,8 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from finetune.errors import RunError
 from finetune.evaluate import Labelled as Images
 from finetune.evaluate import assess
 from finetune.metrics import fit_temperature
-from finetune.model import Model, load_model
+from finetune.model import Model
 from finetune.networks.precision import resolve_precision
 from finetune.report import report, with_thumbnails
 from finetune.report.contact_sheet import contact_sheet
@@ -27,7 +29,7 @@ from finetune.training.checkpoint import load_state, save_state
 from finetune.training.cost import Cost, estimate
 from finetune.training.events import Events
 from finetune.training.features import Trunk
-from finetune.training.frozen import changed, frozen_digests
+from finetune.training.frozen import changed
 from finetune.training.head import Head, head_logits
 from finetune.training.loop import Epoch, State, train_head
 from finetune.training.plan import Plan
@@ -46,12 +48,12 @@ class Trained:
     interrupted: bool
 
 
-def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
+def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, before: Mapping[str, str]) -> Run:
     """Train as planned and write the run, which has begun; go on from its checkpoint if it has one.
 
-    Raises DataError when too few images turn out readable, RunError when one has changed or a frozen layer has moved.
+    `before`: the digests of the frozen tensors. Raises DataError when too few images turn out readable, RunError when
+    one has changed or a frozen layer has moved.
     """
-    before = frozen_digests(plan, plan.weights)
     augmentation = augmentation_for(config, plan.network.preprocessing, dataset)
     if config.views != 1 and augmentation.changes:
         run.write_augmented(contact_sheet(dataset.records, plan.network.preprocessing, augmentation))
@@ -139,7 +141,7 @@ def _run_epochs(
     return good, False
 
 
-def _finish(run: Run, plan: Plan, trained: Trained, before: dict[str, str]) -> None:
+def _finish(run: Run, plan: Plan, trained: Trained, before: Mapping[str, str]) -> None:
     """Write the model, the figures and the report; raise RunError when a frozen tensor is not what it was."""
     state, dataset = trained.state, trained.sides.dataset
     labels = trained.sides.val.labels
@@ -149,13 +151,15 @@ def _finish(run: Run, plan: Plan, trained: Trained, before: dict[str, str]) -> N
     about = {"source_weights": source, "version": __version__, "temperature": temperature, "metrics": metrics}
     weights = {**plan.weights, **(state.best_weights or {})}
     run.write_model(Model(plan.network, weights, dataset.class_names, about))
-    moved = changed(before, frozen_digests(plan, load_model(run.model).weights))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(changed, before, run.model)  # on another core than the figures
+        images: Images = [(record.path, record.label) for record in dataset.records if record.split == "val"]
+        figures = with_thumbnails(assess(images, trained.logits, dataset.class_names, temperature).to_json())
+    moved = found.result()
     run.write_metrics({**metrics, "frozen": {"tensors": len(before), "changed": moved}})
     if moved:
         raise RunError(f"frozen layers have changed in training: {', '.join(moved)}; this is a fault, please report it")
-    images: Images = [(record.path, record.label) for record in dataset.records if record.split == "val"]
-    figures = assess(images, trained.logits, dataset.class_names, temperature)
-    write_evaluation(run, with_thumbnails(figures.to_json()))
+    write_evaluation(run, figures)
     report(run.path)
 
 

@@ -28,6 +28,7 @@ Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use
 
 SEGMENT_ROWS, SEGMENT_BYTES = 256, 8 << 20  # what a killed process loses at most, whichever comes first
 CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
+KEPT_BYTES = 32 << 20  # so many are read once and kept in memory: every epoch asks for all of them
 _FLOAT16_MAX = 65504.0
 _DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TokenError, BadZipFile, Warning)  # what np.load makes of it
 
@@ -106,7 +107,8 @@ class Rows:
     """Rows of a store, indexed like an array: `rows[indices]` is a float32 (or uint8) batch."""
 
     def __init__(self, segments: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> None:
-        self._segments = [segment["row"] for segment in segments]
+        small = sum(segment.nbytes for segment in segments) <= KEPT_BYTES
+        self._segments = [np.array(segment["row"]) if small else segment["row"] for segment in segments]
         self._places = places
 
     def __len__(self) -> int:

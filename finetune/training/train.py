@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from finetune.run import Run
 from finetune.run_files import write_plan
 from finetune.training.depth import plan_depth
 from finetune.training.describe import describe
+from finetune.training.frozen import frozen_digests
 from finetune.training.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -126,11 +128,13 @@ def _digest(dataset: Dataset) -> str:
 
 
 def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
-    import_tensorflow()  # only now, so that all errors before come at once
+    with ThreadPoolExecutor(1) as pool:
+        before = pool.submit(frozen_digests, plan)  # on another core than the import, which takes longer
+        import_tensorflow()  # only now, so that all errors before come at once
     from finetune.training.fit import fit
 
     try:
-        return fit(config, plan, dataset, run)
+        return fit(config, plan, dataset, run, before.result())
     except (OSError, WeightsError) as error:
         said = f"{error.filename or run.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         raise RunError(f"{said}; mend that, then finetune train --resume {run.path} goes on") from None
