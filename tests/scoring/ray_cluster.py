@@ -1,0 +1,121 @@
+"""`score --engine ray` on a cluster of two machines, both of them this one: the rows are those of the local engine.
+
+Run by `test_ray.py` in a process of its own.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune.errors import DataError, RunError, WeightsError
+from finetune.model import Model, save_model
+from finetune.scoring import ray_engine
+from finetune.scoring.output import Output
+from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score import score
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  # it sets its own deprecated options
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two machines with one CPU each."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written to the user's home
+        machine = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=machine)
+        cluster.add_node(**machine)
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.fixture
+def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two hundred pictures, one unreadable, one with a name that is no UTF-8; the current folder is the one above."""
+    folder = pictures(stripes=4, dots=3)
+    (folder / "dots" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for number in range(192):
+        (folder / f"{number:03}.png").symlink_to(folder / "stripes" / f"{number % 4}.png")
+    (folder / os.fsdecode(b"caf\xe9.png")).symlink_to(folder / "dots" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def workers(cluster: Any) -> list[set[int]]:
+    """Return for each machine the processes that compute."""
+    import psutil  # Ray brings it
+
+    found: list[set[int]] = []
+    for machine in cluster.list_all_nodes():
+        found.append(set())
+        for child in psutil.Process(machine.all_processes["raylet"][0].process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                found[-1] |= {child.pid} if "MapWorker" in "".join(child.cmdline()) else set()
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing(
+    cluster: Any,
+    data: Path,
+    tiny_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ScoreOptions(batch_size=4, probabilities=True)
+    assert score(["pictures"], Path("local.jsonl"), options, str(tiny_weights)) == (200, 1)
+    seen: list[set[int]] = [set(), set()]
+    write = Output.write
+
+    def write_and_kill(self: Output, rows: Any) -> None:
+        write(self, rows)
+        for machine, now in zip(seen, workers(cluster), strict=True):
+            machine |= now
+        if self.rows == 20:
+            assert [len(machine) for machine in seen] == [1, 1], "one worker on each machine"
+            os.kill(min(seen[1]), signal.SIGKILL)
+
+    monkeypatch.setattr(Output, "write", write_and_kill)
+    counts = score(["pictures"], Path("ray.jsonl"), options, str(tiny_weights), engine="ray", address=cluster.address)
+    assert counts == (200, 1)
+    assert [len(machine) for machine in seen] == [1, 2], "another has taken the dead one's place"
+    assert Path("ray.jsonl").read_bytes() == Path("local.jsonl").read_bytes()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_what_ray_began_is_finished_here(
+    cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "WINDOW", 7)
+    options = ScoreOptions(batch_size=16, features="fc7")
+    score(["pictures"], Path("local.npy"), options, str(tiny_weights))
+    arguments = (["pictures"], Path("ray.npy"), options, str(tiny_weights))
+    with pytest.raises(DataError, match=r"^--strict: pictures/dots/2\.png: the PNG"):
+        score(*arguments, strict=True, engine="ray", address=cluster.address)
+    assert score(*arguments, resume=True) == (200, 1)
+    for ending in ("npy", "npy.csv"):
+        assert Path(f"ray.{ending}").read_bytes() == Path(f"local.{ending}").read_bytes()
+
+
+@pytest.mark.slow
+def test_errors_of_workers_are_told_as_here(
+    cluster: Any, data: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {**tiny_model.weights, "fc8/kernel": np.full((8, 3), 3e38, np.float32)}  # their sums overflow
+    save_model(Path("damaged.safetensors"), replace(tiny_model, weights=weights))
+    arguments = (["pictures"], Path("rows.jsonl"), ScoreOptions(), "damaged.safetensors")
+    with pytest.raises(WeightsError, match=r"output for .*pictures/000\.png is not finite"):
+        score(*arguments, engine="ray", address=cluster.address)
+    monkeypatch.setattr(ray_engine, "__version__", "9.9")
+    with pytest.raises(RunError, match=r"expected finetune 9\.9, found \d.*; install the same on every machine: pip "):
+        score(*arguments, overwrite=True, engine="ray", address=cluster.address)
