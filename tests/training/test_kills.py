@@ -18,6 +18,4 @@ def test_twenty_kills(tiny_weights: Path, pictures: Callable[..., Path], tmp_pat
         [sys.executable, program, data, tiny_weights, tmp_path / "runs", "20"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    phases = [line.split()[1] for line in done.stdout.splitlines()]
-    assert len(phases) == 20
-    assert len(set(phases)) >= 3, f"all in the same phases: {phases}"
+    assert len(done.stdout.splitlines()) == 20, "one line a kill, with the last file that stood then"
