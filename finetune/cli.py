@@ -3,6 +3,7 @@
 Nothing heavy is imported here: the help and every error about options come at once.
 """
 
+import logging
 import signal
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -17,6 +18,7 @@ from typer.main import get_command
 from finetune import __version__, cli_weights
 from finetune.cli_benchmark import benchmark
 from finetune.cli_check import check
+from finetune.cli_environment import name_variables, unread_variables
 from finetune.cli_evaluate import evaluate, report
 from finetune.cli_explain import explain, filters
 from finetune.cli_export import export
@@ -27,6 +29,8 @@ from finetune.cli_summary import summary
 from finetune.cli_train import train
 from finetune.cli_verbose import Verbose, set_up_logging
 
+logger = logging.getLogger(__name__)
+
 TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 app = typer.Typer(
@@ -36,7 +40,7 @@ app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,  # Typer's own asks which shell runs it; ours is told
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "FINETUNE"},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -65,13 +69,9 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _command() -> Any:
-    """Return the whole command line; its help names no variable beside every option, the epilog tells the rule."""
-    command: Any = get_command(app)
-    groups = [command]
-    for group in groups:
-        groups += getattr(group, "commands", {}).values()
-        for option in group.params:
-            option.show_envvar = False
+    """Return the whole command line, whose options have their defaults from the environment."""
+    command = get_command(app)
+    name_variables(command)
     return command
 
 
@@ -118,8 +118,8 @@ def _install_completion(shell: str | None) -> None:
 
 
 def _eager(flag: str, callback: Any, help: str) -> Any:
-    """Return an option that does its own work at once; never from the environment, where FINETUNE_VERSION may stand."""
-    return typer.Option(flag, callback=callback, is_eager=True, allow_from_autoenv=False, help=help)
+    """Return an option that does its own work at once."""
+    return typer.Option(flag, callback=callback, is_eager=True, help=help)
 
 
 @app.callback()
@@ -136,6 +136,8 @@ def _options(
     ] = None,
 ) -> None:
     set_up_logging(verbose=False)
+    for line in unread_variables(context.command):
+        logger.warning("%s", line)
     if context.invoked_subcommand is None:
         print(context.get_help())
 

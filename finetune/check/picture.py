@@ -2,12 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from io import BytesIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from finetune.data.dataset import Found
 from finetune.data.decode import Image, decode, read_bytes, read_header, resize, to_input
@@ -16,8 +14,7 @@ from finetune.errors import ImageError
 
 HASH_BITS = 256  # 16 × 16 coefficients; 64 do not tell 2 % cropped copies from other photos (hymenoptera: 12 and 14)
 _DCT_SIDE = 64  # four pixels a coefficient, as in Zauner's pHash
-_DECODED_SIDE = 128  # short side in pixels that all of this needs; a larger JPEG is decoded at a fraction
-_SAMPLED_SIDE = 64  # of those, for statistics of colours: 4,000 pixels are enough
+_NEEDED_SIDE = 64  # short side in pixels that all of this needs; a larger JPEG is decoded at a fraction
 _COLOUR_LEVELS = 16  # a channel; finer ones tell a plain ground from its JPEG noise
 _GRAY = 4  # what two channels of a picture without colour may differ by: JPEG rounds gray to colours as near as that
 _FILLER = 128  # libjpeg's gray for blocks that are not there: all coefficients 0
@@ -60,11 +57,11 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
     try:
         data = read_bytes(file.path)
         header = read_header(data)
-        image = decode(data, max(_DECODED_SIDE, preprocessing.short_side if preprocessing else 0))
+        image = decode(data, max(_NEEDED_SIDE, preprocessing.short_side if preprocessing else 0), header)
     except ImageError as error:
         return Seen(file, str(error))
-    step = max(1, min(image.shape[:2]) // _SAMPLED_SIDE)
-    some = np.ascontiguousarray(image[::step, ::step])
+    step = max(1, min(image.shape[:2]) // _NEEDED_SIDE)
+    some = np.ascontiguousarray(image[::step, ::step])  # for statistics of colours 4,000 pixels are enough
     return Seen(
         file,
         digest=hashlib.sha256(data).hexdigest(),
@@ -72,7 +69,7 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
         width=header.width,
         height=header.height,
         orientation=header.orientation,
-        colour_model=_colour_model(data, header.format, header.width * header.height, some),
+        colour_model=_colour_model(header.mode, some),
         deviation=float(cv2.meanStdDev(some)[1].max()),
         main_colour=_main_colour(some),
         lost=_lost(image, header.orientation) if header.format == "JPEG" else 0.0,
@@ -97,18 +94,12 @@ def hash_codes(image: Image) -> NDArray[np.uint8]:
     return np.packbits(turned > middle.mean(axis=1, keepdims=True), axis=1)  # the median, at a tenth of its time
 
 
-def _colour_model(data: bytes, format: str, pixels: int, image: Image) -> str:
+def _colour_model(mode: str, image: Image) -> str:
     """Return `gray` for pictures without colour, whatever the file could hold, else the file's colour model."""
     blue, green, red = cv2.split(image)
     if max(cv2.absdiff(blue, green).max(), cv2.absdiff(green, red).max()) <= _GRAY:
         return "gray"
-    if Pillow.MAX_IMAGE_PIXELS and pixels > Pillow.MAX_IMAGE_PIXELS:  # Pillow warns; decode has a limit of its own
-        return "RGB"
-    try:
-        with Pillow.open(BytesIO(data), formats=[format.upper()]) as opened:
-            return _COLOUR_MODELS.get(opened.mode, opened.mode)
-    except Exception:  # Pillow is pickier about headers than the decoder, and raises many kinds
-        return "RGB"
+    return _COLOUR_MODELS.get(mode, mode)
 
 
 def _main_colour(image: Image) -> float:

@@ -62,6 +62,7 @@ class Header(NamedTuple):
     """What a file says of itself before its pixels are decoded; width and height as stored, not as turned.
 
     `orientation` is what is left to undo: 1 for every TIFF, since OpenCV turns those itself, whatever the mode.
+    `mode`: the colour model in Pillow's words, such as "RGB", "CMYK", "P".
     """
 
     format: str
@@ -69,6 +70,7 @@ class Header(NamedTuple):
     height: int
     orientation: int
     alpha: Alpha
+    mode: str
 
 
 def image_format(head: bytes) -> str | None:
@@ -91,6 +93,7 @@ def read_header(data: bytes) -> Header:
         # The plug-in itself, not PIL.Image.open: that one tries every format and has another limit of size.
         with _FORMATS[name][1](BytesIO(data)) as image:
             width, height = image.size
+            mode = image.mode
             header_end = image.fp.tell() if image.fp else 0
             exif = exif or image.info.get("exif", b"")
             if isinstance(image, TiffImageFile):
@@ -108,22 +111,22 @@ def read_header(data: bytes) -> Header:
     # A marker byte pair cannot occur inside the compressed data, so its absence proves a cut.
     if name == "JPEG" and data.find(b"\xff\xd9", header_end) < 0:
         raise ImageError("the JPEG is cut short (no end marker)")
-    return Header(name, width, height, _orientation(exif), alpha)
+    return Header(name, width, height, _orientation(exif), alpha, mode)
 
 
 # How JPEG data can be decoded to a fraction of its size, which costs a fraction of the time.
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
-def decode(data: bytes, short_side: int | None = None) -> Image:
+def decode(data: bytes, short_side: int | None = None, header: Header | None = None) -> Image:
     """Decode JPEG, PNG, WebP, BMP, TIFF or the first frame of a GIF to (height, width, 3) uint8 in BGR order.
 
     Upright by its EXIF orientation; transparency over white; 16 bits cut to 8; gray, palette and CMYK turned to BGR.
     `short_side` is how many pixels of the short side are needed: a JPEG of at least twice that comes at half, a quarter
-    or an eighth of its size, averaged by the decoder.
+    or an eighth of its size, averaged by the decoder. `header`: that of the same data, where it was read before.
     Raises ImageError with the reason when that is not possible or the picture has over 100 megapixels.
     """
-    header = read_header(data)
+    header = header or read_header(data)
     transparent = None
     if header.format == "PNG":
         data, _, transparent = read_png(data)

@@ -1,5 +1,6 @@
 """What surrounds the command line: variables, shells, terminals."""
 
+import json
 import os
 import pty
 import subprocess
@@ -61,10 +62,30 @@ def test_completion_is_installed_for_bash(finetune: Run, tmp_path: Path, monkeyp
     assert "finetune" in (tmp_path / ".bashrc").read_text()
 
 
-def test_a_variable_is_a_default(finetune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FINETUNE_SUMMARY_JSON", "1")
-    monkeypatch.setenv("FINETUNE_SUMMARY_AS_JSON", "1")
-    assert finetune("summary", "alexnet")[1].startswith("{")
+@pytest.mark.parametrize("name", ["FINETUNE_SUMMARY_JSON", "FINETUNE_WEIGHTS_LIST_JSON"])
+def test_a_variable_is_a_default(finetune: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It has the name of the flag, not that of some variable in the code."""
+    monkeypatch.setenv(name, "1")
+    command = ("summary", "alexnet") if "SUMMARY" in name else ("weights", "list")
+    code, out, err = finetune(*command)
+    assert (code, err) == (0, "")
+    json.loads(out.splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("FINETUNE_TRAIN_EPOCS", "; did you mean FINETUNE_TRAIN_EPOCHS?"),
+        ("FINETUNE_OFLINE", "; did you mean FINETUNE_OFFLINE?"),
+        ("FINETUNE_VERSION", ""),
+    ],
+)
+def test_a_mistyped_variable_is_told(finetune: Run, monkeypatch: pytest.MonkeyPatch, name: str, advice: str) -> None:
+    """The command still runs: the variable may be somebody else's."""
+    monkeypatch.setenv(name, "1")
+    code, out, err = finetune("weights", "list", "--json")
+    assert (code, err) == (0, f"{name} is not read: no option has it{advice}\n")
+    json.loads(out.splitlines()[0])
 
 
 @pytest.mark.parametrize("value", ["many", "0"])
@@ -92,11 +113,6 @@ def test_variables_do_not_stand_in_the_way_of_resume(finetune: Run, monkeypatch:
         1,
         "finetune: error: nowhere has no config.json: expected a run that `finetune train` began\n",
     )
-
-
-def test_a_variable_called_version_is_somebody_elses(finetune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FINETUNE_VERSION", "1.2")
-    assert finetune("weights", "list", "--json")[0] == 0
 
 
 @pytest.mark.parametrize("no_color", [True, False])
