@@ -34,6 +34,7 @@ CHECKPOINT = "checkpoint/last.safetensors"
 WITHIN = "checkpoint/within.safetensors"  # the state within the epoch after CHECKPOINT, if there is one
 PENDING = "pending.json"  # the options of a training that has not begun to replace what stands here
 LOCK = ".lock"
+NEW = ".new"  # the folder of a training's first files until all of them are written
 FILES = (
     MODEL, CHECKPOINT, WITHIN, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED,
     CONFIG, PENDING,
@@ -121,18 +122,30 @@ class Run:
             if not any(self.path.iterdir()):
                 self.path.rmdir()
 
-    def begin(self, config: Mapping[str, Any], dataset: Dataset) -> None:
-        """Make the folder, remove an older run's files from it, and write what is known before training."""
+    def begin(self, config: Mapping[str, Any], dataset: Dataset, plan: str = "") -> None:
+        """Make the folder, write what is known before training, and remove an older run's files from it.
+
+        The older run stays as it was until all of that is on the disk. `plan` as it was shown. Killed in the midst, the
+        run is still pending. Raises RunError when the disk or the folder refuses.
+        """
+        new = Run(self.path / NEW)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(new.path, ignore_errors=True)  # of a process that was killed
+            new.path.mkdir(parents=True)
+            new._write(CONFIG, _json(config))
+            new.write_data(dataset)
+            if plan:
+                new._write(PLAN, plan.rstrip("\n") + "\n")
             shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
             for name in (name for name in FILES if name != PENDING):
                 (self.path / name).unlink(missing_ok=True)
-            self._write(CONFIG, _json(config))
+            for path in new.path.iterdir():
+                path.replace(self.path / path.name)
             (self.path / PENDING).unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
-        self.write_data(dataset)
+        finally:
+            shutil.rmtree(new.path, ignore_errors=True)
 
     def write_data(self, dataset: Dataset) -> None:
         """Write which images are used, and on which side, and which are left out."""

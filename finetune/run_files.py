@@ -47,11 +47,6 @@ def read_plan(run: Run) -> str:
     return _text(run, PLAN) if (run.path / PLAN).is_file() else ""
 
 
-def write_plan(run: Run, plan: str) -> None:
-    """Write the plan as it was shown."""
-    _write(run, PLAN, plan.rstrip("\n") + "\n")
-
-
 def read_evaluation(run: Run) -> dict[str, Any] | None:
     """Return what `write_evaluation` wrote, or None."""
     if not (run.path / EVALUATION).is_file():
@@ -65,7 +60,9 @@ def read_evaluation(run: Run) -> dict[str, Any] | None:
 
 def write_evaluation(run: Run, figures: Mapping[str, Any]) -> None:
     """Write the figures on the validation images, as `Evaluation.to_json` gives them, and what the report shows."""
-    _write(run, EVALUATION, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    with replacing(run.path / EVALUATION) as temporary:
+        text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _rows(run: Run, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -86,8 +83,3 @@ def _text(run: Run, name: str) -> str:
             return file.read()
     except OSError:
         raise RunError(f"{run.path} has no {name}: expected a run directory that `finetune train` finished") from None
-
-
-def _write(run: Run, name: str, text: str) -> None:
-    with replacing(run.path / name) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")

@@ -11,6 +11,7 @@ from finetune.choices import Precision
 from finetune.data.preprocessing import Preprocessing
 from finetune.networks.forward import TRANSPOSED, Weights, forward, normalize
 from finetune.networks.layers import Dense, Layer
+from finetune.pretrained.files import release
 
 BATCH_SIZE = 32  # larger is no faster on CPUs and takes memory
 FEW = 16  # up to so many images, preparing for many does not pay
@@ -71,6 +72,7 @@ def prepare(layers: Sequence[Layer], weights: Weights, precision: Precision, man
         is_logits = isinstance(layer, Dense) and not layer.relu
         for name in (name for name in weights if name.startswith(f"{layer.name}/")):
             value = tf.cast(tf.constant(weights[name]), "float32" if is_logits else precision)
+            release(weights[name])  # the constant is a copy, and the mapped file would count beside it
             if many and isinstance(layer, Dense) and name.endswith("/kernel"):
                 constants[f"{layer.name}/{TRANSPOSED}"] = tf.transpose(value)
             else:

@@ -4,7 +4,7 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,10 +28,15 @@ def map_file(path: Path) -> mmap.mmap:
         raise WeightsError(f"{path.name}: cannot be read ({error.strerror}); check the path {path}") from None
 
 
-def release(view: memoryview) -> None:
-    """Give back the memory of the mapped file that `view` belongs to; what is used again is read again."""
-    if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        view.obj.madvise(mmap.MADV_DONTNEED)
+def release(view: Array | memoryview) -> None:
+    """Give back the memory of the mapped file that `view` belongs to, if any; what is used again is read again."""
+    owner: Any = view
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager
@@ -49,10 +54,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def pieces(tensor: Array) -> Iterator[memoryview]:
-    """Yield the tensor's bytes in C order, little-endian, a few rows at a time: a view is never copied whole."""
+    """Yield the tensor's bytes in C order, little-endian, a few rows at a time: never is all of a view in memory."""
     little = tensor.dtype.newbyteorder("<")
     rows = np.atleast_1d(tensor)
     step = max(1, PIECE // max(1, tensor.nbytes // max(1, len(rows))))
     for start in range(0, len(rows), step):
         piece = np.ascontiguousarray(rows[start : start + step], dtype=little)
         yield piece.reshape(-1).view(np.uint8).data
+        release(tensor)

@@ -52,10 +52,11 @@ def range_test(config: TrainConfig, plan: Plan, dataset: Dataset, folder: Path) 
         rates, losses = try_rates(Head(staged, config), config, data)
     suggestion = suggest(rates, losses)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("learning_rate", "loss"), *zip(rates, losses, strict=True)])
-    with replacing(folder / PLOT) as temporary:
-        temporary.write_bytes(rate_curve(rates, losses, suggestion))
+    with replacing(folder / TABLE) as table, replacing(folder / PLOT) as plot:  # both or none, else the folder is taken
+        with table.open("w", encoding="utf-8", newline="") as file:
+            rows = zip(rates, losses, strict=True)
+            csv.writer(file, lineterminator="\n").writerows([("learning_rate", "loss"), *rows])
+        plot.write_bytes(rate_curve(rates, losses, suggestion))
     if suggestion is None:
         raise FinetuneError(
             f"no learning rate lowered the loss clearly in {len(rates)} steps, see {folder / PLOT}; "

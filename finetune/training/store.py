@@ -11,6 +11,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -73,8 +74,10 @@ class FeatureStore:
         segment["view"] = [view for (_, view), _ in self._waiting]
         segment["row"] = rows
         path = self.folder / f"{_checksum(segment)}.npy"
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, segment, allow_pickle=False)
+        content = BytesIO()  # straight to a file NumPy does not say why a disk refuses
+        np.save(content, segment, allow_pickle=False)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
         self._waiting.clear()
         self._register(np.load(path, mmap_mode="r", allow_pickle=False))
 

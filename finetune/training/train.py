@@ -16,7 +16,6 @@ from finetune.errors import RunError, UsageError, WeightsError
 from finetune.quiet import import_tensorflow
 from finetune.report.origin import versions
 from finetune.run import Run
-from finetune.run_files import write_plan
 from finetune.training.depth import plan_depth
 from finetune.training.describe import describe
 from finetune.training.frozen import frozen_digests
@@ -92,8 +91,7 @@ def _begin(config: TrainConfig, run: Run) -> Run:
     with run.held(config.to_json()):
         dataset, plan, config = _settle(config)
         described = describe(plan, config, dataset)
-        run.begin({**config.to_json(), **_facts(plan, dataset)}, dataset)
-        write_plan(run, described)
+        run.begin({**config.to_json(), **_facts(plan, dataset)}, dataset, described)
         logger.info("run: %s\nplan: %s", run.path, described)
         for line in training_warnings(dataset) if config.check else ():
             logger.warning("%s", line)
@@ -136,5 +134,5 @@ def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
     try:
         return fit(config, plan, dataset, run, before.result())
     except (OSError, WeightsError) as error:
-        said = f"{error.filename or run.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        said = f"{error.filename or run.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         raise RunError(f"{said}; mend that, then finetune train --resume {run.path} goes on") from None
