@@ -17,9 +17,9 @@ sys.path += [str(TESTS / "data"), str(TESTS / "pretrained")]
 
 import encoded  # noqa: E402
 import handmade  # noqa: E402
-import test_keras  # noqa: E402
-import test_onnx  # noqa: E402
-import test_pytorch  # noqa: E402
+import keras_files  # noqa: E402
+import onnx_files  # noqa: E402
+import pytorch_files  # noqa: E402
 
 from finetune.config import TrainConfig  # noqa: E402
 from finetune.config_file import read_config  # noqa: E402
@@ -85,18 +85,18 @@ def weights(folder: Path) -> dict[str, bytes]:
     tensors = handmade.TENSORS
     for name, write in (("a.npy", write_npy), ("a.npz", write_npz), ("a.safetensors", write_safetensors)):
         write(folder / name, tensors)  # type: ignore[operator]
-    pickled, storages = test_pytorch.described_state(test_pytorch.state_dict())
+    pickled, storages = pytorch_files.described_state(pytorch_files.state_dict())
     layer = handmade.layer("fc8", "InnerProduct", handmade.blob(handmade.FLOATS), handmade.blob(handmade.FLOATS[0]))
     dense = {"_layer/fc8/vars/0": handmade.FLOATS, "_layer/fc8/vars/1": handmade.FLOATS[0]}
     return {
         **{path.name: path.read_bytes() for path in folder.iterdir()},
         "python2.npy": handmade.python2_npy(handmade.python2_layers({**tensors, "fc7/bias": np.ones(40, np.float32)})),
-        "a.pth": test_pytorch.zipped(pickled, storages),
-        "old.pth": test_pytorch.stream(pickled, storages),
+        "a.pth": pytorch_files.zipped(pickled, storages),
+        "old.pth": pytorch_files.stream(pickled, storages),
         "a.caffemodel": handmade.field(1, "AlexNet") + layer,
-        "a.onnx": test_onnx.model().SerializeToString(),
-        "a.h5": test_keras.hdf5({"fc8/fc8/kernel:0": handmade.FLOATS, "fc8/fc8/bias:0": handmade.FLOATS[0]}),
-        "a.keras": test_keras.zipped(dense, test_keras.configured(("Dense", "fc8"))),
+        "a.onnx": onnx_files.model().SerializeToString(),
+        "a.h5": keras_files.hdf5({"fc8/fc8/kernel:0": handmade.FLOATS, "fc8/fc8/bias:0": handmade.FLOATS[0]}),
+        "a.keras": keras_files.zipped(dense, keras_files.configured(("Dense", "fc8"))),
     }
 
 

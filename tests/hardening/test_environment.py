@@ -13,9 +13,7 @@ import pytest
 from finetune.cli_failure import tell
 from finetune.cli_verbose import printable, set_up_logging
 
-Run = Callable[..., tuple[int, str, str]]
-
-FINETUNE = [sys.executable, "-m", "finetune"]
+Finetune = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +30,13 @@ def test_the_versions_come_without_importing_anything() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
-def test_the_script_of_every_shell(finetune: Run, shell: str) -> None:
+def test_the_script_of_every_shell(finetune: Finetune, shell: str) -> None:
     code, out, err = finetune("--show-completion", shell)
     assert (code, err) == (0, "")
     assert "_FINETUNE_COMPLETE" in out
 
 
-def test_an_unknown_shell(finetune: Run) -> None:
+def test_an_unknown_shell(finetune: Finetune) -> None:
     code, out, err = finetune("--show-completion", "tcsh")
     assert (code, out) == (2, "")
     assert err.startswith("finetune: error: Invalid value for '--show-completion'")
@@ -47,14 +45,15 @@ def test_an_unknown_shell(finetune: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "complete"), [("finetune tr", "train"), ("finetune train --lear", "--learning-rate")]
 )
-def test_what_bash_completes(words: str, complete: str) -> None:
+def test_what_bash_completes(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, words: str, complete: str) -> None:
     """The shell's script runs this."""
-    asked = {"_FINETUNE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    done = subprocess.run(FINETUNE, env={**os.environ, **asked}, capture_output=True, text=True)
-    assert done.stdout.split() == [complete]
+    monkeypatch.setenv("_FINETUNE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert finetune()[1].split() == [complete]
 
 
-def test_completion_is_installed_for_bash(finetune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_is_installed_for_bash(finetune: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     code, out, _ = finetune("--install-completion", "bash")
     assert code == 0
@@ -63,7 +62,7 @@ def test_completion_is_installed_for_bash(finetune: Run, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["FINETUNE_SUMMARY_JSON", "FINETUNE_WEIGHTS_LIST_JSON"])
-def test_a_variable_is_a_default(finetune: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_variable_is_a_default(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """It has the name of the flag, not that of some variable in the code."""
     monkeypatch.setenv(name, "1")
     command = ("summary", "alexnet") if "SUMMARY" in name else ("weights", "list")
@@ -80,7 +79,9 @@ def test_a_variable_is_a_default(finetune: Run, monkeypatch: pytest.MonkeyPatch,
         ("FINETUNE_VERSION", ""),
     ],
 )
-def test_a_mistyped_variable_is_told(finetune: Run, monkeypatch: pytest.MonkeyPatch, name: str, advice: str) -> None:
+def test_a_mistyped_variable_is_told(
+    finetune: Finetune, monkeypatch: pytest.MonkeyPatch, name: str, advice: str
+) -> None:
     """The command still runs: the variable may be somebody else's."""
     monkeypatch.setenv(name, "1")
     code, out, err = finetune("weights", "list", "--json")
@@ -89,7 +90,7 @@ def test_a_mistyped_variable_is_told(finetune: Run, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("value", ["many", "0"])
-def test_a_mistyped_value_names_its_variable(finetune: Run, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_mistyped_value_names_its_variable(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """Whether the command line refuses it or the library."""
     monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", value)
     code, out, err = finetune("train", "--data", "x")
@@ -99,13 +100,13 @@ def test_a_mistyped_value_names_its_variable(finetune: Run, monkeypatch: pytest.
     assert "(set by FINETUNE_TRAIN_EPOCHS)" in err
 
 
-def test_the_command_line_wins(finetune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_wins(finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", "many")
     code, _, err = finetune("train", "--data", "x", "--epochs", "0")
     assert (code, err) == (2, "finetune: error: --epochs must be 1 or more, not 0\n")
 
 
-def test_variables_do_not_stand_in_the_way_of_resume(finetune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_do_not_stand_in_the_way_of_resume(finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are defaults; --resume has its options from the run."""
     monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", "3")
     code, _, err = finetune("train", "--resume", "nowhere")

@@ -17,7 +17,7 @@ import pytest
 
 FINETUNE = [sys.executable, "-m", "finetune"]
 
-Run = Callable[..., tuple[int, str, str]]
+Finetune = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def call(pid: int) -> str:
 
 @pytest.mark.slow
 def test_sigterm_keeps_the_best_of_a_training(
-    finetune: Run, pictures: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+    finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune.training.head import Head
 
@@ -146,7 +146,7 @@ WRITERS = {
 def test_folders_that_take_no_file(
     command: str,
     code: int,
-    finetune: Run,
+    finetune: Finetune,
     pictures: Callable[..., Path],
     tiny_weights: Path,
     tmp_path: Path,

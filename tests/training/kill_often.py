@@ -1,4 +1,4 @@
-"""Kill a training at random moments, resume it, and hold it against one that was not killed.
+"""Kill a training in every phase of it, resume it, and hold it against one that was not killed.
 
 A program of its own: it forks after TensorFlow was imported and before it computed anything, which saves the start-up
 of every training.
@@ -9,15 +9,43 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import finetune.training.fit  # noqa: F401 (imports TensorFlow)
 from finetune.config import TrainConfig
-from finetune.run import CONFIG, PENDING
+from finetune.run import CONFIG, EVALUATION, HISTORY, MODEL, PENDING, REPORT, WITHIN
 from finetune.training.train import resume, train
 
-KILLS = 4  # of one run, one after the other
-FILES = ("model.safetensors", "history.csv", "metrics.json", "manifest.csv", "skipped.csv", "evaluation.json")
+EPOCHS = 4
+GENERATOR = random.Random(1)
+PAUSE = 0.002  # seconds between two looks at the disk
+FILES = (MODEL, HISTORY, "metrics.json", "manifest.csv", "skipped.csv", EVALUATION)
+
+
+def cache(out: Path) -> Path:
+    """Return where the features of the run at `out` go."""
+    return out.with_name(f"cache of {out.name}")
+
+
+def reached(out: Path) -> list[str]:
+    """Return the phases that the training into `out` has come to, by what stands on disk; it is in the last."""
+    history = out / HISTORY
+    epochs = len(history.read_text().splitlines()) - 1 if history.exists() else 0
+    signs = {
+        "not begun": True,
+        "options kept": (out / PENDING).exists() or (out / CONFIG).exists(),
+        "begun": (out / CONFIG).exists(),
+        "features": any(cache(out).rglob("*.npy")),
+        "epoch 1": (out / WITHIN).exists(),
+        **{f"epoch {done + 1}": epochs >= done for done in range(1, EPOCHS)},
+        "epochs done": epochs == EPOCHS,
+        "model written": (out / MODEL).exists(),
+        "evaluated": (out / EVALUATION).exists(),
+        "finished": (out / REPORT).exists(),
+    }
+    return [phase for phase, there in signs.items() if there]
 
 
 def fork(config: TrainConfig, out: Path) -> int:
@@ -25,49 +53,67 @@ def fork(config: TrainConfig, out: Path) -> int:
     child = os.fork()
     if child:
         return child
-    os.environ["XDG_CACHE_HOME"] = str(out.parent / f"cache of {out.name}")
-    begun = (out / CONFIG).exists() or (out / PENDING).exists()
-    resume(out) if begun else train(config)
+    os.environ["XDG_CACHE_HOME"] = str(cache(out))
+    resume(out) if "options kept" in reached(out) else train(config)
     os._exit(0)
 
 
-def finish(child: int) -> None:
-    """Wait for a process; fail unless it ended well."""
+def runs(child: int) -> bool:
+    """Whether a process has not ended; it can be killed and waited for afterwards all the same."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def finish(child: int, *others: int) -> None:
+    """Wait for a process; fail unless it ended well, or with one of the `others`."""
     _, status = os.waitpid(child, 0)
-    if status:
+    if status not in (0, *others):
         sys.exit(f"a training ended with status {status}")
 
 
+def kill_in(phases: Sequence[str], looks: Counter[str], config: TrainConfig, out: Path) -> list[str]:
+    """Train into `out` with a kill in each phase; return those that were over before the kill came."""
+    missed = []
+    for phase in phases:
+        child = fork(config, out)
+        while phase not in reached(out) and runs(child):
+            time.sleep(PAUSE)
+        time.sleep(GENERATOR.random() / 2 * looks[phase] * PAUSE)  # anywhere in the phase's first half
+        os.kill(child, signal.SIGKILL)
+        finish(child, signal.SIGKILL)
+        if reached(out)[-1] == phase:
+            print(phase)
+        else:
+            missed.append(phase)
+    finish(fork(config, out))
+    return missed
+
+
 def main(data: Path, weights: str, folder: Path, times: int) -> None:
-    """Print at which share of a whole training each kill came, and the last file that stood then."""
+    """Print the phase of each kill, by what stood on disk after it, until every phase had `times` of them."""
 
     def config(out: Path) -> TrainConfig:
         return TrainConfig(
-            data=data, weights=weights, out=out, epochs=4, batch_size=4, train=("fc6",), views=2,
+            data=data, weights=weights, out=out, epochs=EPOCHS, batch_size=4, train=("fc6",), views=2,
             optimizer="adam", ema=0.9, checkpoint_minutes=1e-4,
         )  # fmt: skip
 
     whole = folder / "whole"
-    started = time.perf_counter()
-    finish(fork(config(whole), whole))
-    duration = time.perf_counter() - started
-    generator = random.Random(1)
-    shares = [(place + generator.random()) / times for place in range(times)]  # anywhere, and everywhere
-    generator.shuffle(shares)
-    for number, start in enumerate(range(0, times, KILLS)):
+    child = fork(config(whole), whole)
+    looks: Counter[str] = Counter()  # in each phase, which says how long it takes on this machine
+    while runs(child):
+        looks[reached(whole)[-1]] += 1
+        time.sleep(PAUSE)
+    finish(child)
+    _, *phases, _ = reached(whole)  # without "not begun" and "finished"
+    aims = [phases[0::2], phases[1::2]] * times  # so that a training goes through every second phase unharmed
+    for number, aim in enumerate(aims):
         out = folder / f"killed {number}"
-        for share in shares[start : start + KILLS]:
-            child = fork(config(out), out)
-            time.sleep(share * duration)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            names = {path.name for path in out.iterdir()} if out.exists() else set()
-            last = next((name for name in ("report.html", *FILES, CONFIG, PENDING) if name in names), "nothing")
-            print(f"{share:.0%} {last}")
-        finish(fork(config(out), out))
+        missed = kill_in(aim, looks, config(out), out)
         different = [name for name in FILES if (out / name).read_bytes() != (whole / name).read_bytes()]
         if different:
-            sys.exit(f"run {number} was killed {KILLS} times: {', '.join(different)} differ")
+            sys.exit(f"run {number} was killed in {', '.join(aim)}: {', '.join(different)} differ")
+        if missed:
+            aims.append(missed)  # in one more training: in this one they are over
 
 
 main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

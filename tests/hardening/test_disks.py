@@ -1,0 +1,185 @@
+"""Real disks that are full or read-only, mounted for the test: one line, and what stood there stays.
+
+What the system refuses is real here, in contrast to `test_limits.py`, so root is needed, and Linux.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from readers import write_run
+from test_limits import one_line
+
+from finetune.run import Run
+
+Finetune = Callable[..., tuple[int, str, str]]
+Pictures = Callable[..., Path]
+
+pytestmark = pytest.mark.slow
+
+
+class Disk:
+    """A mounted tmpfs of 32 MB; `path` is where."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._filling = path / "filling"
+
+    def leave(self, room: int) -> None:
+        """Fill it up to `room` bytes, or pages of 4 kB, to be exact."""
+        free = shutil.disk_usage(self.path).free
+        with self._filling.open("wb") as file:
+            file.write(bytes(free - room))
+
+    def make_room(self) -> None:
+        self._filling.unlink()
+
+    def make_read_only(self) -> None:
+        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
+
+    def contents(self) -> dict[str, bytes]:
+        """Return every file, and every folder as an empty one."""
+        found = (path for path in self.path.rglob("*") if path != self._filling)
+        return {str(path.relative_to(self.path)): path.read_bytes() if path.is_file() else b"" for path in found}
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "disk"
+    path.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", path], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small disk takes root on Linux")
+    yield Disk(path)
+    subprocess.run(["umount", path], check=True)
+
+
+def older(disk: Disk, name: str) -> Path:
+    """Write what an earlier command may have left under a name, and return its path."""
+    path = disk.path / name
+    if name == "run":
+        write_run(path)
+    elif name == "export":
+        path.mkdir()
+        for file in ("README.md", "classes.txt"):
+            (path / file).write_text("older")
+    else:
+        path.write_text("older")
+    return path
+
+
+COMMANDS = {  # what is written to, and how; what finetune tells beside the system's word
+    "train": ("run", "--data {data} --weights {weights} --epochs 1 --overwrite --out {out}", "choose another --out"),
+    "report": ("run", "{out}", "mend that and run the same again"),
+    "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "mend that, or choose another --out"),
+    "explain": ("new.png", "{picture} --model {weights} --overwrite --out {out}", "mend that and run the same again"),
+    "filters": ("new.png", "--model {weights} --overwrite --out {out}", "mend that and run the same again"),
+    "check": ("page.html", "{data} --overwrite --html {out}", "choose another place"),
+    "weights convert": ("new.npz", "{weights} {out} --overwrite", "check {disk}"),
+    "export --to npy": ("export", "{weights} --overwrite --out {out}", "export cannot be written"),
+    "export --to keras": ("export", "{weights} --overwrite --out {out}", "export cannot be written"),
+    "export --to saved_model": ("export", "{weights} --overwrite --out {out}", "export cannot be written"),
+    "demo": ("demo", "--out {out}", "choose another --out"),
+}
+
+
+@pytest.mark.parametrize("fault", ["Read-only file system", "No space left on device"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_stood_there_stays(
+    command: str, fault: str, disk: Disk, finetune: Finetune, pictures: Pictures, tiny_weights: Path
+) -> None:
+    name, arguments, told = COMMANDS[command]
+    data = pictures(stripes=4, dots=4)
+    out = older(disk, name) if name != "demo" else disk.path / "demo"
+    before = disk.contents()
+    disk.leave(0)
+    if fault == "Read-only file system":
+        disk.make_read_only()
+    known = {"data": data, "picture": data / "dots" / "0.png", "weights": tiny_weights, "out": out}
+    done = finetune(*command.split(), *(word.format(**known) for word in arguments.split()))
+    one_line(*done, fault)
+    assert told.format(disk=disk.path) in done[2].splitlines()[-1]
+    assert disk.contents() == before
+
+
+@pytest.fixture
+def training(pictures: Pictures, tiny_weights: Path) -> list[object]:
+    return ["train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--epochs", "1", "--out"]
+
+
+def test_a_training_that_fills_the_disk_goes_on(disk: Disk, finetune: Finetune, training: list[object]) -> None:
+    """There is room for the first epoch, not for the model."""
+    run = disk.path / "run"
+    disk.leave(64 << 10)
+    code, out, err = finetune(*training, run)
+    one_line(code, out, err, f"mend that, then finetune train --resume {run} goes on")
+    assert not [path for path in run.rglob("*") if path.suffix == ".part" or path.name == "model.safetensors"]
+    disk.make_room()
+    assert finetune("train", "--resume", run)[0] == 0
+    assert finetune(*training, "whole")[0] == 0
+    names = {path.name for path in run.iterdir()}
+    assert names == {path.name for path in Path("whole").iterdir()}
+    for name in names & {"model.safetensors", "history.csv", "manifest.csv", "classes.txt", "plan.txt"}:
+        assert (run / name).read_bytes() == Path("whole", name).read_bytes(), name
+
+
+@pytest.mark.parametrize("room", [0, 4096, 8192, 12288, 16384, 20480])
+def test_a_training_that_cannot_begin_leaves_nothing(
+    room: int, disk: Disk, finetune: Finetune, training: list[object]
+) -> None:
+    """Whichever of the first files does not fit, the same command works when there is room."""
+    disk.leave(room)
+    one_line(*finetune(*training, disk.path / "run"), "No space left on device); choose another --out")
+    assert disk.contents() == {}
+
+
+def test_a_cache_that_is_read_only(
+    disk: Disk, finetune: Finetune, training: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.make_read_only()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
+    code, _, err = finetune(*training, "run")
+    assert code == 0
+    assert f"the cache {disk.path / 'finetune'} cannot be written (Read-only file system); going on without it" in err
+    assert Run(Path("run")).metrics()["epochs"] == 1
+
+
+def test_a_cache_that_is_full(
+    disk: Disk, finetune: Finetune, training: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
+    disk.leave(0)
+    code, out, err = finetune(*training, "run")
+    one_line(code, out, err, "No space left on device; mend that, then finetune train --resume run goes on")
+    assert not [path for path in disk.path.rglob("*") if path.suffix == ".part"]
+    disk.make_room()
+    assert finetune("train", "--resume", "run")[0] == 0
+
+
+def test_scores_go_on_when_there_is_room(
+    disk: Disk, finetune: Finetune, pictures: Pictures, tiny_weights: Path
+) -> None:
+    """Room for the state and the features of some pictures only: conv1 of one is 83 kB."""
+    data = pictures(stripes=4, dots=4)
+    options = ["--model", tiny_weights, "--features", "conv1", "--batch-size", 1]
+    out = disk.path / "rows.npy"
+    disk.leave(400 << 10)
+    one_line(
+        *finetune("score", data, *options, "--out", out),
+        f"what is done stays in {out}.partial, and --resume goes on with it",
+    )
+    disk.make_room()
+    assert finetune("score", data, *options, "--out", out, "--resume")[0] == 0
+    assert finetune("score", data, *options, "--out", "whole.npy")[0] == 0
+    assert out.read_bytes() == Path("whole.npy").read_bytes()
+    assert set(disk.contents()) == {"rows.npy", "rows.npy.csv"}
+
+
+def test_learning_rates_are_written_both_or_none(disk: Disk, finetune: Finetune, training: list[object]) -> None:
+    disk.leave(12288)
+    one_line(*finetune(*training, disk.path / "run", "--find-lr"), "No space left on device; mend that and run the")
+    assert disk.contents() == {"run": b""}
