@@ -9,7 +9,7 @@ from finetune.check.check import Check
 from finetune.check.finding import KINDS
 from finetune.csv_cells import harmless
 
-_ALL = ("unreadable", "part-lost", "one-colour", "identical-classes")  # of the last nobody knows which label is right
+_ALL = ("unreadable", "damaged", "one-colour", "identical-classes")  # of the last nobody knows which label is right
 _ALL_BUT_FIRST = ("identical-sides", "identical", "near-sides", "near")
 
 

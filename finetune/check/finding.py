@@ -15,7 +15,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "unreadable": Kind(True, "cannot be read", "Training leaves them out. Get the files again or remove them."),
-    "part-lost": Kind(True, "a part is lost", "The file was cut and closed again: gray fills the rest. Get it again."),
+    "damaged": Kind(True, "damaged data", "A part is gray, shifted or blurred: the decoder guessed it. Get it again."),
     "one-colour": Kind(True, "all one colour", "There is nothing to learn from them. Remove them."),
     "identical-classes": Kind(
         True, "identical in different classes", "One of the labels is wrong. Keep the file in its own class."

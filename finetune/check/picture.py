@@ -17,7 +17,6 @@ _DCT_SIDE = 64  # four pixels a coefficient, as in Zauner's pHash
 _NEEDED_SIDE = 64  # short side in pixels that all of this needs; a larger JPEG is decoded at a fraction
 _COLOUR_LEVELS = 16  # a channel; finer ones tell a plain ground from its JPEG noise
 _GRAY = 4  # what two channels of a picture without colour may differ by: JPEG rounds gray to colours as near as that
-_FILLER = 128  # libjpeg's gray for blocks that are not there: all coefficients 0
 
 _COLOUR_MODELS = {
     **dict.fromkeys(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"), "gray"),
@@ -32,9 +31,9 @@ class Seen:
     """What a look at a file shows; after an error, nothing but that.
 
     `orientation`: EXIF, 1 is upright. `deviation`: the largest standard deviation of a channel, 0 to 255.
-    `main_colour`: share of the pixels that have the most frequent colour. `lost`: share of the picture, along one
-    side, that is the decoder's filler. `codes`: perceptual hashes, uint8 (3, HASH_BITS / 8), of the picture, its
-    mirror image and the picture upside down. `pixels`: network input where it was asked for.
+    `main_colour`: share of the pixels that have the most frequent colour. `damage`: in the decoder's words, where it
+    guessed what is missing. `codes`: perceptual hashes, uint8 (3, HASH_BITS / 8), of the picture, its mirror image and
+    the picture upside down. `pixels`: network input where it was asked for.
     """
 
     file: Found
@@ -47,7 +46,7 @@ class Seen:
     colour_model: str = ""
     deviation: float = 0.0
     main_colour: float = 0.0
-    lost: float = 0.0
+    damage: str = ""
     codes: NDArray[np.uint8] | None = None
     pixels: Image | None = None
 
@@ -57,7 +56,9 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
     try:
         data = read_bytes(file.path)
         header = read_header(data)
-        image = decode(data, max(_NEEDED_SIDE, preprocessing.short_side if preprocessing else 0), header)
+        damage: list[str] = []
+        side = max(_NEEDED_SIDE, preprocessing.short_side if preprocessing else 0)
+        image = decode(data, side, header, on_damage=damage.append)
     except ImageError as error:
         return Seen(file, str(error))
     step = max(1, min(image.shape[:2]) // _NEEDED_SIDE)
@@ -72,7 +73,7 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
         colour_model=_colour_model(header.mode, some),
         deviation=float(cv2.meanStdDev(some)[1].max()),
         main_colour=_main_colour(some),
-        lost=_lost(image, header.orientation) if header.format == "JPEG" else 0.0,
+        damage="".join(damage),
         codes=hash_codes(image),
         pixels=to_input(image, preprocessing) if preprocessing else None,
     )
@@ -106,14 +107,3 @@ def _main_colour(image: Image) -> float:
     blue, green, red = (channel.astype(np.uint16) // (256 // _COLOUR_LEVELS) for channel in cv2.split(image))
     counts = np.bincount(((blue * _COLOUR_LEVELS + green) * _COLOUR_LEVELS + red).ravel())
     return float(counts.max() / blue.size)
-
-
-def _lost(image: Image, orientation: int) -> float:
-    """Return the share of rows at the end of the file that are filler; a turned picture has them at any side."""
-    shares = []
-    for quarter in range(4 if orientation > 1 else 1):
-        turned = np.rot90(image, quarter)
-        filled = (np.abs(turned[:, ::8].astype(np.int16) - _FILLER) <= 1).all(axis=(1, 2))
-        kept = np.flatnonzero(~filled)
-        shares.append(1 - (kept[-1] + 1) / len(turned) if len(kept) else 0.0)  # all of it gray is one colour, not lost
-    return float(max(shares))

@@ -13,7 +13,6 @@ from finetune.data.idx import idx_place
 
 ONE_COLOUR = 2.0  # standard deviation of a channel, 0 to 255; JPEG's rounding alone gives less
 PLAIN = 0.9  # share of one colour; of 398 photos only an “image not found” has more, the next has 0.88
-LOST = 0.05  # share of a side that is filler; less may be a border
 TINY = 64  # pixels of the short side, and …
 TINY_SHARE = 0.25  # … of the median: digits of 28 pixels among others are not tiny
 NARROW = 3.0  # long side by short side: the centre crop keeps a third at most
@@ -43,8 +42,8 @@ def _faults(picture: Seen, usual: float, models: list[tuple[str, int]]) -> Itera
         yield "unreadable", picture.error
         return
     short, long = sorted((picture.width, picture.height))
-    if picture.lost >= LOST:
-        yield "part-lost", f"the last {picture.lost:.0%} is the gray that a JPEG decoder fills gaps with"
+    if picture.damage:
+        yield "damaged", picture.damage
     if picture.deviation < ONE_COLOUR:
         yield "one-colour", "all pixels have one colour"
     elif picture.main_colour >= PLAIN:
@@ -80,7 +79,7 @@ def check_copies(seen: Iterable[Seen]) -> Iterator[Finding]:
         if len(same) > 1:
             yield _copies("identical", same)
     firsts = [same[0] for same in by_digest.values() if len({picture.file.class_name for picture in same}) == 1]
-    firsts = [picture for picture in firsts if picture.deviation >= ONE_COLOUR and picture.lost < LOST]
+    firsts = [picture for picture in firsts if picture.deviation >= ONE_COLOUR and not picture.damage]
     codes = [picture.codes for picture in firsts if picture.codes is not None]
     if len(codes) < 2:
         return

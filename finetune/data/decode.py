@@ -6,9 +6,10 @@ import stat
 import struct
 import warnings
 from collections.abc import Callable
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,17 +25,19 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from finetune.data.augment import LEVELS, Augmentation, draw_part, vary
 from finetune.data.idx import idx_place, image_bytes
+from finetune.data.jpeg import decode_jpeg
 from finetune.data.png import read_png
 from finetune.data.preprocessing import Preprocessing
+from finetune.data.tiff import Alpha, tiff_alpha
 from finetune.errors import ImageError
 
+logger = logging.getLogger(__name__)
+
 Image = NDArray[np.uint8]
-Alpha = Literal["straight", "premultiplied", "none"]  # what OpenCV's fourth channel is; "none": no transparency
 
 MAX_PIXELS = 100_000_000  # more would need 300 MB for one picture; refused by the header
 MAX_BYTES = 1 << 30  # of one file: MAX_PIXELS of 16 bits in four channels, uncompressed, are 800 MB
 _EXIF_ORIENTATION = 0x0112  # Exif 2.3, table 4
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES, _TIFF_EXTRA_SAMPLES = 258, 262, 284, 338  # TIFF 6.0, appendix A
 
 
 class _JpegFile(JpegImageFile):
@@ -97,7 +100,7 @@ def read_header(data: bytes) -> Header:
             header_end = image.fp.tell() if image.fp else 0
             exif = exif or image.info.get("exif", b"")
             if isinstance(image, TiffImageFile):
-                alpha = _tiff_alpha(image)
+                alpha = tiff_alpha(image)
     except ImageError:
         raise
     except DecompressionBombError:
@@ -114,29 +117,32 @@ def read_header(data: bytes) -> Header:
     return Header(name, width, height, _orientation(exif), alpha, mode)
 
 
-# How JPEG data can be decoded to a fraction of its size, which costs a fraction of the time.
-_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-
-
-def decode(data: bytes, short_side: int | None = None, header: Header | None = None) -> Image:
+def decode(
+    data: bytes,
+    short_side: int | None = None,
+    header: Header | None = None,
+    on_damage: Callable[[str], object] = lambda damage: None,
+) -> Image:
     """Decode JPEG, PNG, WebP, BMP, TIFF or the first frame of a GIF to (height, width, 3) uint8 in BGR order.
 
     Upright by its EXIF orientation; transparency over white; 16 bits cut to 8; gray, palette and CMYK turned to BGR.
     `short_side` is how many pixels of the short side are needed: a JPEG of at least twice that comes at half, a quarter
     or an eighth of its size, averaged by the decoder. `header`: that of the same data, where it was read before.
+    `on_damage` gets the reason when a JPEG is damaged and the decoder has guessed what is missing.
     Raises ImageError with the reason when that is not possible or the picture has over 100 megapixels.
     """
     header = header or read_header(data)
     transparent = None
-    if header.format == "PNG":
-        data, _, transparent = read_png(data)
-    # A JPEG has neither alpha nor 16 bits, and only the colour mode turns CMYK; the EXIF turn is ours for all formats.
-    mode = cv2.IMREAD_UNCHANGED
-    if header.format == "JPEG":
-        enough = (n for n in _REDUCED if short_side and min(header.width, header.height) >= n * short_side)
-        mode = _REDUCED.get(next(enough, 1), cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+        if header.format == "JPEG":
+            jpeg = decode_jpeg(data, header.width, header.height, short_side)
+            if jpeg and jpeg.damage:
+                on_damage(jpeg.damage)
+            image: NDArray[np.generic] | None = jpeg and jpeg.image
+        else:
+            if header.format == "PNG":
+                data, _, transparent = read_png(data)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from None
@@ -149,8 +155,14 @@ def decode(data: bytes, short_side: int | None = None, header: Header | None = N
 
 
 def read_image(path: Path, short_side: int | None = None) -> Image:
-    """Read and decode a file, as `decode`; raise ImageError when it cannot be opened."""
-    return decode(read_bytes(path), short_side)
+    """Read and decode a file, as `decode`; raise ImageError when it cannot be opened. Damage is told once a file."""
+    return decode(read_bytes(path), short_side, on_damage=partial(tell_damage, path))
+
+
+@cache
+def tell_damage(name: Path | str, damage: str) -> None:
+    """Warn that a picture is damaged, once for each."""
+    logger.warning("%s is damaged (%s); the decoder guessed what is missing", name, damage)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -245,24 +257,6 @@ def _orientation(exif: bytes) -> int:
     except struct.error:  # a damaged block says nothing
         pass
     return 1
-
-
-def _tiff_alpha(image: TiffImageFile) -> Alpha:
-    """Return what OpenCV's fourth channel is; raise ImageError for the kinds of TIFF that it reads wrongly."""
-    sixteen_bits = 16 in image.tag_v2.get(_TIFF_BITS, ())
-    if sixteen_bits and (image.tag_v2.get(_TIFF_PLANES) == 2 or image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0):
-        raise ImageError("a TIFF of 16 bits in planes or with white as 0 is not supported; convert the picture")
-    if image.mode in ("LA", "La"):
-        raise ImageError("a gray TIFF with transparency is not supported; convert the picture")
-    match image.tag_v2.get(_TIFF_EXTRA_SAMPLES):
-        case None if image.mode == "RGBA":
-            return "straight"
-        case (1, *_):
-            return "premultiplied"
-        case (2, *_):
-            return "straight" if sixteen_bits else "premultiplied"  # OpenCV multiplies 8 bits itself
-        case _:
-            return "none"  # 0 is a channel without meaning, such as a saved selection
 
 
 def _eight_bits(image: NDArray[np.generic]) -> Image:

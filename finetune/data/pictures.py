@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.decode import Image, decode, read_image, to_input
+from finetune.data.decode import Image, decode, read_image, tell_damage, to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError, UsageError
@@ -46,7 +47,8 @@ def read_picture(
         elif isinstance(place, Path):
             image = read_image(place, preprocessing.short_side)
         else:
-            image = decode(read_url(str(place)), preprocessing.short_side)
+            url = str(place)
+            image = decode(read_url(url), preprocessing.short_side, on_damage=partial(tell_damage, url))
         return to_input(image, preprocessing)
     except ImageError as error:
         return error

@@ -66,6 +66,7 @@ def plant(data: Path) -> None:
     (ants / "cut.png").write_bytes(encoded(photo(101), ".png")[:9000])
     sound = encoded(photo(102))
     (ants / "part.jpg").write_bytes(sound[: len(sound) * 6 // 10] + b"\xff\xd9")
+    (ants / "ones.jpg").write_bytes(sound[: len(sound) // 2] + b"\xff" * 99 + sound[len(sound) // 2 + 99 :])
     (ants / "black.png").write_bytes(encoded(np.zeros((90, 90, 3), np.uint8), ".png"))
     placeholder = np.full((120, 160, 3), 240, np.uint8)
     cv2.putText(placeholder, "not found", (30, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (90, 90, 90))
@@ -96,7 +97,8 @@ def test_every_planted_fault_is_found_and_nothing_else(data: Path) -> None:
     assert found(checked) == [
         ("unreadable", ["train/ants/cut.png"]),
         ("unreadable", ["train/ants/empty.jpg"]),
-        ("part-lost", ["train/ants/part.jpg"]),
+        ("damaged", ["train/ants/ones.jpg"]),
+        ("damaged", ["train/ants/part.jpg"]),
         ("one-colour", ["train/ants/black.png"]),
         ("identical-classes", ["train/ants/001.jpg", "train/bees/other.jpg"]),
         ("identical-sides", ["val/ants/leak.jpg", "train/ants/002.jpg"]),
@@ -115,7 +117,15 @@ def test_every_planted_fault_is_found_and_nothing_else(data: Path) -> None:
         ("loose", ["train/loose.jpg"]),
     ]
     hard = [finding.kind for finding in checked.findings if finding.hard]
-    assert hard == ["unreadable", "unreadable", "part-lost", "one-colour", "identical-classes", "identical-sides"]
+    assert hard == [
+        "unreadable",
+        "unreadable",
+        "damaged",
+        "damaged",
+        "one-colour",
+        "identical-classes",
+        "identical-sides",
+    ]
     assert snapshot(data) == before
 
 
@@ -124,13 +134,24 @@ def test_the_clean_list_is_what_training_takes(data: Path, tmp_path: Path) -> No
     out = tmp_path / "clean.csv"
     words = write_clean_list(check(data), out)
     assert words == (
-        "36 pictures; 10 left out: cannot be read 2, a part is lost 1, all one colour 1, identical in different "
+        "36 pictures; 11 left out: cannot be read 2, damaged data 2, all one colour 1, identical in different "
         "classes 2, identical in training and validation 1, identical in one class 1, nearly identical in training "
         "and validation 1, nearly identical in one class 1"
     )
     dataset = read_data(out)
     kept = {(record.path.relative_to(data).as_posix(), record.split) for record in dataset.records}
-    gone = ("cut.png", "empty.jpg", "part.jpg", "black.png", "001.jpg", "copy.jpg", "002.jpg", "005.jpg", "near.jpg")
+    gone = (
+        "cut.png",
+        "empty.jpg",
+        "part.jpg",
+        "ones.jpg",
+        "black.png",
+        "001.jpg",
+        "copy.jpg",
+        "002.jpg",
+        "005.jpg",
+        "near.jpg",
+    )
     expected = {path.relative_to(data).as_posix() for path in data.glob("*/*/*") if path.suffix in (".jpg", ".png")}
     expected -= {f"train/ants/{name}" for name in gone} | {"train/bees/other.jpg"}
     assert kept == {(path, path.split("/")[0]) for path in expected}

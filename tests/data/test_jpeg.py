@@ -1,0 +1,140 @@
+"""JPEGs against OpenCV, which has libjpeg of its own: the same pixels, and damage is told instead of printed."""
+
+import logging
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from encoded import RGB
+from PIL import Image
+
+from finetune.data.decode import decode, read_image
+from finetune.data.jpeg import decode_jpeg
+
+PHOTO = np.asarray(RGB.resize((203, 151), Image.Resampling.BICUBIC))  # sides that no 8 divides
+OPENCV = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def jpeg(mode: str = "RGB", **options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(PHOTO).convert(mode).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def by_opencv(data: bytes, part: int = 1) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), OPENCV[part] | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def ycck() -> bytes:
+    """Return a CMYK file whose Adobe marker says that its colours are rotated to YCC."""
+    data = jpeg("CMYK")
+    at = data.index(b"Adobe") + len(b"Adobe") + 6
+    return data[:at] + b"\x02" + data[at + 1 :]
+
+
+SOUND = {
+    "4:4:4": lambda: jpeg(subsampling=0),
+    "4:2:2": lambda: jpeg(subsampling=1),
+    "4:2:0": lambda: jpeg(subsampling=2),
+    "4:1:1": lambda: jpeg(subsampling="4:1:1"),
+    "gray": lambda: jpeg("L"),
+    "CMYK": lambda: jpeg("CMYK"),
+    "YCCK": ycck,
+    "stored as RGB": lambda: jpeg(keep_rgb=True),
+    "progressive": lambda: jpeg(progressive=True),
+    "with restarts": lambda: jpeg(restart_marker_rows=1),
+    "bytes behind its end": lambda: jpeg() + b"more",
+}
+
+
+@pytest.mark.parametrize("part", [1, 2, 4, 8])
+@pytest.mark.parametrize("kind", SOUND)
+def test_the_pixels_are_opencvs(kind: str, part: int) -> None:
+    data = SOUND[kind]()
+    found = decode_jpeg(data, 203, 151, 151 // part)
+    assert found is not None
+    assert found.damage == ""
+    np.testing.assert_array_equal(found.image, by_opencv(data, part))
+
+
+def test_only_a_half_a_quarter_or_an_eighth() -> None:
+    data = jpeg()
+    found = [(needed, decode_jpeg(data, 203, 151, needed)) for needed in (1, 18, 19, 37, 38, 75, 76)]
+    heights = {needed: jpeg.image.shape[0] for needed, jpeg in found if jpeg}
+    assert heights == {1: 19, 18: 19, 19: 38, 37: 38, 38: 76, 75: 76, 76: 151}
+
+
+def overwritten(data: bytes, filler: bytes) -> bytes:
+    return data[: len(data) // 2] + filler + data[len(data) // 2 + len(filler) :]
+
+
+DAMAGED = {
+    "zeros in the middle": (lambda: overwritten(jpeg(restart_marker_rows=1), bytes(99)), "premature end of data"),
+    "ones in the middle": (lambda: overwritten(jpeg(), b"\xff" * 99), "bad Huffman code"),
+    "a part missing": (lambda: jpeg()[:2000] + jpeg()[2300:], "premature end of data segment"),
+    "cut and closed": (lambda: jpeg()[:2000] + b"\xff\xd9", "premature end of data segment"),
+    "progressive, cut and closed": (lambda: jpeg(progressive=True)[:2000] + b"\xff\xd9", "premature end of data"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damage_is_told_and_not_printed(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    make, told = DAMAGED[kind]
+    heard: list[str] = []
+    image = decode(make(), on_damage=heard.append)
+    assert image.shape == PHOTO.shape
+    assert decode(make(), 19).shape == (38, 51, 3), "nobody has to listen"
+    (damage,) = heard
+    assert told in damage
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_array_equal(image, by_opencv(make()))
+
+
+def test_a_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg()[:2000] + b"\xff\xd9")
+    with caplog.at_level(logging.WARNING):
+        read_image(path)
+        read_image(path)
+    assert caplog.messages == [
+        f"{path} is damaged (premature end of data segment); the decoder guessed what is missing"
+    ]
+
+
+def test_a_sampling_of_colour_that_turbojpeg_has_no_name_for() -> None:
+    """Blue at half the height and red at half the width: 4:4:4 with the factors of its frame header changed."""
+    data = bytearray(jpeg(subsampling=0))
+    frame = data.index(b"\xff\xc0")
+    assert data[frame + 9] == 3
+    for component, factors in enumerate((0x22, 0x21, 0x12)):
+        data[frame + 11 + 3 * component] = factors
+    found = decode_jpeg(bytes(data), 203, 151)
+    assert found is not None
+    np.testing.assert_array_equal(found.image, by_opencv(bytes(data)))
+
+
+def test_what_a_camera_writes_amiss_is_no_damage() -> None:
+    """The end of the spectral selection in the scan's header: 63 for a baseline JPEG; some phones write 0."""
+    data = bytearray(jpeg())
+    scan = data.index(b"\xff\xda")
+    assert data[scan + 12] == 63
+    data[scan + 12] = 0
+    assert decode_jpeg(bytes(data), 203, 151)[1] == ""
+    np.testing.assert_array_equal(decode_jpeg(bytes(data), 203, 151)[0], by_opencv(jpeg()))
+
+
+def test_a_picture_without_all_of_its_pixels_is_none() -> None:
+    """Scan 1 lacks bytes, which is a warning, and table 2 is none: what would come is what the memory held before."""
+    data = jpeg(progressive=True)
+    table = data.index(b"\xff\xc4", data.index(b"\xff\xda"))
+    broken = data[: table - 3] + data[table : table + 4] + b"\xff" * 17 + data[table + 21 :]
+    assert decode_jpeg(broken, 203, 151) is None
+    assert decode_jpeg(data[:100], 203, 151) is None
