@@ -1,6 +1,7 @@
 """`check(data)`: look at every file once and gather what is found; nothing is changed, moved or deleted."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def check(data: Path, model: str | None = None) -> Check:
     accuracy = None
     if model is not None:
         readable = [picture for picture in seen if picture.error is None]
-        doubts, accuracy = check_labels(readable, maker.features(), _groups(readable, copies))
+        doubts, accuracy = check_labels(readable, maker.features(), copy_groups(readable, copies))
         findings += doubts
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: within a kind as they were found
@@ -95,7 +96,7 @@ def _with_sides(seen: list[Seen], class_names: tuple[str, ...]) -> list[Seen]:
     return [replace(picture, file=picture.file._replace(side=sides.get(picture.digest))) for picture in seen]
 
 
-def _groups(seen: list[Seen], copies: list[Finding]) -> list[int]:
+def copy_groups(seen: Sequence[Seen], copies: Sequence[Finding]) -> list[int]:
     """Return a number for each picture, the same for those that are copies of each other."""
     leader = {path: copy.paths[0] for copy in copies for path in copy.paths[1:] if path != copy.paths[0]}
     numbers: dict[Path, int] = {}
