@@ -60,7 +60,7 @@ def predict(
     verbose: Verbose = False,
 ) -> None:
     """Classify pictures: the most probable classes of each, one row for every picture, in order."""
-    if explain and (len(inputs) > 1 or inputs[0].startswith(("-", "@"))):
+    if explain and (len(inputs) > 1 or inputs[0].startswith(("-", "@")) or Path(inputs[0]).is_dir()):
         raise UsageError("--explain draws one picture; name one, or use finetune explain for each")
     from finetune.classifier import load
     from finetune.scoring.inputs import expand

@@ -115,5 +115,11 @@ def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
     done = run("pictures/stripes/0.png", "--explain", "why.png", "--top", "1")
     assert done.exit_code == 0
     assert Path("why.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match="--explain draws one picture; name one, or use finetune explain for each"):
-        run("pictures/stripes/0.png", "pictures/stripes/1.png", "--explain", "why.png")
+    for several in (
+        ("pictures/stripes/0.png", "pictures/stripes/1.png"),
+        ("pictures/stripes",),
+        ("@list.txt",),
+        ("-",),
+    ):
+        with pytest.raises(UsageError, match="--explain draws one picture; name one, or use finetune explain for each"):
+            run(*several, "--explain", "why.png")

@@ -23,7 +23,7 @@ def thumbnails(paths: Iterable[Path]) -> dict[str, str]:
 
 def _thumbnail(path: Path) -> str | None:
     try:
-        image = read_image(path)
+        image = read_image(path, SIDE)
     except ImageError:
         return None
     height, width = image.shape[:2]
