@@ -1,5 +1,17 @@
-"""`python -m finetune` is the `finetune` command."""
+"""What `finetune` and `python -m finetune` run."""
 
-from finetune.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line, and answer Ctrl-C while it is still being imported like later ones."""
+    try:
+        from finetune import cli
+    except KeyboardInterrupt:
+        print("finetune: error: interrupted; nothing was finished", file=sys.stderr)
+        sys.exit(1)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

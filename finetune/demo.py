@@ -1,6 +1,8 @@
 """`finetune demo`: the whole job on a small folder of drawn textures."""
 
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -48,11 +50,20 @@ def draw_folder(pictures: Path, held_out: Path, seed: int) -> None:
     except OSError as error:
         raise RunError(f"{pictures} cannot be made ({error.strerror}); choose another --out") from None
     generator = np.random.default_rng(seed)
-    for name, draw in TEXTURES.items():
-        (pictures / name).mkdir()
-        for number in range(PER_CLASS):
-            _write(pictures / name / f"{number:02}.png", draw(generator))
-    _write(held_out, waves(generator))
+    try:
+        for name, draw in TEXTURES.items():
+            (pictures / name).mkdir()
+            for number in range(PER_CLASS):
+                _write(pictures / name / f"{number:02}.png", draw(generator))
+        _write(held_out, waves(generator))
+    except BaseException as error:  # Ctrl-C too: what is there would be in the way of a second try
+        shutil.rmtree(pictures, ignore_errors=True)
+        held_out.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files lie in it
+            pictures.parent.rmdir()
+        if isinstance(error, OSError):
+            raise RunError(f"{pictures} cannot be written ({error.strerror}); choose another --out") from None
+        raise
 
 
 def stripes(generator: Generator) -> Image:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 logger = logging.getLogger(__name__)
 
+ADDRESSES = 4 << 30  # bytes; with 3 GB train, score and explain ended in C++, without a line from Python
+
 
 def import_tensorflow() -> None:
     """Import TensorFlow and keep what it prints meanwhile from stderr; with debug logging on, let it print.
@@ -18,9 +20,24 @@ def import_tensorflow() -> None:
         import tensorflow
 
         return
+    _warn_of_limit()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence():
         import tensorflow  # noqa: F401
+
+
+def _warn_of_limit() -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < ADDRESSES:
+        logger.warning(
+            "%.1f GB of addresses are allowed here (ulimit -v): TensorFlow may abort below %d",
+            allowed / 2**30,
+            ADDRESSES >> 30,
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
 from finetune.run import Run
-from finetune.run_files import read_dataset, read_evaluation, read_history, read_plan, write_evaluation, write_plan
+from finetune.run_files import read_dataset, read_evaluation, read_history, read_plan, write_evaluation
 
 ODD = Path(os.fsdecode(b'a "quoted", name with \xff.png'))  # no UTF-8
 DATASET = Dataset(
@@ -39,7 +39,7 @@ def test_evaluation_and_plan(run: Run) -> None:
     figures = {"top1": 1 / 3, "most_wrong": [{"path": str(ODD)}]}
     write_evaluation(run, figures)
     assert read_evaluation(run) == figures
-    write_plan(run, "all frozen\nnothing trained")
+    run.begin({"seed": 1}, DATASET, "all frozen\nnothing trained")
     assert read_plan(run) == "all frozen\nnothing trained\n"
 
 

@@ -144,7 +144,12 @@ def _write_npy(path: Path, model: Model) -> None:
     """Write layer -> [kernel, bias] and read it back."""
     from finetune.pretrained.npy import read_npy, write_npy
 
-    write_npy(path, model.weights)
+    try:
+        write_npy(path, model.weights)
+    except WeightsError as error:
+        if isinstance(error.__context__, OSError):  # told as of the other formats, not of a folder that has gone
+            raise error.__context__ from None
+        raise
     found = read_npy(path).tensors
     if found.keys() != model.weights.keys() or not all(
         np.array_equal(found[name], value) for name, value in model.weights.items()

@@ -1,11 +1,11 @@
 """ONNX, built node by node: Keras' own exporter writes grouped convolutions that ONNX Runtime does not load."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -59,6 +59,9 @@ def write(path: Path, model: Model, temperature: float) -> None:
 
 def answers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the probabilities (batch, classes) that ONNX Runtime gets from the file."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its import alone leaves an id of the machine in the cache
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (shares,) = session.run(None, {"pixels": pixels})
     return shares

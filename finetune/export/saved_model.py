@@ -1,6 +1,8 @@
 """SavedModel: from the bytes of pictures to names and probabilities, so that TensorFlow Serving needs nothing else."""
 
+import os
 from collections.abc import Sequence
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,13 @@ def write(path: Path, model: Model, temperature: float) -> None:
 
     signature = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
     module.classify = tf.function(classify, input_signature=signature, autograph=False)
-    tf.saved_model.save(module, str(path), signatures={"serving_default": module.classify})
+    try:
+        tf.saved_model.save(module, str(path), signatures={"serving_default": module.classify})
+    except tf.errors.ResourceExhaustedError as error:  # also of a disk, and then it is no lack of memory
+        for code in (ENOSPC, EDQUOT):
+            if os.strerror(code) in error.message:
+                raise OSError(code, os.strerror(code)) from None
+        raise
 
 
 def answers(path: Path, pictures: Sequence[bytes]) -> NDArray[np.float32]:

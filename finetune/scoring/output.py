@@ -69,6 +69,8 @@ class Output:
                 self._go_on(self._state) if self._state else self._begin()
             except BaseException:
                 self._close()
+                if not self._begun():
+                    self._remove()
                 raise
         return self
 
@@ -118,10 +120,7 @@ class Output:
             for name in self._form.names:  # those that were moved before a stop are not there any more
                 if self._part(name).exists():
                     self._form.finish(self._part(name), self._out.with_name(name), self.rows)
-            self._lock.release()
-            self._clear()
-            with suppress(OSError):  # somebody else's files lie in it
-                self._folder.rmdir()
+            self._remove()
 
     def _refuse_what_is_there(self, resume: bool) -> None:
         for path in (self._out.with_name(name) for name in reversed(self._form.names)):
@@ -199,6 +198,18 @@ class Output:
     def _part(self, name: str) -> Path:
         return self._folder / f"{name}.part"
 
+    def _begun(self) -> bool:
+        """Tell whether a stop would leave something to go on with."""
+        return (self._folder / STATE).exists()
+
+    def _remove(self) -> None:
+        """Remove the folder and all in it that is ours: the lock last, since then another process may write."""
+        self._clear(keep=(LOCK,))
+        self._lock.release()
+        (self._folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files lie in it
+            self._folder.rmdir()
+
     def _clear(self, keep: Sequence[str] = ()) -> None:
         """Remove our own files from the folder, and those of a state that was being written."""
         own = {STATE, LOCK, *(self._part(name).name for name in self._form.names)} - set(keep)
@@ -211,9 +222,10 @@ class Output:
         try:
             yield
         except OSError as error:
+            stays = f"what is done stays in {self._folder}, and --resume goes on with it"
             raise RunError(
-                f"{self._out} cannot be written ({error.strerror or error}); what is done stays in {self._folder}, "
-                "and --resume goes on with it"
+                f"{self._out} cannot be written ({error.strerror or error}); "
+                f"{stays if self._begun() else 'mend that, or choose another --out'}"
             ) from None
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,13 +18,15 @@ from numpy.typing import NDArray
 from finetune.choices import Precision
 from finetune.data.augment import LEVELS, Augmentation, view_generator
 from finetune.data.dataset import Record
-from finetune.data.decode import Image, decode, read_bytes, to_input
+from finetune.data.decode import Image, decode, read_bytes, tell_damage, to_input
 from finetune.data.parallel import parallel_map
 from finetune.errors import ImageError, RunError
 from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
 from finetune.progress import track
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 3  # counts up when the same input gives other features, so that no older store is used
 
@@ -70,17 +74,27 @@ class Trunk:
     def open_store(self, cache: bool = True) -> Iterator[FeatureStore]:
         """Yield the store of this trunk's features: in the user's cache, or in a folder that goes with the block.
 
-        Network input is as quick to decode as to read, so without layers nothing goes to the cache.
+        Network input is as quick to decode as to read, so without layers nothing goes to the cache; and nothing does
+        where the cache cannot be written.
         """
-        if cache and self._layers:
-            store = FeatureStore(cache_folder() / self._name)
+        store = self._cached() if cache and self._layers else None
+        if store:
             try:
                 yield store
             finally:
-                remove_unused(store.folder)
+                with suppress(OSError):  # another process gives a file its name, or removes the same
+                    remove_unused(store.folder)
         else:
             with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
                 yield FeatureStore(Path(folder))
+
+    def _cached(self) -> FeatureStore | None:
+        """Return the store in the user's cache, None with a warning where that cannot be written."""
+        try:
+            return FeatureStore(cache_folder() / self._name)
+        except OSError as error:
+            logger.warning("the cache %s cannot be written (%s); going on without it", error.filename, error.strerror)
+            return None
 
     def key(self, digest: str, view: int) -> Key:
         """Return what a view of the image with this digest is stored under.
@@ -129,7 +143,8 @@ class Trunk:
 
     def _decode(self, job: _Job) -> _Job:
         try:
-            image = decode(_unchanged(job), self._preprocessing.short_side)
+            told = partial(tell_damage, job.path)
+            image = decode(_unchanged(job), self._preprocessing.short_side, on_damage=told)
         except ImageError as error:
             return _Job(job.path, job.digest, (), error=str(error))
         inputs = tuple(

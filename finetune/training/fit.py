@@ -127,7 +127,7 @@ def _run_epochs(
             _tell_epoch(latest.history[-1], last_epoch)
     except KeyboardInterrupt:
         if good is None:
-            raise RunError(f"interrupted before the first epoch; finetune train --resume {run.path} goes on") from None
+            raise
         done = len(good.history)
         logger.warning(
             "interrupted: %d of %d epochs were done; keeping the best (finetune train --resume %s goes on)",

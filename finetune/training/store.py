@@ -76,6 +76,7 @@ class FeatureStore:
         path = self.folder / f"{_checksum(segment)}.npy"
         content = BytesIO()  # straight to a file NumPy does not say why a disk refuses
         np.save(content, segment, allow_pickle=False)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # another process may have removed it as unused
         with replacing(path) as temporary:
             temporary.write_bytes(content.getbuffer())
         self._waiting.clear()

@@ -126,13 +126,15 @@ def _digest(dataset: Dataset) -> str:
 
 
 def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
-    with ThreadPoolExecutor(1) as pool:
-        before = pool.submit(frozen_digests, plan)  # on another core than the import, which takes longer
-        import_tensorflow()  # only now, so that all errors before come at once
-    from finetune.training.fit import fit
-
     try:
+        with ThreadPoolExecutor(1) as pool:
+            before = pool.submit(frozen_digests, plan)  # on another core than the import, which takes longer
+            import_tensorflow()  # only now, so that all errors before come at once
+        from finetune.training.fit import fit
+
         return fit(config, plan, dataset, run, before.result())
+    except KeyboardInterrupt:
+        raise RunError(f"interrupted; finetune train --resume {run.path} goes on") from None
     except (OSError, WeightsError) as error:
         said = f"{error.filename or run.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         raise RunError(f"{said}; mend that, then finetune train --resume {run.path} goes on") from None

@@ -1,5 +1,6 @@
 """Trainings that cannot go on: what stood before is not lost, what was done is kept, and one line says what to do."""
 
+import errno
 import json
 import resource
 import subprocess
@@ -13,6 +14,7 @@ from filelock import FileLock
 
 from finetune.config import TrainConfig
 from finetune.errors import DataError, RunError
+from finetune.run import Run
 from finetune.training import fit as fit_module
 from finetune.training import train as train_module
 from finetune.training.train import resume, train
@@ -86,6 +88,34 @@ def test_a_picture_that_vanishes_while_training(
     resumed = resume(tmp_path / "run")
     for name in ("model.safetensors", "history.csv", "manifest.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
+def test_interrupted_before_the_first_epoch(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module, "read_sides", interrupted)
+        with pytest.raises(RunError, match=r"interrupted; finetune train --resume .*run goes on"):
+            train(config)
+    assert resume(tmp_path / "run").metrics()["epochs"] == 2
+
+
+def test_an_old_run_stays_until_the_new_one_is_begun(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full when the second of its first files is written."""
+    old = contents(train(config).path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Run, "write_data", full)
+    with pytest.raises(RunError, match=r"run cannot be written \(No space left on device\); choose another --out"):
+        train(replace(config, overwrite=True, seed=4))
+    assert contents(tmp_path / "run") == old
 
 
 @pytest.mark.slow
