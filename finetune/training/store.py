@@ -31,7 +31,19 @@ SEGMENT_ROWS, SEGMENT_BYTES = 256, 8 << 20  # what a killed process loses at mos
 CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
 KEPT_BYTES = 32 << 20  # so many are read once and kept in memory: every epoch asks for all of them
 _FLOAT16_MAX = 65504.0
-_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TokenError, BadZipFile, Warning)  # what np.load makes of it
+# What np.load makes of it.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    BadZipFile,
+    Warning,
+)
 
 
 def cache_folder() -> Path:

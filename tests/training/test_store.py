@@ -65,7 +65,7 @@ def test_pixels_stay_bytes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch[0], pixels)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "header", "value", "renamed", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "header", "keys", "value", "renamed", "foreign"])
 def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path)
     store.add(key(0), np.zeros(4, np.float32))
@@ -79,7 +79,12 @@ def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage:
     elif damage == "foreign":
         np.save(segment, np.zeros(3))
     else:
-        broken = {"cut": content[:-5], "empty": b"", "header": content[:20] + b"}{" + content[22:]}
+        broken = {
+            "cut": content[:-5],
+            "empty": b"",
+            "header": content[:20] + b"}{" + content[22:],
+            "keys": content.replace(b"'shape'", b"b'shap'"),  # found by fuzzing: NumPy sorts them without a look
+        }
         segment.write_bytes(broken.get(damage, content[:-1] + b"\x77"))
     reopened = FeatureStore(tmp_path)
     assert key(0) not in reopened
