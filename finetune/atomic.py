@@ -34,6 +34,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Return the umask. Setting it, the one way that every system has, would bare what other threads make meanwhile."""
+    try:
+        return int(Path("/proc/self/status").read_bytes().split(b"\nUmask:")[1].split()[0], 8)
+    except (OSError, IndexError):  # not Linux
+        mask = os.umask(0)
+        os.umask(mask)
+        return mask

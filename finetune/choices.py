@@ -1,4 +1,8 @@
-"""The words that options choose among. Nothing is imported here, so that the command line starts at once."""
+"""The words that options choose among. Nothing is imported here, so that the command line starts at once.
+
+The names of the networks and of the published weights stand here a second time, for the help and the shells; a test
+holds them equal to `NETWORKS` and `CATALOGUE`.
+"""
 
 from typing import Literal
 
@@ -9,4 +13,6 @@ Crop = Literal["center", "random", "resized"]
 Resize = Literal["crop", "warp"]
 Precision = Literal["float32", "bfloat16"]
 PrecisionOption = Literal["float32", "bfloat16", "auto"]
+NETWORK_NAMES = ("alexnet", "caffenet", "alexnet-owt", "alexnet-book", "alexnet-bn", "alexnet-mnist", "vgg16")
+WEIGHTS_NAMES = ("bvlc_alexnet", "bvlc_caffenet", "torchvision_alexnet", "torchvision_vgg16", "vgg16", "starter")
 ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy"]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finetune.choices import NETWORK_NAMES
+from finetune.cli_names import completes
 from finetune.cli_verbose import Verbose
 from finetune.table import table
 
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    network: Annotated[str, typer.Argument(help="The network to measure.")] = "alexnet",
+    network: Annotated[
+        str,
+        typer.Argument(
+            help=f"The network to measure: {', '.join(NETWORK_NAMES)}.", autocompletion=completes(*NETWORK_NAMES)
+        ),
+    ] = "alexnet",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 32,
     batches: Annotated[int, typer.Option(min=1, help="Batches that count, after 10 that do not.")] = 100,
     precision: Annotated[

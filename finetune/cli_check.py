@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.choices import WEIGHTS_NAMES
+from finetune.cli_names import completes
 from finetune.cli_verbose import Verbose, printable
 from finetune.errors import FinetuneError, UsageError
 from finetune.table import table
@@ -24,7 +26,10 @@ def check(
     data: Annotated[Path, typer.Argument(help="Folder with a folder per class, or a list, as for train.")],
     model: Annotated[
         str | None,
-        typer.Option(help="Run, model file or name of published weights: it doubts labels. [default: no model]"),
+        typer.Option(
+            help="Run, model file or name of published weights: it doubts labels. [default: no model]",
+            autocompletion=completes(*WEIGHTS_NAMES),
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with the pictures in question.")] = None,
     write_list: Annotated[

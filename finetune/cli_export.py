@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from finetune.choices import ExportFormat
+from finetune.choices import WEIGHTS_NAMES, ExportFormat
+from finetune.cli_names import completes
+from finetune.cli_predict import NetworkOption
 from finetune.cli_verbose import Verbose
 
 
@@ -13,7 +15,9 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|FILE|NAME", help="Run directory, model or weights file, or name of published weights."
+            metavar="RUN|FILE|NAME",
+            help="Run directory, model or weights file, or name of published weights.",
+            autocompletion=completes(*WEIGHTS_NAMES),
         ),
     ],
     to: Annotated[
@@ -35,7 +39,7 @@ def export(
             help="Pictures for the ranges of litert-int8. [default: the run's training pictures]",
         ),
     ] = None,
-    network: Annotated[str | None, typer.Option(help="The network in FILE, where several fit, e.g. caffenet.")] = None,
+    network: NetworkOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export that the folder holds.")] = False,
     verbose: Verbose = False,
 ) -> None:

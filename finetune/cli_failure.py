@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import traceback
+from errno import EBADF, EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 
 import typer
 
@@ -12,6 +13,7 @@ from finetune.cli_verbose import printable
 from finetune.errors import FinetuneError
 
 CODE = 1  # of everything that is not wrong usage: the work failed
+_OF_WRITING = {ENOSPC, EDQUOT, EFBIG, EIO, EBADF, EROFS}
 _NO_MEMORY = -4  # cv2.Error.StsNoMem
 
 logger = logging.getLogger("finetune")
@@ -39,12 +41,21 @@ def _message(error: BaseException) -> tuple[str, int]:
             text = error.format_message()
             return f"{text}{_variables(text)} (finetune COMMAND --help lists the options)", error.exit_code
         case OSError():
-            what = error.filename if error.filename is not None else "the output"
-            return f"{os.fsdecode(what)}: {error.strerror or error}; mend that and run the same again", CODE
+            return f"{_place(error)}{error.strerror or error}; mend that and run the same again", CODE
     if _is_memory(error):
         return "not enough memory; close other programs, or give a smaller --batch-size", CODE
     what = f"{type(error).__name__}: {error}"
     return f"unexpected {what[:300]}; this is a fault of finetune, please report it (-v shows where)", CODE
+
+
+def _place(error: OSError) -> str:
+    """Return `NAME: ` of the file that is at fault, `the output: ` where only a failed write can be meant, or nothing.
+
+    Python says of a missing temporary folder, for one, all in the text.
+    """
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: "
+    return "the output: " if error.errno in _OF_WRITING else ""
 
 
 def _is_memory(error: BaseException) -> bool:

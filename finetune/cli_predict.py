@@ -1,12 +1,15 @@
 """The `finetune predict` command, and what `score` shares with it. Nothing heavy is imported at the top."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.cli_evaluate import SOME_UNREADABLE
+from finetune.cli_names import completes
 from finetune.cli_verbose import Verbose, printable
 from finetune.errors import DataError, UsageError
 
@@ -28,10 +31,16 @@ ModelOption = Annotated[
         "--model",
         help="Run directory, model or weights file, or name of published weights. "
         "[default: the newest run in ./runs, else bvlc_alexnet, else starter]",
+        autocompletion=completes(*WEIGHTS_NAMES),
     ),
 ]
 NetworkOption = Annotated[
-    str | None, typer.Option("--network", help="The network in the file, where several fit, e.g. caffenet.")
+    str | None,
+    typer.Option(
+        "--network",
+        help="The network in the file, where several fit, e.g. caffenet.",
+        autocompletion=completes(*NETWORK_NAMES),
+    ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="How many classes to show.")]
 TenCrop = Annotated[
@@ -60,14 +69,21 @@ def predict(
     verbose: Verbose = False,
 ) -> None:
     """Classify pictures: the most probable classes of each, one row for every picture, in order."""
-    if explain and (len(inputs) > 1 or inputs[0].startswith(("-", "@")) or Path(inputs[0]).is_dir()):
-        raise UsageError("--explain draws one picture; name one, or use finetune explain for each")
     from finetune.classifier import load
     from finetune.scoring.inputs import expand
 
+    pictures = expand(inputs, null)
+    if explain:
+        from finetune.explain import drawing
+
+        drawing.check_out(explain, overwrite=False, option="--explain")
+        first = list(islice(pictures, 2))
+        if len(first) != 1:
+            raise UsageError("--explain draws one picture; name one, or use finetune explain for each")
+        pictures = iter(first)
     classifier = load(model, network)
     unreadable = False
-    for prediction in classifier.predict(expand(inputs, null), top=top, ten_crop=ten_crop, abstain_below=abstain_below):
+    for prediction in classifier.predict(pictures, top=top, ten_crop=ten_crop, abstain_below=abstain_below):
         if strict and prediction.error is not None:
             raise DataError(f"--strict: {prediction.path}: {prediction.error}")
         unreadable |= prediction.error is not None
@@ -77,7 +93,7 @@ def predict(
     if explain:
         from finetune.explain import explain as draw
 
-        draw(classifier, inputs[0], explain)
+        draw(classifier, first[0], explain)
 
 
 def _table(prediction: "Prediction") -> str:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.choices import NETWORK_NAMES
+from finetune.cli_names import completes
+from finetune.cli_predict import NetworkOption
 from finetune.cli_verbose import Verbose
 from finetune.errors import UsageError, did_you_mean
 from finetune.table import table
@@ -17,9 +20,14 @@ if TYPE_CHECKING:
 
 def summary(
     of: Annotated[
-        str, typer.Argument(metavar="NETWORK|RUN|FILE", help="Name of a network, run directory, or weights file.")
+        str,
+        typer.Argument(
+            metavar="NETWORK|RUN|FILE",
+            help=f"Run directory, weights file, or network: {', '.join(NETWORK_NAMES)}.",
+            autocompletion=completes(*NETWORK_NAMES),
+        ),
     ],
-    network: Annotated[str | None, typer.Option(help="The network in FILE, where several fit.")] = None,
+    network: NetworkOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     verbose: Verbose = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finetune.cli_names import completes
 from finetune.cli_verbose import Verbose
 from finetune.config import TrainConfig, flag
 from finetune.errors import UsageError
@@ -59,7 +60,8 @@ def _parameters() -> list[inspect.Parameter]:
         elif default is None:
             kind = kind | None
         names = [flag(option.name)] if default is False else []  # no --no-… for what is off anyway
-        made = typer.Option(*names, help=option.metadata["help"])
+        known = option.metadata.get("names")
+        made = typer.Option(*names, help=option.metadata["help"], autocompletion=completes(*known) if known else None)
         parameters.append(_parameter(option.name, kind, made, default))
     return parameters
 

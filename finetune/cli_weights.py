@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finetune.choices import WEIGHTS_NAMES
+from finetune.cli_names import completes
 from finetune.cli_verbose import Verbose
 from finetune.errors import UsageError, did_you_mean
 from finetune.table import table
@@ -31,15 +33,18 @@ def _options(context: typer.Context) -> None:
 
 @app.command("list")
 def list_weights(as_json: Json = False, verbose: Verbose = False) -> None:
-    """Show the published weights: network, size, digest, licence, accuracy, and where they are on this machine."""
+    """Show the published weights: network, size, accuracy in %, whether they are on this machine, digest, licence.
+
+    --json has digests in full, addresses and paths.
+    """
     from finetune.pretrained.catalogue import CATALOGUE
 
     entries = [_entry(name) for name in CATALOGUE]
     if as_json:
         print("\n".join(json.dumps(entry) for entry in entries))
         return
-    header = ("name", "network", "size", "digest", "licence", "top-1", "top-5", "on this machine")
-    print(table("llrllrrl", [header, *map(_row, entries)]))
+    header = ("name", "network", "MB", "top-1", "top-5", "here", "digest", "licence")
+    print(table("llrrrlll", [header, *map(_row, entries)]))
 
 
 def _entry(name: str) -> dict[str, Any]:
@@ -52,7 +57,7 @@ def _entry(name: str) -> dict[str, Any]:
         "network": entry.network,
         "num_classes": entry.num_classes,
         "bytes": known[0] if known else path.stat().st_size if path else None,
-        "digest": entry.sources[0].digest if entry.sources else None,
+        "digest": entry.digest,
         "licence": entry.licence,
         "top1": entry.top1,
         "top5": entry.top5,
@@ -62,21 +67,25 @@ def _entry(name: str) -> dict[str, Any]:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    digest = entry["digest"] or "-"
     return (
         entry["name"],
         entry["network"],
-        f"{entry['bytes'] / 1e6:.0f} MB" if entry["bytes"] else "-",
-        digest if len(digest) < 24 else f"{digest[:19]}…",  # in full with --json
-        entry["licence"],
-        *(f"{entry[top]:.1f} %" if entry[top] else "-" for top in ("top1", "top5")),
-        entry["path"] or "no",
+        f"{entry['bytes'] / 1e6:.0f}" if entry["bytes"] else "-",
+        *(f"{entry[top]:.1f}" if entry[top] else "-" for top in ("top1", "top5")),
+        "yes" if entry["path"] else "-",
+        (entry["digest"] or "-").rpartition(":")[2][:8],
+        entry["licence"].rpartition(": ")[2],  # a terminal's line holds no more; in full with --json
     )
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="Name of published weights, as `weights list` shows.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"Name of published weights: {', '.join(WEIGHTS_NAMES)}.", autocompletion=completes(*WEIGHTS_NAMES)
+        ),
+    ],
     verbose: Verbose = False,
 ) -> None:
     """Download published weights into the user's cache; what broke off goes on where it stopped."""

@@ -2,11 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from finetune.choices import Crop, Level, Optimizer, PrecisionOption, Resize, Schedule
+from finetune.choices import (
+    NETWORK_NAMES,
+    WEIGHTS_NAMES,
+    Crop,
+    Level,
+    Optimizer,
+    PrecisionOption,
+    Resize,
+    Schedule,
+)
 from finetune.errors import UsageError, did_you_mean
 
 
@@ -29,8 +38,9 @@ _FINITE = Range(lambda value: 0 <= value < float("inf"), "must be 0 or more")
 _SEED = Range(lambda value: 0 <= value < 2**31, "must be a whole number from 0 to 2147483647")
 
 
-def _option(default: Any, help: str, range: Range | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "range": range})
+def _option(default: Any, help: str, range: Range | None = None, names: tuple[str, ...] = ()) -> Any:
+    """Return a field; `names` are words that a shell completes, others may be given too."""
+    return field(default=default, metadata={"help": help, "range": range, "names": names})
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,23 @@ class TrainConfig:
     stages: str | None = _option(
         None, "Train more layers stage by stage instead, e.g. fc8:10,fc6-fc8:10,all:5 (layers:epochs)."
     )
-    weights: str = _option("auto", "Name of published weights, a file, none (from scratch), or auto.")
-    network: str = _option("alexnet", "The network to train.")
+    weights: str = _option(
+        "auto",
+        f"Published weights ({', '.join(WEIGHTS_NAMES)}), a file, none (from scratch), or auto: the network's "
+        "published ones, else starter.",
+        names=("auto", "none", *WEIGHTS_NAMES),
+    )
+    network: str = _option("alexnet", f"The network to train: {', '.join(NETWORK_NAMES)}.", names=NETWORK_NAMES)
     out: Path | None = _option(None, "Folder for the result. [default: runs/DATE_TIME]")
     epochs: int | None = _option(
         None, "Passes over the training pictures. [default: 30, or what the stages add up to]", _from(1)
     )
     batch_size: int = _option(32, "Pictures per step.", _from(1))
-    optimizer: Optimizer | None = _option(None, "[default: sgd; adam from scratch]")
+    optimizer: Optimizer | None = _option(
+        None,
+        "How gradients move the weights: sgd (with momentum 0.9), adam, or adamw (with decay apart). [default: sgd; "
+        "adam from scratch]",
+    )
     learning_rate: float | None = _option(
         None, "Learning rate at the start. [default: 0.001 for sgd, what suits the network for adam]", _POSITIVE
     )
@@ -120,9 +139,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            value, range = getattr(self, option.name), option.metadata.get("range")
-            if range and value is not None and not range.holds(value):
-                raise UsageError(f"{flag(option.name)} {range.words}, not {value}")
+            _check_range(option, getattr(self, option.name))
         for one, other, why in _EITHER:
             if getattr(self, one) and getattr(self, other):
                 raise UsageError(f"{flag(one)} and {flag(other)} cannot both be given: {why}")
@@ -150,12 +167,7 @@ class TrainConfig:
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> "TrainConfig":
         """Return the config that `to_json` wrote; raise UsageError for an unknown option or a value of another kind."""
-        known = {option.name: option.type for option in fields(cls)}
-        values = {}
-        for name, value in options.items():
-            if name not in known:
-                raise UsageError(f"no option is called {name!r}{did_you_mean(name, known)}; see finetune train --help")
-            values[name] = _typed(name, value, known[name])
+        values = {name: checked_option(name, value) for name, value in options.items()}
         if values.get("data") is None:
             raise UsageError("--data is missing: name a folder with a folder of pictures per class")
         return cls(**values)
@@ -175,6 +187,26 @@ _EITHER = (
 def flag(name: str) -> str:
     """Return the option of the command line for a field."""
     return f"--{name.replace('_', '-')}"
+
+
+def checked_option(name: str, value: Any) -> Any:
+    """Return one option's value from JSON or TOML as its field's type.
+
+    Raises UsageError for an unknown option and a value of another kind or out of range.
+    """
+    known = {option.name: option for option in fields(TrainConfig)}
+    if name not in known:
+        raise UsageError(f"no option is called {name!r}{did_you_mean(name, known)}; see finetune train --help")
+    typed = _typed(name, value, known[name].type)
+    _check_range(known[name], typed)
+    return typed
+
+
+def _check_range(option: Field[Any], value: Any) -> None:
+    """Raise UsageError for a value that the field may not have."""
+    range = option.metadata.get("range")
+    if range and value is not None and not range.holds(value):
+        raise UsageError(f"{flag(option.name)} {range.words}, not {value}")
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:

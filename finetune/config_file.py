@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finetune.config import checked_option
 from finetune.errors import UsageError
 
 # What config.json holds beside the options.
@@ -13,10 +14,10 @@ FACTS = ("source_weights", "data_sha256", "version", "versions", "cuts")
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the options in a .toml or .json file, under the names of TrainConfig's fields.
+    """Return the options in a .toml or .json file, under the names of TrainConfig's fields and as their types.
 
     TOML may write `batch-size` or `batch_size`. The facts and the folder of the run that wrote a config.json are left
-    out. Raises UsageError for what cannot be read.
+    out. Raises UsageError, naming the file, for what cannot be read, is no option or has no such value.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -28,4 +29,8 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         raise UsageError(f"--config {path} holds no options; expected lines such as epochs = 10")
     left_out = {*FACTS, "out", "overwrite"} if path.suffix.lower() == ".json" else set()
-    return {name.replace("-", "_"): value for name, value in options.items() if name not in left_out}
+    given = {name.replace("-", "_"): value for name, value in options.items() if name not in left_out}
+    try:
+        return {name: checked_option(name, value) for name, value in given.items()}
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from None

@@ -1,7 +1,7 @@
 """The errors a user can cause or meet; each message says what was expected, what came and what to do.
 
     FinetuneError
-    ├── UsageError      options that contradict each other or name nothing that exists
+    ├── UsageError      options that contradict each other, name nothing that exists or need a package that is missing
     ├── DataError       a folder or list that cannot be trained on
     ├── ImageError      one image that cannot be read
     ├── WeightsError    a weights or model file that cannot be read or does not fit
@@ -28,7 +28,7 @@ class FinetuneError(Exception):
 
 
 class UsageError(FinetuneError):
-    """The options are wrong; nothing was read or written."""
+    """The options are wrong, or need a package that is missing; nothing was written."""
 
     exit_code = 2
 
@@ -50,6 +50,6 @@ class RunError(FinetuneError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean fc8?)` for the known name nearest to `name`, or an empty string."""
-    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    """Return ` (did you mean fc8?)` for the known name nearest to `name`, or an empty string when none is near."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.65)  # fc9 is 0.67 from fc8, zebra 0.6 from brass
     return f" (did you mean {nearest[0]}?)" if nearest else ""

@@ -63,6 +63,25 @@ def test_rights_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     assert stat.S_IMODE((tmp_path / "result.txt").stat().st_mode) == mode
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="elsewhere there is no other way")
+def test_the_umask_is_not_set_to_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment, other threads would make files that anybody can write."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was set"))
+    with replacing(tmp_path / "result.txt") as temporary:
+        temporary.write_text("new")
+
+
+def test_the_umask_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_bytes", lambda _: b"Name:\tpython\n")
+    before = os.umask(0o027)
+    try:
+        with replacing(tmp_path / "result.txt"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "result.txt").stat().st_mode) == 0o640
+
+
 def test_a_folder_in_the_way_or_none_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError), replacing(tmp_path / "folder"):

@@ -43,6 +43,18 @@ def test_filters(finetune: Finetune, picture: Path, tiny_weights: Path, tmp_path
     assert all(cv2.imread(str(path)) is not None for path in (kernels, activations))
 
 
+def test_a_class_that_is_not_there(finetune: Finetune, picture: Path, tmp_path: Path) -> None:
+    """Ten of the starter's 200 are named, each by its first name, and none that is only somewhat alike."""
+    arguments = ("explain", picture, "--class", "zebra", "--model", "starter", "--out", tmp_path / "out.png")
+    assert finetune(*arguments) == (
+        2,
+        "",
+        "finetune: error: --class: the model has no class 'zebra'; its classes are goldfish; European fire salamander; "
+        "bullfrog; tailed frog; American alligator; boa constrictor; trilobite; scorpion; black widow; tarantula; "
+        "and 190 more\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

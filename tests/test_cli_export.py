@@ -122,9 +122,10 @@ def test_a_network_without_classes(tmp_path: Path) -> None:
 
 def test_without_the_runtime(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.export.export.find_spec", lambda name: None)
-    with pytest.raises(WeightsError, match=r"onnx needs onnx and onnxruntime, .* pip install 'finetune\[export\]'"):
+    message = "--to onnx needs onnx and onnxruntime; pip install 'onnx>=1.16' 'onnxruntime>=1.20'"
+    with pytest.raises(UsageError, match=message):
         invoke(run, "--to", "onnx")
-    with pytest.raises(WeightsError, match="litert needs ai-edge-litert, to write the model and to load it again"):
+    with pytest.raises(UsageError, match=r"--to litert needs ai-edge-litert; pip install 'ai-edge-litert>=2.0'"):
         invoke(run, "--to", "litert")
     assert not list(run.glob("*export*"))
 

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from finetune.cli_predict import predict
-from finetune.errors import DataError, UsageError
+from finetune.errors import DataError, FinetuneError, UsageError
 
 app = typer.Typer()
 app.command()(predict)
@@ -112,6 +112,8 @@ def test_a_reader_that_stops_early(data: Path, tiny_weights: Path) -> None:
 
 
 def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
+    Path("one.txt").write_text("pictures/stripes/0.png\n")
+    Path("list.txt").write_text("pictures/stripes/0.png\npictures/stripes/1.png\n")
     done = run("pictures/stripes/0.png", "--explain", "why.png", "--top", "1")
     assert done.exit_code == 0
     assert Path("why.png").read_bytes().startswith(b"\x89PNG")
@@ -119,7 +121,27 @@ def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
         ("pictures/stripes/0.png", "pictures/stripes/1.png"),
         ("pictures/stripes",),
         ("@list.txt",),
-        ("-",),
+        ("pictures/**/*.png",),
     ):
         with pytest.raises(UsageError, match="--explain draws one picture; name one, or use finetune explain for each"):
-            run(*several, "--explain", "why.png")
+            run(*several, "--explain", "other.png")
+    assert run("@one.txt", "--explain", "other.png").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("why.png", "--explain why.png is there already; choose another name$"),
+        ("why.jpg", "--explain why.jpg: the picture is written as PNG; expected a name that ends in .png$"),
+        ("no/why.png", "--explain no/why.png: there is no folder no; make it, or choose another name$"),
+    ],
+)
+def test_explain_is_refused_before_the_rows(
+    run: Callable[..., Result], name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of its own option; predict has no --overwrite."""
+    monkeypatch.setattr("finetune.classifier.load", lambda *_: pytest.fail("the model was loaded"))
+    Path("why.png").write_text("mine")
+    with pytest.raises(FinetuneError, match=message):
+        run("pictures/stripes/0.png", "--explain", name)
+    assert Path("why.png").read_text() == "mine"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.config import TrainConfig, flag
 
 Finetune = Callable[..., tuple[int, str, str]]
@@ -55,6 +56,37 @@ def test_stages_from_the_line(
     (tmp_path / "run" / "model.safetensors").unlink()
     assert finetune("train", "--resume", tmp_path / "run")[0] == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == model
+
+
+def test_the_help_names_networks_and_weights(finetune: Finetune) -> None:
+    words = " ".join(finetune("train", "--help")[1].split())
+    assert all(f"{name}," in words or f"{name}." in words for name in NETWORK_NAMES)
+    assert f"({', '.join(WEIGHTS_NAMES)})" in words
+    assert "sgd (with momentum 0.9), adam, or adamw" in words
+
+
+def test_a_mistake_in_the_file_names_it(finetune: Finetune, tmp_path: Path) -> None:
+    recipe = tmp_path / "bad.toml"
+    recipe.write_text('skpi = "fc8"\n')
+    assert finetune("train", "--config", recipe, "--data", "x") == (
+        2,
+        "",
+        f"finetune: error: --config {recipe}: no option is called 'skpi' (did you mean skip?); "
+        "see finetune train --help\n",
+    )
+
+
+def test_pictures_left_out_are_no_failure(
+    finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    """So that `finetune train … && finetune predict …` goes on; skipped.csv names them."""
+    data = pictures(stripes=4, dots=4)
+    (data / "dots" / "broken.png").touch()
+    run = tmp_path / "run"
+    code, _, err = finetune("train", "--data", data, "--weights", tiny_weights, "--out", run, "--epochs", 1)
+    assert code == 0
+    assert "broken.png" in err
+    assert "broken.png" in (run / "skipped.csv").read_text()
 
 
 def test_dry_run_prints_the_plan_to_stdout(

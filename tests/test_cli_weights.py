@@ -36,14 +36,12 @@ def test_list(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/bvlc_alexnet.npy").touch()
     header, *rows = run("list").splitlines()
-    assert header.split()[:4] == ["name", "network", "size", "digest"]
+    assert header.split() == ["name", "network", "MB", "top-1", "top-5", "here", "digest", "licence"]
     assert [row.split()[0] for row in rows] == list(CATALOGUE)
-    alexnet, caffenet = rows[0].split(), rows[1].split()
-    assert alexnet[1:5] == ["alexnet", "244", "MB", "sha1:9116a64c0fbe44…"]
-    assert alexnet[5:] == ["unrestricted", "use", "57.1", "%", "80.2", "%", "weights/bvlc_alexnet.npy"]
-    assert caffenet[-1] == "no"
-    columns = {row.index("unrestricted") for row in rows[:2]}
-    assert columns == {header.index("licence")}
+    assert rows[0].split() == ["bvlc_alexnet", "alexnet", "244", "57.1", "80.2", "yes", "9116a64c", "unrestricted", "use"]
+    assert rows[1].split()[5] == "-", "not on this machine"
+    assert rows[-1].split() == ["starter", "alexnet", "16", "-", "-", "yes", "73fe00c1", "research,", "education"]
+    assert {row.index("unrestricted") for row in rows[:2]} == {header.index("licence")}
 
 
 def test_list_as_json(tmp_path: Path) -> None:
@@ -62,6 +60,7 @@ def test_list_as_json(tmp_path: Path) -> None:
         "path": None,
     }
     assert entries[-1]["path"].endswith("starter.safetensors")
+    assert entries[-1]["digest"].startswith("sha256:73fe00c1")
 
 
 def test_fetch_prints_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +73,9 @@ def test_fetch_prints_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fetch_offline_and_unknown() -> None:
     with pytest.raises(WeightsError, match="FINETUNE_OFFLINE is set"):
         run("fetch", "bvlc_alexnet")
-    with pytest.raises(
-        UsageError, match=r"no published weights 'bvlc' \(did you mean bvlc_alexnet\?\); the names are bvlc"
-    ):
-        run("fetch", "bvlc")
+    message = r"no published weights 'bvlc_alex' \(did you mean bvlc_alexnet\?\); the names are bvlc"
+    with pytest.raises(UsageError, match=message):
+        run("fetch", "bvlc_alex")
 
 
 def test_inspect(tiny_weights: Path) -> None:

@@ -74,4 +74,4 @@ def test_values_of_the_wrong_kind(line: str, message: str, tmp_path: Path) -> No
     (tmp_path / "a.toml").write_text(f'data = "pictures"\n{line}\n')
     with pytest.raises(UsageError) as error:
         TrainConfig.from_json(read_config(tmp_path / "a.toml"))
-    assert str(error.value) == message
+    assert str(error.value) == f"--config {tmp_path / 'a.toml'}: {message}"

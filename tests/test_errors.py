@@ -36,3 +36,7 @@ def test_did_you_mean(name: str, suggestion: str) -> None:
     assert did_you_mean(name, known) == suggestion
     assert did_you_mean(name, iter(known)) == suggestion
     assert did_you_mean(name, ()) == ""
+
+
+def test_what_is_not_near_is_not_meant() -> None:
+    assert did_you_mean("zebra", ("brass", "goldfish")) == ""

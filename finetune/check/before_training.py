@@ -13,9 +13,14 @@ def training_warnings(dataset: Dataset) -> list[str]:
     for record in dataset.records:
         by_digest.setdefault(record.digest, []).append(record)
     groups = list(by_digest.values())
+    mixed = [same for same in groups if len({record.label for record in same}) > 1]
+    leaked = [same for same in groups if len({record.split for record in same}) > 1]
     lines = [
-        _line("identical-classes", [same for same in groups if len({record.label for record in same}) > 1]),
-        _line("identical-sides", [same for same in groups if len({record.split for record in same}) > 1]),
+        _line(
+            "identical-classes",
+            [[f"{record.path} ({dataset.class_names[record.label]!r})" for record in same] for same in mixed],
+        ),
+        _line("identical-sides", [[str(record.path) for record in same] for same in leaked]),
     ]
     counts = {name: Counter[str]() for name in dataset.class_names}
     for record in dataset.records:
@@ -24,8 +29,8 @@ def training_warnings(dataset: Dataset) -> list[str]:
     return [line for line in lines if line]
 
 
-def _line(kind: str, groups: list[list[Record]]) -> str:
+def _line(kind: str, groups: list[list[str]]) -> str:
     if not groups:
         return ""
     more = f" and {len(groups) - 1} more" if len(groups) > 1 else ""
-    return f"{KINDS[kind].title}: {' = '.join(str(record.path) for record in groups[0][:3])}{more}"
+    return f"{KINDS[kind].title}: {' = '.join(groups[0][:3])}{more}"

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from finetune.check.finding import Finding
 from finetune.data.dataset import Found
-from finetune.data.folder import IMAGE_EXTENSIONS, _folders, _sides, files_below, image_files
+from finetune.data.folder import (
+    class_folders,
+    files_below,
+    find_sides,
+    image_files,
+    instead_of_classes,
+    pictures_in,
+)
 from finetune.data.mnist import is_mnist
 from finetune.data.read import read_data
 from finetune.errors import DataError
@@ -26,8 +33,8 @@ class Listing:
 def list_files(data: Path) -> Listing:
     """Return the files of a folder, a list, a CSV or MNIST's IDX files.
 
-    A folder may have any faults but to have no class folder; the other forms are read as training reads them. Raises
-    DataError when there is nothing to check.
+    A folder may have any faults but to have no class folder, or data sets for classes; the other forms are read as
+    training reads them. Raises DataError when there is nothing to check.
     """
     try:
         if data.is_dir() and not is_mnist(data):
@@ -41,11 +48,12 @@ def list_files(data: Path) -> Listing:
 
 
 def _list_folder(data: Path) -> Listing:
-    train, val = _sides(data)
-    folders = [(folder, "train" if val else None) for folder in _folders(train)]
-    folders += [(folder, "val") for folder in (_folders(val) if val else ())]
+    train, val = find_sides(data)
+    folders = [(folder, "train" if val else None) for folder in class_folders(train)]
+    folders += [(folder, "val") for folder in (class_folders(val) if val else ())]
     if not folders:
-        raise DataError(f"expected class folders with pictures in {train}, found none; make a folder per class")
+        found = f"none{instead_of_classes(train)}"
+        raise DataError(f"expected class folders with pictures in {train}, found {found}; make a folder per class")
     files: list[Found] = []
     others: list[Path] = []
     for folder, side in folders:
@@ -57,7 +65,7 @@ def _list_folder(data: Path) -> Listing:
     findings = [Finding("empty-class", f"class {name!r} has no pictures") for name in empty]
     findings += _passed_over(others)
     parents = dict.fromkeys((data, train, *([val] if val else [])))
-    findings += [Finding("loose", "in no class folder", (path,)) for parent in parents for path in _pictures_in(parent)]
+    findings += [Finding("loose", "in no class folder", (path,)) for parent in parents for path in pictures_in(parent)]
     return Listing(tuple(files), class_names, tuple(findings), val is not None)
 
 
@@ -68,12 +76,7 @@ def _without(folder: Path, pictures: Iterable[Path]) -> Iterator[Path]:
 
 
 def _passed_over(paths: list[Path]) -> Iterator[Finding]:
-    """Yield one finding an extension, so that 300 HEIC photos are one line."""
+    """Yield one finding an extension, so that 300 films are one line."""
     for extension, count in sorted(Counter(path.suffix.lower() for path in paths).items()):
         same = tuple(path for path in paths if path.suffix.lower() == extension)
         yield Finding("passed-over", f"{count} with {extension or 'no extension'}", same)
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    paths = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in paths if path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file())

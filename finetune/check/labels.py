@@ -11,6 +11,7 @@ from finetune.check.finding import Finding
 from finetune.check.picture import Seen
 from finetune.data.decode import Image
 from finetune.errors import DataError, UsageError, WeightsError
+from finetune.extras import needs
 from finetune.model import Model
 from finetune.quiet import import_tensorflow
 
@@ -25,7 +26,7 @@ Features = NDArray[np.float32]
 def require_extra() -> None:
     """Raise UsageError when the libraries are missing that `check_labels` needs."""
     if not all(map(find_spec, ("cleanlab", "sklearn"))):
-        raise UsageError("--model needs scikit-learn and cleanlab; pip install 'finetune[check]'") from None
+        raise UsageError(f"finetune check --model {needs('sklearn', 'cleanlab')}")
 
 
 class FeatureMaker:

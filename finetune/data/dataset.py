@@ -13,7 +13,8 @@ from finetune.progress import track
 
 Split = Literal["train", "val"]
 
-VALIDATION_NAMES = ("val", "valid", "test")  # what people call the side that is not trained on
+VALIDATION_NAMES = ("val", "valid", "validation")  # what people call the side that is not trained on, in any case
+TEST_NAME = "test"  # that side too where nothing has one of those names
 
 
 class Record(NamedTuple):

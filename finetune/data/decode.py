@@ -54,6 +54,9 @@ _FORMATS: dict[str, tuple[Callable[[bytes], bool], type[ImageFile.ImageFile]]] =
     "BMP": (lambda head: head.startswith(b"BM"), BmpImageFile),
     "TIFF": (lambda head: head.startswith((b"II*\0", b"MM\0*")), TiffImageFile),
 }
+# Brands, behind `ftyp`, of pictures that nothing here reads: ISO/IEC 23008-12 (HEIF); AV1 Image File Format.
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_UNREAD = {**dict.fromkeys(_HEIC, "HEIC"), b"mif1": "HEIF", b"msf1": "HEIF", b"avif": "AVIF", b"avis": "AVIF"}
 
 # OpenCV and Pillow would print lines of their own beside our message for every broken file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -77,7 +80,9 @@ class Header(NamedTuple):
 
 
 def image_format(head: bytes) -> str | None:
-    """Return the format that the first 12 bytes of a file show ("JPEG", "PNG", …), or None when it is no image."""
+    """Return the format that the first 12 bytes of a file show ("JPEG", "HEIC", …), or None when it is no image."""
+    if head[4:8] == b"ftyp":
+        return _UNREAD.get(head[8:12])
     return next((name for name, (matches, _) in _FORMATS.items() if matches(head)), None)
 
 
@@ -88,6 +93,8 @@ def read_header(data: bytes) -> Header:
     name = image_format(data[:12])
     if name is None:
         raise ImageError(f"not an image: expected {', '.join(_FORMATS)}, the file begins with {data[:8]!r}")
+    if name not in _FORMATS:
+        raise ImageError(f"{'an' if name == 'AVIF' else 'a'} {name} picture; convert it to JPEG")
     exif = b""
     alpha: Alpha = "straight"
     if name == "PNG":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finetune.data.dataset import Dataset, Found
-from finetune.data.folder import folder_files, read_folder
+from finetune.data.folder import folder_files, instead_of_classes, read_folder
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.errors import DataError
@@ -36,12 +36,14 @@ def labelled_files(data: Path) -> list[Found]:
     """
     try:
         files = _form(data).files(data)
+        if not files:
+            found = instead_of_classes(data) if data.is_dir() else ""
+            raise DataError(
+                f"{data} has no labelled pictures{found}: expected a folder per class with pictures, or a list"
+            )
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
-    files = [file for file in files if file.side == "val"] or files
-    if not files:
-        raise DataError(f"{data} has no labelled pictures: expected a folder per class with pictures, or a list")
-    return files
+    return [file for file in files if file.side == "val"] or files
 
 
 def _form(data: Path) -> _Form:

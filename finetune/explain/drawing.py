@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from finetune.atomic import replacing
 from finetune.data.decode import Image
 from finetune.errors import RunError, UsageError
+from finetune.quiet import import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,16 +37,20 @@ _OPACITY = 0.6  # of a map over the photo
 _LEAST_DROP = 0.01  # where covering changes less than a point of probability, no strong colours
 
 
-def check_out(out: Path, *, overwrite: bool) -> None:
-    """Raise UsageError unless `out` ends in .png, RunError when it has no place or is there already."""
+def check_out(out: Path, *, overwrite: bool, option: str = "--out") -> None:
+    """Raise UsageError unless `out` ends in .png, RunError when it has no place or is there already.
+
+    `option` names the file; --overwrite stands beside --out alone.
+    """
     if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: the picture is written as PNG; expected a name that ends in .png")
+        raise UsageError(f"{option} {out}: the picture is written as PNG; expected a name that ends in .png")
     if not out.parent.is_dir():
-        raise RunError(f"--out {out}: there is no folder {out.parent}; make it, or choose another name")
+        raise RunError(f"{option} {out}: there is no folder {out.parent}; make it, or choose another name")
     if out.is_dir():
-        raise RunError(f"--out {out} is a folder; choose another name")
+        raise RunError(f"{option} {out} is a folder; choose another name")
     if out.exists() and not overwrite:
-        raise RunError(f"--out {out} is there already; choose another name, or --overwrite to replace it")
+        instead = ", or --overwrite to replace it" if option == "--out" else ""
+        raise RunError(f"{option} {out} is there already; choose another name{instead}")
 
 
 def draw_explanations(out: Path, title: str, photo: Image, explanations: Sequence["Explanation"], layer: str) -> None:
@@ -132,6 +137,7 @@ def _short(text: str, width: int) -> str:
 @contextmanager
 def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Figure"]:
     """Yield a figure of `width` × `height` inches; when the block ends well it is written to `out`, whole or not."""
+    import_matplotlib()
     import matplotlib.style
     from matplotlib.figure import Figure
 

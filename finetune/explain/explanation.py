@@ -80,5 +80,6 @@ def _check_class(classifier: Classifier, name: str | None) -> None:
         )
     if name is not None and not any(_is_called(label, name) for label in labels):
         near = did_you_mean(name, [each for label in labels for each in _names(label)])
-        some = "; ".join(labels[:10]) + (f"; and {len(labels) - 10} more" if len(labels) > 10 else "")
+        some = "; ".join(_names(label)[0] for label in labels[:10])
+        some += f"; and {len(labels) - 10} more" if len(labels) > 10 else ""
         raise UsageError(f"--class: the model has no class {name!r}{near}; its classes are {some}")

@@ -20,6 +20,7 @@ from finetune.errors import UsageError, WeightsError
 from finetune.export.card import card
 from finetune.export.folder import CARD, CLASSES, MODELS, check_free, new_folder
 from finetune.export.int8 import Answers, Loss, Pictures, calibration_pixels, choose_pictures, measure
+from finetune.extras import needs
 from finetune.metrics import softmax
 from finetune.model import Model
 from finetune.quiet import import_tensorflow, silence
@@ -54,8 +55,8 @@ def export(
     The folder holds the model, `classes.txt` and `README.md`, and appears whole or not at all. `data`: pictures for
     litert-int8, in place of a run's own. Without `out` it is `export-FORMAT` in the run, or `NAME-FORMAT` beside the
     file, or here for a name of the catalogue.
-    Raises UsageError for options that contradict each other, RunError for a folder in the way, WeightsError when a
-    package is missing or the format's own runtime does not load what was written or gives other probabilities.
+    Raises UsageError for options that contradict each other or a package that is missing, RunError for a folder in the
+    way, WeightsError when the format's own runtime does not load what was written or gives other probabilities.
     """
     run = open_run(Path(ref)) if Path(ref).is_dir() else None
     folder = (out or _default_folder(ref, run, format)).absolute()
@@ -89,10 +90,7 @@ def _default_folder(ref: str, run: Run | None, format: ExportFormat) -> Path:
 def _check_packages(format: ExportFormat) -> None:
     missing = [package for package in _PACKAGES.get(format, "").split() if find_spec(package) is None]
     if missing:
-        raise WeightsError(
-            f"{format} needs {' and '.join(missing).replace('_', '-')}, to write the model and to load it again; "
-            "install it with pip install 'finetune[export]'"
-        )
+        raise UsageError(f"--to {format} {needs(*missing)}")
 
 
 def _write(

@@ -30,7 +30,8 @@ class Source:
 class Entry:
     """One published set of weights.
 
-    `sources`: in order of preference, those with a digest first; none when the weights are part of this package.
+    `sources`: in order of preference, those with a digest first; none when the weights are part of this package, whose
+    file then has `packaged_digest`.
     `top1`, `top5`: per cent on the ILSVRC 2012 validation set, centre crop, as the publisher states them.
     `preprocessing`: what the weights were trained with, None where it is the network's own.
     """
@@ -43,6 +44,12 @@ class Entry:
     top1: float | None
     top5: float | None
     preprocessing: Preprocessing | None = None
+    packaged_digest: str | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of the preferred source, or of the file in this package."""
+        return self.sources[0].digest if self.sources else self.packaged_digest
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -162,9 +169,10 @@ CATALOGUE = {
             network="alexnet",
             num_classes=200,
             sources=(),
-            licence="trained on Tiny ImageNet: research and education",
+            licence="trained on Tiny ImageNet: research, education",
             top1=None,  # on Tiny ImageNet's own 200 classes; see weights/README.md
             top5=None,
+            packaged_digest="sha256:73fe00c1d3b45993b1acfe40f6559ce1a872938224797fdb27998919177ec73e",
         ),
     )
 }

@@ -25,6 +25,7 @@ import requests
 from filelock import FileLock, Timeout
 
 from finetune.errors import WeightsError
+from finetune.extras import needs
 from finetune.pretrained import imagenet
 from finetune.pretrained.catalogue import CATALOGUE, Entry, Source, described, find, folders, how_to_get
 from finetune.pretrained.infer import network_of
@@ -94,7 +95,7 @@ def _from_sources(entry: Entry, folder: Path) -> Path:
         host = urlsplit(source.url).netloc
         try:
             if source.file.endswith(".onnx") and not find_spec("onnx"):
-                raise _SourceError("reading it needs the onnx package, pip install 'finetune[onnx]'")
+                raise _SourceError(f"reading it {needs('onnx')}")
             probe.join(max(0, deadline - time.monotonic()))
             if probe.failure:
                 raise _SourceError(probe.failure)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from finetune.errors import WeightsError
+from finetune.errors import UsageError, WeightsError
+from finetune.extras import needs
 from finetune.networks import build
 from finetune.pretrained.files import map_file
 from finetune.pretrained.layer_names import VGG16_CONVS, conv_names, dense_names, listed
@@ -68,15 +69,13 @@ def read_onnx(path: Path) -> WeightsFile:
     """Return kernels and biases of the convolutions and dense layers in an ONNX file, in the order of its nodes.
 
     Layers whose weights are called as in the zoo (`conv1_w_0`, `fc6_b_0`) get these names, others are named by their
-    position. The arrays are views of the mapped file. Raises WeightsError for damaged files, weights in other files,
-    other kinds of layers, and when the onnx package is missing.
+    position. The arrays are views of the mapped file. Raises WeightsError for damaged files, weights in other files
+    and other kinds of layers, UsageError when the onnx package is missing.
     """
     try:
         import onnx
     except ImportError:
-        raise WeightsError(
-            f"{path.name}: reading ONNX files needs the onnx package; install it with pip install 'finetune[onnx]'"
-        ) from None
+        raise UsageError(f"{path.name}: reading ONNX {needs('onnx')}") from None
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     nodes, initializers = _messages(path)

@@ -3,6 +3,7 @@
 import csv
 import glob
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from finetune.csv_cells import original
-from finetune.data.folder import image_files, is_image
+from finetune.data.folder import CLUTTER, image_files, is_image
 from finetune.data.idx import idx_place
 from finetune.data.urls import is_url
 from finetune.errors import DataError, UsageError
@@ -26,13 +27,13 @@ _LONGEST = 1 << 16  # bytes of a name
 def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
     """Return an iterator over the pictures that the arguments mean, in order, each read only when its turn comes.
 
-    An argument is a file, a URL, a folder (all pictures below it, sorted), a glob (`**` for any folders; the pictures
-    among its matches, sorted), `@FILE` (a name a line), a CSV with a column path, or `-`: names on stdin, one a line,
-    or ended by NUL with `null`. A name in a list is a file or URL; a relative one is looked for beside the list, then
-    in the current folder. What exists under its very name is never taken for a glob.
+    An argument is a file, a URL, a folder (all pictures below it, sorted), a glob (`**` for any folders but CLUTTER;
+    the pictures among its matches, sorted), `@FILE` (a name a line), a CSV with a column path, or `-`: names on stdin,
+    one a line, or ended by NUL with `null`. A name in a list is a file or URL; a relative one is looked for beside the
+    list, then in the current folder. What exists under its very name is never taken for a glob.
 
-    Raises UsageError or DataError at once for a list that is missing or damaged in its first line and for a folder or
-    glob without pictures; DataError later for a damaged line of a list.
+    Raises UsageError or DataError at once for a list that is missing, a pipe or damaged in its first line and for a
+    folder or glob without pictures; DataError later for a damaged line of a list.
     """
     arguments = list(arguments)
     if arguments.count(STDIN) > 1:
@@ -60,7 +61,9 @@ def _expand(argument: str, null: bool) -> Iterator[Input]:
         yield from _csv(path)
     elif _GLOB & set(argument) and not os.path.lexists(path):
         matches = glob.iglob(argument, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-        yield from (path for path in map(Path, sorted(matches)) if path.is_file() and is_image(path))
+        passed_over = CLUTTER - set(path.parts)  # and not what the pattern itself names
+        found = (match for match in map(Path, sorted(matches)) if passed_over.isdisjoint(match.parts))
+        yield from (match for match in found if match.is_file() and is_image(match))
     else:
         yield path
 
@@ -85,6 +88,7 @@ def _stdin(null: bool) -> Iterator[Input]:
 
 def _list(path: Path) -> Iterator[Input]:
     try:
+        _refuse_pipe(path)
         with path.open("rb") as file:
             for number, name in enumerate(_pieces(file, b"\n"), start=1):
                 yield _input(name, path, number, path.parent)
@@ -94,6 +98,7 @@ def _list(path: Path) -> Iterator[Input]:
 
 def _csv(path: Path) -> Iterator[Input]:
     try:
+        _refuse_pipe(path)
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
             if "path" not in [name.strip() for name in reader.fieldnames or []]:
@@ -110,6 +115,15 @@ def _csv(path: Path) -> Iterator[Input]:
         raise DataError(f"{path} cannot be opened ({error.strerror}); check the path") from None
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from None
+
+
+def _refuse_pipe(path: Path) -> None:
+    """Raise DataError for a list that can be read only once: `expand` reads its beginning beforehand."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(
+            f"the list {path} is a pipe or device, expected a file; name - and pipe the names into the command"
+        )
 
 
 def _pieces(file: BinaryIO, end: bytes) -> Iterator[str]:

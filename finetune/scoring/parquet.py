@@ -11,6 +11,7 @@ import numpy as np
 from finetune.atomic import replacing
 from finetune.classifier import Prediction
 from finetune.errors import UsageError
+from finetune.extras import needs
 from finetune.networks.layers import Shape
 from finetune.scoring.formats import Format
 from finetune.scoring.rows import Row, ScoreOptions
@@ -20,9 +21,7 @@ try:
     from pyarrow import ipc
     from pyarrow import parquet as pq
 except ImportError:
-    raise UsageError(
-        "writing .parquet needs the pyarrow package: pip install 'finetune[parquet]', or choose another ending"
-    ) from None
+    raise UsageError(f"writing .parquet {needs('pyarrow')}, or choose another ending") from None
 
 ROW_GROUP = 16 << 20  # bytes before compression: few enough to hold, many enough to compress well
 

@@ -15,6 +15,7 @@ from typing import Any
 from finetune import __version__
 from finetune.classifier import Classifier
 from finetune.errors import FinetuneError, RunError, UsageError
+from finetune.extras import needs
 from finetune.quiet import silence
 from finetune.scoring.inputs import Input
 from finetune.scoring.rows import Row, ScoreOptions
@@ -151,7 +152,7 @@ def _join(address: str | None, quiet: bool) -> None:
             )
         logging.getLogger("ray.data").setLevel(level)
     except ImportError:
-        raise UsageError("--engine ray needs the ray package: pip install 'finetune[ray]'") from None
+        raise UsageError(f"finetune score --engine ray {needs('ray')}") from None
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         raise RunError(
             f"Ray cannot be joined at {address} ({_last_line(error)}); expected the address of a cluster that this "
@@ -213,7 +214,7 @@ def _check_machines() -> None:
         if found != __version__:
             raise RunError(
                 f"{machine['NodeManagerHostname']} of the Ray cluster: expected finetune {__version__}, found {found}; "
-                "install the same on every machine: pip install 'finetune[ray]'"
+                "install the same finetune and ray on every machine"
             )
 
 

@@ -81,6 +81,11 @@ def plant(data: Path) -> None:
     (ants / "notes.txt").write_text("no picture")
     (ants / "one.heic").write_bytes(b"\0\0\0\x18ftypheic")
     (ants / "two.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (ants / "clip.mov").touch()
+    (ants / "film.MOV").write_bytes(b"\0\0\0\x18ftypqt  ")
+    for clutter in (ants / "._000.jpg", ants / "@eaDir/THUMB.jpg", data / "train/__MACOSX/000.jpg"):
+        clutter.parent.mkdir(exist_ok=True)
+        clutter.write_bytes((ants / "000.jpg").read_bytes())
     (data / "train/loose.jpg").write_bytes(encoded(photo(108)))
     (ants / "copy.jpg").write_bytes((ants / "000.jpg").read_bytes())
     (bees / "other.jpg").write_bytes((ants / "001.jpg").read_bytes())
@@ -97,6 +102,8 @@ def test_every_planted_fault_is_found_and_nothing_else(data: Path) -> None:
     assert found(checked) == [
         ("unreadable", ["train/ants/cut.png"]),
         ("unreadable", ["train/ants/empty.jpg"]),
+        ("unreadable", ["train/ants/one.heic"]),
+        ("unreadable", ["train/ants/two.HEIC"]),
         ("damaged", ["train/ants/ones.jpg"]),
         ("damaged", ["train/ants/part.jpg"]),
         ("one-colour", ["train/ants/black.png"]),
@@ -112,14 +119,13 @@ def test_every_planted_fault_is_found_and_nothing_else(data: Path) -> None:
         ("colour-model", ["train/ants/gray.png"]),
         ("exif-turn", ["train/ants/turned.jpg"]),
         ("wrong-extension", ["train/ants/png.jpg"]),
-        ("passed-over", ["train/ants/one.heic", "train/ants/two.HEIC"]),
+        ("passed-over", ["train/ants/clip.mov", "train/ants/film.MOV"]),
         ("passed-over", ["train/ants/notes.txt"]),
         ("loose", ["train/loose.jpg"]),
     ]
     hard = [finding.kind for finding in checked.findings if finding.hard]
     assert hard == [
-        "unreadable",
-        "unreadable",
+        *["unreadable"] * 4,
         "damaged",
         "damaged",
         "one-colour",
@@ -134,7 +140,7 @@ def test_the_clean_list_is_what_training_takes(data: Path, tmp_path: Path) -> No
     out = tmp_path / "clean.csv"
     words = write_clean_list(check(data), out)
     assert words == (
-        "36 pictures; 11 left out: cannot be read 2, damaged data 2, all one colour 1, identical in different "
+        "36 pictures; 13 left out: cannot be read 4, damaged data 2, all one colour 1, identical in different "
         "classes 2, identical in training and validation 1, identical in one class 1, nearly identical in training "
         "and validation 1, nearly identical in one class 1"
     )
@@ -152,7 +158,9 @@ def test_the_clean_list_is_what_training_takes(data: Path, tmp_path: Path) -> No
         "005.jpg",
         "near.jpg",
     )
-    expected = {path.relative_to(data).as_posix() for path in data.glob("*/*/*") if path.suffix in (".jpg", ".png")}
+    expected = {
+        path.relative_to(data).as_posix() for path in data.glob("*/*s/[!.]*") if path.suffix in (".jpg", ".png")
+    }
     expected -= {f"train/ants/{name}" for name in gone} | {"train/bees/other.jpg"}
     assert kept == {(path, path.split("/")[0]) for path in expected}
     assert check(out).of("identical") == ()
@@ -177,12 +185,15 @@ def test_without_sides_the_list_leaves_the_split_to_training(tmp_path: Path) -> 
 
 def test_a_file_that_a_list_names_twice_stays_once(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", range(8))
-    names = [*range(8), 0]
-    lines = [f"photos/{name:03}.jpg,{'a' if name % 2 else 'b'}" for name in names]
+    lines = [f"photos/{name:03}.jpg,{'a' if name % 2 else 'b'}" for name in [*range(8), 0]]
     (tmp_path / "twice.csv").write_text("\n".join(["path,label", *lines]))
     checked = check(tmp_path / "twice.csv")
-    assert [finding.paths for finding in checked.of("identical")] == [(tmp_path / "photos/000.jpg",) * 2]
+    assert checked.of("identical") == ()
     assert write_clean_list(checked, tmp_path / "clean.csv") == "8 pictures; 0 left out"
+    (tmp_path / "both.csv").write_text("\n".join(["path,label", *lines, "photos/000.jpg,a"]))
+    (finding,) = check(tmp_path / "both.csv").of("identical-classes")
+    assert finding.paths == (tmp_path / "photos/000.jpg",) * 2
+    assert finding.message == "2 pictures in 'a' and 'b'"
 
 
 def test_a_folder_that_training_refuses_is_checked(tmp_path: Path) -> None:
@@ -203,6 +214,13 @@ def test_nothing_to_check(tmp_path: Path) -> None:
         check(tmp_path)
     with pytest.raises(DataError, match="none does not exist"):
         check(tmp_path / "none")
+    write_photos(tmp_path / "loose", range(3))
+    with pytest.raises(DataError, match=r"found none \(3 pictures directly in it\); make a folder per class"):
+        check(tmp_path / "loose")
+    for place in ("x/ants", "x/bees", "y/ants", "y/bees"):
+        write_photos(tmp_path / "nest" / place, range(1))
+    with pytest.raises(DataError, match="nest holds data sets, not classes"):
+        check(tmp_path / "nest")
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_identical_pictures() -> None:
         Record(Path("leak.jpg"), 0, "val", sound[2].digest),
     ]
     assert training_warnings(dataset(*extra)) == [
-        "identical in different classes: ants0.jpg = copy.jpg and 1 more",
+        "identical in different classes: ants0.jpg ('ants') = copy.jpg ('bees') and 1 more",
         "identical in training and validation: ants2.jpg = leak.jpg",
     ]
 

@@ -78,7 +78,7 @@ def test_small_classes_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -
 def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
     monkeypatch.setattr(labels, "find_spec", lambda name: None if name == "cleanlab" else object())
-    with pytest.raises(UsageError, match=r"--model needs scikit-learn and cleanlab; pip install 'finetune\[check\]'"):
+    with pytest.raises(UsageError, match=r"--model needs scikit-learn and cleanlab; pip install 'scikit-learn>=1.6' "):
         require_extra()
 
 

@@ -251,6 +251,15 @@ def test_header(format: str) -> None:
     assert read_header(data)[:4] == (format, 48, 32, 1)
 
 
+@pytest.mark.parametrize(
+    ("brand", "said"), [(b"heic", "a HEIC"), (b"heix", "a HEIC"), (b"mif1", "a HEIF"), (b"avif", "an AVIF")]
+)
+def test_pictures_that_nothing_here_reads(brand: bytes, said: str) -> None:
+    with pytest.raises(ImageError, match=f"^{said} picture; convert it to JPEG$"):
+        decode(b"\0\0\0\x18ftyp" + brand + bytes(40))
+    assert image_format(b"\0\0\0\x18ftypisom") is None
+
+
 def test_header_tells_the_size_as_stored() -> None:
     assert read_header(encode(RGB, "JPEG", exif=exif(6)))[:4] == ("JPEG", 48, 32, 6)
 

@@ -2,6 +2,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from encoded import GRAY, RGB, encode
 from PIL import Image
 
 from finetune.data.dataset import Dataset
-from finetune.data.folder import image_files, read_folder
+from finetune.data.folder import folder_files, image_files, read_folder
+from finetune.data.read import labelled_files
 from finetune.errors import DataError
 
 
@@ -61,26 +63,88 @@ def test_nested_images_belong_to_their_top_folder(tmp_path: Path) -> None:
     assert read_folder(root).class_names == ("a", "b")
 
 
-@pytest.mark.parametrize("side", ["val", "valid", "test"])
-def test_train_and_validation_folders_are_respected(tmp_path: Path, side: str) -> None:
-    files = {"train/a/1.png": 1, "train/b/2.png": 2, f"{side}/b/3.png": 3, f"{side}/b/4.png": 4, "train/c/5.png": 5}
+@pytest.mark.parametrize(
+    ("train", "side"),
+    [("train", name) for name in ("val", "valid", "validation", "test")] + [("Train", "Val"), ("TRAIN", "Validation")],
+)
+def test_train_and_validation_folders_are_respected(tmp_path: Path, train: str, side: str) -> None:
+    files = {f"{train}/{name}.png": ord(name[0]) for name in ("a/1", "b/2", "c/5")}
+    files |= {f"{side}/b/3.png": 3, f"{side}/b/4.png": 4}
     root = write_files(tmp_path / "data", files)
     dataset = read_folder(root, val_fraction=0.9)
     assert dataset.class_names == ("a", "b", "c")
     assert sorted(rows(dataset, root)) == sorted([
-        ("train/a/1.png", 0, "train"), ("train/b/2.png", 1, "train"), ("train/c/5.png", 2, "train"),
+        (f"{train}/a/1.png", 0, "train"), (f"{train}/b/2.png", 1, "train"), (f"{train}/c/5.png", 2, "train"),
         (f"{side}/b/3.png", 1, "val"), (f"{side}/b/4.png", 1, "val"),
     ])  # fmt: skip
+    assert [found.path.name for found in folder_files(root)] == ["3.png", "4.png"]
 
 
-def test_of_several_validation_folders_the_first_is_taken_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    files = {f"{side}/{name}/{side}.png": ord(name) for side in ("train", "test", "valid") for name in "ab"}
-    root = write_files(tmp_path / "data", files)
-    with caplog.at_level(logging.WARNING):
+def test_what_lies_beside_two_sides_is_left_out_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sides = ("train", "valid", "Test", "unsorted", "__MACOSX")
+    root = write_files(tmp_path / "data", {f"{side}/{name}/{side}.png": ord(name) for side in sides for name in "ab"})
+    with caplog.at_level(logging.INFO):
         assert names(read_folder(root)) == ["train.png"] * 2 + ["valid.png"] * 2
-    assert caplog.messages == [f"validating on {root / 'valid'}; {root / 'test'} is not used"]
+    assert caplog.messages == [
+        f"validating on {root / 'valid'}; left for evaluate --data: {root / 'Test'}, {root / 'unsorted'}"
+    ]
+    assert {found.class_name for found in labelled_files(root / "Test")} == {"a", "b"}
+
+
+@pytest.mark.parametrize("pair", [("Train", "train"), ("val", "validation"), ("Valid", "val")])
+def test_two_folders_for_one_side(tmp_path: Path, pair: tuple[str, str]) -> None:
+    files = {f"{side}/{name}/1.png": ord(name) for side in ("train", "val", *pair) for name in "ab"}
+    root = write_files(tmp_path / "data", files)
+    with pytest.raises(DataError) as caught:
+        read_folder(root)
+    assert str(caught.value) == (
+        f"{root / pair[0]} and {root / pair[1]} mean the same side; expected one of them, move the other out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            [f"{data}/{side}/a/1.png" for data in ("flies", "bees") for side in ("train", "val")],
+            "'bees', 'flies' have no pictures of their own, but each has the folders 'train', 'val'; give {root}/bees",
+        ),
+        (
+            ["testing/a/1.png", "testing/b/1.png", *(f"training/{name}/1.png" for name in "abcde")],
+            "'testing', 'training' have no pictures of their own, but each has the folders 'a', 'b'; "
+            "rename {root}/training to train and the other side to val",
+        ),
+    ],
+    ids=["two data sets", "sides of other names"],
+)
+def test_data_sets_are_no_classes(tmp_path: Path, files: list[str], said: str) -> None:
+    root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
+    with pytest.raises(DataError) as caught:
+        read_folder(root)
+    assert str(caught.value) == (
+        f"{root} holds data sets, not classes: {said.replace('{root}', str(root))}; "
+        "if they are classes, name their pictures in a CSV"
+    )
+    with pytest.raises(DataError, match="holds data sets, not classes"):
+        labelled_files(root)
+
+
+def test_folds_may_be_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """So may species of males and females: nobody can tell from names, so it is told and goes on."""
+    files = [f"fold{number}/{name}/1.png" for number in range(5) for name in "abcd"]
+    root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
+    assert read_folder(root).class_names == tuple(f"fold{number}" for number in range(5))
+    assert caplog.messages == [
+        f"{root}: 'fold0', 'fold1', 'fold2' and 2 more have no pictures of their own, but each has the folders "
+        f"'a', 'b', 'c' and 1 more; if those are the classes, give {root}/fold0"
+    ]
+
+
+def test_classes_of_nested_folders_are_classes(tmp_path: Path) -> None:
+    """One folder within each, other folders within each, or pictures beside them: so do people sort theirs."""
+    for number, inner in enumerate((("images/1", "images/2"), ("{}1/1", "{}2/2"), ("x/1", "y/2", "3"))):
+        files = {f"{name}/{path.format(name)}.png": ord(name) + 9 * i for name in "ab" for i, path in enumerate(inner)}
+        assert read_folder(write_files(tmp_path / str(number), files)).class_names == ("a", "b")
 
 
 def test_classes_may_be_called_train_or_val(tmp_path: Path) -> None:
@@ -110,10 +174,14 @@ def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
     clutter = {
         ".git/x.png": 50, "a/.hidden.png": 51, "a/.cache/y.png": 52, "top.png": 53, "a/empty": b"",
         "a/notes.txt": b"words", "a/Thumbs.db": b"\xd0\xcf\x11\xe0", "README.md": b"words",
+        "__MACOSX/a/._1.png": b"\0\5\x16\7", "a/._1.png": b"\0\5\x16\7", "a/__MACOSX/1.png": 54,
+        "@eaDir/1.png/SYNOPHOTO_THUMB_M.png": 55, "b/@eaDir/1.png/SYNOPHOTO_THUMB_M.png": 56,
     }  # fmt: skip
-    dataset = read_folder(two_classes(tmp_path, **clutter))
+    root = two_classes(tmp_path, **clutter)
+    dataset = read_folder(root)
     assert names(dataset) == sorted([f"{i}.png" for i in range(5)] * 2)
     assert dataset.skipped == ()
+    assert len(folder_files(root)) == 10
 
 
 def test_images_are_found_by_extension_in_any_case_or_by_content(tmp_path: Path) -> None:
@@ -127,13 +195,19 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
     whole = encode(GRAY, "JPEG")
     root = two_classes(tmp_path, **{"a/cut.jpg": whole[:-40], "a/words.png": b"words", "b/empty.gif": b""})
     (root / "b" / "gone.png").symlink_to("nowhere.png")
+    for name, brand in {"a/phone.HEIC": b"heic", "a/nameless": b"avif", "b/x.jpg": b"mif1", "b/film": b"qt  "}.items():
+        (root / name).write_bytes(b"\0\0\0\x18ftyp" + brand)
+    (root / "b" / "really.heic").write_bytes(encode(RGB, "JPEG"))
     dataset = read_folder(root)
-    assert len(dataset.records) == 10
+    assert len(dataset.records) == 11
     assert {skipped.path.name: skipped.reason for skipped in dataset.skipped} == {
         "cut.jpg": "the JPEG is cut short (no end marker)",
         "words.png": "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'words'",
         "empty.gif": "the file is empty",
         "gone.png": "cannot be opened (No such file or directory)",
+        "phone.HEIC": "a HEIC picture; convert it to JPEG",
+        "nameless": "an AVIF picture; convert it to JPEG",
+        "x.jpg": "a HEIF picture; convert it to JPEG",
     }
 
 
@@ -141,7 +215,21 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
     ("files", "message"),
     [
         ({"a/1.png": 1}, "expected at least two class folders in {root}, found only 'a'; make a folder per class"),
-        ({"1.png": 1}, "expected at least two class folders in {root}, found none; make a folder per class"),
+        (
+            {"1.png": 1},
+            "expected at least two class folders in {root}, found none (1 picture directly in it); "
+            "make a folder per class",
+        ),
+        (
+            {f"{number}.png": number for number in range(70)} | {"a/notes.txt": b""},
+            "expected at least two class folders in {root}, found only 'a' (70 pictures directly in it); "
+            "make a folder per class",
+        ),
+        (
+            {f"ants_bees/{side}/{name}/1.png": 1 for side in ("train", "val") for name in "ab"},
+            "expected at least two class folders in {root}, found only 'ants_bees' (did you mean {root}/ants_bees?); "
+            "make a folder per class",
+        ),
         (
             {"train/a/1.png": 1, "val/b/2.png": 2},
             "expected at least two class folders in {root}/train, found only 'a'; make a folder per class",
@@ -187,14 +275,8 @@ def test_the_order_of_files_does_not_depend_on_the_disk(tmp_path: Path, monkeypa
     root = write_files(tmp_path / "data", dict.fromkeys(("b.png", "a.png", "z/1.png", "y/2.png", "B.png"), 1))
     expected = ["B.png", "a.png", "b.png", "y/2.png", "z/1.png"]
     assert [path.relative_to(root).as_posix() for path in image_files(root)] == expected
-    walk = os.walk
-
-    def backwards(top: Path, followlinks: bool) -> object:
-        for parent, folders, files in walk(top, followlinks=followlinks):
-            folders.reverse()
-            yield parent, folders, files[::-1]
-
-    monkeypatch.setattr(os, "walk", backwards)
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda place: nullcontext(list(scandir(place))[::-1]))
     assert [path.relative_to(root).as_posix() for path in image_files(root)] == expected
 
 

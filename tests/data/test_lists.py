@@ -7,7 +7,7 @@ from encoded import encode, idx
 from PIL import Image
 
 from finetune.data.dataset import Dataset, sort_names
-from finetune.data.read import read_data
+from finetune.data.read import labelled_files, read_data
 from finetune.errors import DataError
 from finetune.model import Model
 from finetune.run import Run
@@ -160,7 +160,7 @@ def test_a_csv_without_split(root: Path, text: str) -> None:
     assert dataset.records == read_data(write(root, "list.txt", TEXT)).records
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "test"])
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Test"])
 def test_a_csv_with_split(root: Path, name: str) -> None:
     dataset = read_data(write(root, "list.csv", SPLIT.format(name)), val_fraction=0.9)
     assert sides(dataset, root) == {"a/1.png": "train", "a/2.png": "val", "b/1.png": "train", "b/2.png": "val"}
@@ -179,7 +179,10 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
             "path,label\na,1.png,ants\n",
             "LIST, line 2: expected 2 fields, found 3; quote a path that has a comma",
         ),
-        (SPLIT.format("validate"), "LIST, line 3: unknown split 'validate'; expected train, val, valid, test"),
+        (
+            SPLIT.format("validate"),
+            "LIST, line 3: unknown split 'validate'; expected train, val, valid, validation, test",
+        ),
         (
             SPLIT.format(""),
             "LIST, line 3: no split, but other lines have one; expected train or val in every line, or in none",
@@ -213,6 +216,23 @@ def test_paths_are_looked_for_beside_the_csv_then_in_the_current_folder(
     monkeypatch.chdir(root)
     places = [record.path for record in read_data(data).records]
     assert places == [tmp_path / "lists" / "a" / "1.png", *(Path(name) for name in PICTURES[1:])]
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_lines_that_repeat_others_count_once(root: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """However the path is written; the same file with another label stays, for that is for the user to mend."""
+    text = TEXT + f"a/1.png ants\nb/../b/1.png bees\n{root}/a/2.png ants\na/1.png bees\n"
+    if name.endswith("csv"):
+        text = "path,label\n" + text.replace(" ants\n", ",ants\n").replace(" bees\n", ",bees\n")
+    data = write(root, name, text)
+    dataset = read_data(data)
+    assert [record.path.name for record in dataset.records] == [Path(path).name for path in (*PICTURES, "1.png")]
+    assert [record.label for record in dataset.records] == [0, 0, 1, 1, 0, 1]
+    line = 7 if name.endswith("csv") else 6
+    assert caplog.messages == [
+        f"{data}: lines left out since they repeat others: 3, the first is line {line}, {root / 'a' / '1.png'}"
+    ]
+    assert len(labelled_files(data)) == 6
 
 
 @pytest.mark.parametrize("form", ["folder", "idx"])

@@ -95,7 +95,7 @@ def test_what_is_refused(classifier: Classifier, photo: Path, tmp_path: Path) ->
         explain(classifier, photo, tmp_path / "folder.png", overwrite=True)
     with pytest.raises(
         UsageError,
-        match=r"--class: the model has no class 'crana' \(did you mean crane\?\); its classes are tench, Tinca tinca; ",
+        match=r"--class: the model has no class 'crana' \(did you mean crane\?\); its classes are tench; crane; ",
     ):
         explain(classifier, photo, tmp_path / "out.png", "crana")
     with pytest.raises(UsageError, match="--layer: handmade has no layer 'conv7'"):

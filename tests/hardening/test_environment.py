@@ -43,14 +43,29 @@ def test_an_unknown_shell(finetune: Finetune) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "complete"), [("finetune tr", "train"), ("finetune train --lear", "--learning-rate")]
+    ("words", "complete"),
+    [
+        ("finetune tr", "train"),
+        ("finetune train --lear", "--learning-rate"),
+        ("finetune train --network alexnet-b", "alexnet-book alexnet-bn"),
+        ("finetune train --weights bvlc_c", "bvlc_caffenet"),
+        ("finetune train --weights n", "none"),
+        ("finetune predict x.png --model st", "starter"),
+        ("finetune predict x.png --model my", ""),
+        ("finetune explain x.png --network caf", "caffenet"),
+        ("finetune check x --model st", "starter"),
+        ("finetune export st", "starter"),
+        ("finetune summary vgg", "vgg16"),
+        ("finetune benchmark alexnet-o", "alexnet-owt"),
+        ("finetune weights fetch torchvision_v", "torchvision_vgg16"),
+    ],
 )
 def test_what_bash_completes(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, words: str, complete: str) -> None:
     """The shell's script runs this."""
     monkeypatch.setenv("_FINETUNE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
-    assert finetune()[1].split() == [complete]
+    assert finetune()[1].split() == complete.split()
 
 
 def test_completion_is_installed_for_bash(finetune: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +165,21 @@ def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
         "finetune: error: unexpected ZeroDivisionError: division by zero; this is a fault of finetune, please "
         "report it (-v shows where)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device"), "the output: No space left on device"),
+        (OSError(2, "No such file or directory", "a.png"), "a.png: No such file or directory"),
+        (FileNotFoundError(2, "No usable temporary directory found in ['/x']"), "No usable temporary directory found"),
+    ],
+)
+def test_only_what_was_written_is_called_the_output(
+    error: OSError, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tell(error) == 1
+    assert capsys.readouterr().err.startswith(f"finetune: error: {line}")
 
 
 def test_v_shows_where(capsys: pytest.CaptureFixture[str]) -> None:

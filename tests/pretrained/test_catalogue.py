@@ -1,11 +1,13 @@
 """The catalogue: its facts, and where its files are looked for."""
 
+import hashlib
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.errors import WeightsError
 from finetune.networks import NETWORKS, build
 from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED, described, find, resolve
@@ -27,6 +29,7 @@ def test_entry_is_complete(name: str) -> None:
         assert url.scheme in ("http", "https")
         assert url.path.endswith(f"/{source.file}")
         assert source.digest is None or DIGEST.fullmatch(source.digest)
+    assert (entry.packaged_digest is None) == bool(entry.sources)
     digests = [source.digest is not None for source in entry.sources]
     assert digests == sorted(digests, reverse=True), "those with a digest come first"
 
@@ -115,6 +118,15 @@ def test_name_that_is_nowhere_offline(places: dict[str, Path]) -> None:
 def test_starter_is_there(places: dict[str, Path]) -> None:
     path, name = resolve("starter")
     assert (path.name, name) == ("starter.safetensors", "starter")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert CATALOGUE["starter"].digest == f"sha256:{digest}"
+    weights = Path(__file__).parents[2] / "weights/README.md"
+    assert digest in weights.read_text(encoding="utf-8")
+
+
+def test_the_names_for_the_help_are_all_there_are() -> None:
+    assert tuple(CATALOGUE) == WEIGHTS_NAMES
+    assert tuple(NETWORKS) == NETWORK_NAMES
 
 
 def test_paths(tmp_path: Path) -> None:

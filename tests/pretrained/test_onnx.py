@@ -140,17 +140,15 @@ def test_without_the_onnx_package(tmp_path: Path) -> None:
 import sys
 sys.modules["onnx"] = None
 from pathlib import Path
-from finetune.errors import WeightsError
+from finetune.errors import UsageError
 from finetune.pretrained.onnx import read_onnx
 try:
     read_onnx(Path({str(path)!r}))
-except WeightsError as error:
+except UsageError as error:
     print(error)
 """
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert said == (
-        "alexnet.onnx: reading ONNX files needs the onnx package; install it with pip install 'finetune[onnx]'\n"
-    )
+    assert said == "alexnet.onnx: reading ONNX needs onnx; pip install 'onnx>=1.16'\n"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's exporter that needs no further package

@@ -220,7 +220,5 @@ def test_options_that_contradict_each_other(options: dict[str, object], message:
 def test_without_pyarrow(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "finetune.scoring.parquet", raising=False)
-    with pytest.raises(
-        UsageError, match=r"writing \.parquet needs the pyarrow package: pip install 'finetune\[parquet"
-    ):
+    with pytest.raises(UsageError, match=r"writing \.parquet needs pyarrow; pip install 'pyarrow>=18.0', or choose"):
         format_of(Path("rows.parquet"), classifier, ScoreOptions())

@@ -1,6 +1,7 @@
 """What the arguments mean: one input for each picture, in order."""
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,26 @@ def test_globs_give_their_pictures_sorted(tmp_path: Path) -> None:
     assert names(f"{tmp_path}/?.jpg") == [f"{tmp_path}/b.jpg"]
     Path("b[1].jpg").touch()
     assert names("b[1].jpg") == ["b[1].jpg"], "a file of that very name comes first"
+
+
+def test_clutter_is_passed_over_unless_it_is_named() -> None:
+    for name in ("__MACOSX/sub/._c.jpg", "__MACOSX/c.jpg", "sub/@eaDir/c.jpg/THUMB.jpg", "._a.png", "sub/phone.HEIC"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert names(".") == ["a.png", "b.jpg", "sub/c.jpg", "sub/d", "sub/phone.HEIC"]
+    assert names("**/*") == ["a.png", "b.jpg", "sub/c.jpg", "sub/d", "sub/phone.HEIC"]
+    assert names("sub/@eaDir/**/*.jpg") == ["sub/@eaDir/c.jpg/THUMB.jpg"]
+
+
+@pytest.mark.parametrize("argument", ["@pipe", "pipe.csv"])
+def test_a_list_that_is_a_pipe(argument: str) -> None:
+    """It can be read only once, and opening it waits for somebody who writes."""
+    name = argument.removeprefix("@")
+    os.mkfifo(name)
+    with pytest.raises(
+        DataError, match=rf"^the list {name} is a pipe or device, expected a file; name - and pipe the names .*$"
+    ):
+        expand([argument])
 
 
 def test_a_list_is_a_name_a_line(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_nobody_listens(data: Path, tiny_weights: Path) -> None:
 
 def test_ray_is_missing(data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"--engine ray needs the ray package: pip install 'finetune\[ray\]'"):
+    with pytest.raises(UsageError, match=r"score --engine ray needs ray; pip install 'ray\[data\]>=2.60'"):
         score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray")
     with pytest.raises(UsageError, match="--address is for --engine ray; leave it out"):
         score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), address="127.0.0.1:6379")

@@ -1,0 +1,22 @@
+"""Packages that only some commands need: what to install when one is missing."""
+
+# By the name under which they are imported; the versions are those of the extras in pyproject.toml.
+PACKAGES = {
+    "ai_edge_litert": "ai-edge-litert>=2.0",
+    "cleanlab": "cleanlab>=2.7",
+    "onnx": "onnx>=1.16",
+    "onnxruntime": "onnxruntime>=1.20",
+    "pyarrow": "pyarrow>=18.0",
+    "ray": "ray[data]>=2.60",
+    "sklearn": "scikit-learn>=1.6",
+}
+
+
+def needs(*modules: str) -> str:
+    """Return the end of a message: `needs onnx; pip install 'onnx>=1.16'`.
+
+    It names the packages themselves: on the public index another project is called finetune.
+    """
+    packages = [PACKAGES[module] for module in modules]
+    names = " and ".join(package.partition(">=")[0].partition("[")[0] for package in packages)
+    return f"needs {names}; pip install {' '.join(repr(package) for package in packages)}"
