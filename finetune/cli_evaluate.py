@@ -38,6 +38,7 @@ def evaluate(
 
     evaluation = evaluate_run(run, data)
     print(json.dumps(evaluation.to_json()) if as_json else _figures(evaluation))
+    _warn_of_trained(evaluation, run)
     for path, reason in evaluation.unreadable:
         logger.warning("not read: %s: %s", path, reason)
     if evaluation.unreadable:
@@ -51,9 +52,19 @@ def report(run: Run, verbose: Verbose = False) -> None:
     print(write_report(run))
 
 
+def _warn_of_trained(evaluation: "Evaluation", run: Path) -> None:
+    seen = evaluation.seen
+    if seen is None:
+        logger.warning("whether these pictures were trained on is not known: those of %s are not here", run)
+    elif seen.trained_on:
+        logger.warning(
+            "%d of these %d pictures were trained on: the figures flatter", seen.trained_on, evaluation.images
+        )
+
+
 def _figures(evaluation: "Evaluation") -> str:
     parts = [
-        table("ll", _overall(evaluation)),
+        "\n".join([table("ll", _overall(evaluation)), *_chosen_on(evaluation)]),
         table("lrrrr", _classes(evaluation)),
     ]
     if len(evaluation.class_names) <= MATRIX_CLASSES:
@@ -71,18 +82,39 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
     if len(evaluation.class_names) > 5:  # of five classes the true one is always among the first five
         low, high = evaluation.top5_interval
         rows.append(("top-5", f"{_percent(evaluation.top5)}  (95 % interval {_percent(low)} to {_percent(high)})"))
-    rows.append(
+    rows += [
+        (
+            "loss",
+            f"{evaluation.loss_after:.3f} with the model's temperature {evaluation.temperature:.3f}, "
+            f"{evaluation.loss_before:.3f} without",
+        ),
         (
             "calibration error",
-            f"{_percent(evaluation.ece_after)} with the model's temperature {evaluation.temperature:.3f}, "
-            f"{_percent(evaluation.ece_before)} without",
-        )
-    )
+            f"{_percent(evaluation.ece_after)} with it, {_percent(evaluation.ece_before)} without "
+            f"({_bins(len(evaluation.after))} of equally many pictures)",
+        ),
+    ]
     absent = _absent(evaluation)
     if absent:
         some = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if len(absent) > 10 else "")
         rows.append(("no pictures of", some))
     return rows
+
+
+def _chosen_on(evaluation: "Evaluation") -> list[str]:
+    """Return what is to be said of pictures that the run was validated on, if there are any."""
+    chosen = evaluation.seen.validated_on if evaluation.seen else 0
+    if not chosen:
+        return []
+    these = "these pictures" if chosen == evaluation.images else f"{chosen} of these pictures"
+    return [
+        f"The best epoch and the temperature were chosen on {these}, so the figures flatter;",
+        "for fair ones name pictures that training has not seen: finetune evaluate RUN --data FOLDER",
+    ]
+
+
+def _bins(count: int) -> str:
+    return "1 bin" if count == 1 else f"{count} bins"
 
 
 def _absent(evaluation: "Evaluation") -> list[str]:

@@ -1,7 +1,7 @@
 """How good a run is, on its own validation images or on another folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,21 @@ from finetune.metrics import (
     Bin,
     ClassFigures,
     Interval,
-    bootstrap_interval,
     calibration_error,
     confusion_matrix,
+    log_loss,
     per_class,
     ranks,
     reliability,
     softmax,
+    wilson_interval,
 )
 from finetune.model import load_model
 from finetune.progress import track
 from finetune.quiet import import_tensorflow
-from finetune.run import Run, open_run
+from finetune.run import MANIFEST, Run, open_run
 from finetune.run_files import read_dataset
+from finetune.run_pictures import Seen, is_there, place, seen
 
 Labelled = list[tuple[Path, int]]  # images with the index of their class in the model
 
@@ -54,10 +56,11 @@ class Judged:
 class Evaluation:
     """What the model says of labelled images; all fractions are of the images that could be read.
 
-    `top1_interval`, `top5_interval`: bootstrap, 95 %. `confusion`: images by true class (rows) and predicted class
+    `top1_interval`, `top5_interval`: Wilson's, 95 %. `confusion`: images by true class (rows) and predicted class
     (columns), both as `class_names`. `before` and `after`: reliability bins without and with the model's
-    `temperature`. `most_wrong`: wrong ones whose true class got the least probability, the worst first.
-    `least_certain`: those whose predicted class got the least.
+    `temperature`, and beside them the mean negative log-likelihood in nats. `most_wrong`: wrong ones whose true class
+    got the least probability, the worst first. `least_certain`: those whose predicted class got the least. `seen`: how
+    many of them the run has met in training, None where that is not known.
     """
 
     class_names: tuple[str, ...]
@@ -71,9 +74,12 @@ class Evaluation:
     temperature: float
     before: tuple[Bin, ...]
     after: tuple[Bin, ...]
+    loss_before: float
+    loss_after: float
     most_wrong: tuple[Judged, ...]
     least_certain: tuple[Judged, ...]
     unreadable: tuple[Skipped, ...]
+    seen: Seen | None = None
 
     @property
     def ece_before(self) -> float:
@@ -90,12 +96,15 @@ class Evaluation:
         classes = zip(self.class_names, self.per_class, strict=True)
         return {
             "images": self.images,
+            **(self.seen._asdict() if self.seen else dict.fromkeys(Seen._fields)),
             "top1": self.top1,
             "top5": self.top5,
             "intervals": {"top1": list(self.top1_interval), "top5": list(self.top5_interval)},
             "temperature": self.temperature,
             "ece_before": self.ece_before,
             "ece_after": self.ece_after,
+            "loss_before": self.loss_before,
+            "loss_after": self.loss_after,
             "per_class": [{"label": name, **figures._asdict()} for name, figures in classes],
             "confusion": self.confusion.tolist(),
             "reliability_before": [bin._asdict() for bin in self.before],
@@ -110,8 +119,8 @@ def evaluate(run_path: Path, data: Path | None = None) -> Evaluation:
     """Judge the model of a run on its own validation images, or on `data`, any form that training takes.
 
     The classes are matched by name. `data` may hold some of the model's classes only; the model still chooses among
-    all. Images that cannot be read are listed. Raises RunError for what is no finished run, DataError when a class is
-    unknown to the model or no image can be read.
+    all. Images that cannot be read are listed, and those that the run's manifest has too are counted. Raises RunError
+    for what is no finished run, DataError when a class is unknown to the model or no image can be read.
     """
     run = open_run(run_path)
     classifier = Classifier(load_model(run.model))
@@ -129,9 +138,9 @@ def evaluate(run_path: Path, data: Path | None = None) -> Evaluation:
             judged.append((path, label))
             rows.append(logits)
     if not rows:
-        first = f"; the first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
-        raise DataError(f"no image of {where} can be read; name a folder of pictures with --data{first}")
-    return assess(judged, np.stack(rows), classifier.class_names, classifier.temperature, unreadable)
+        raise DataError(f"no image of {where} can be read; {_cause(run, data, unreadable)}")
+    evaluation = assess(judged, np.stack(rows), classifier.class_names, classifier.temperature, unreadable)
+    return replace(evaluation, seen=seen(run, (path for path, _ in judged)))
 
 
 def assess(
@@ -173,13 +182,15 @@ def assess(
         images=len(labels),
         top1=float(top1.mean()),
         top5=float(top5.mean()),
-        top1_interval=bootstrap_interval(top1),
-        top5_interval=bootstrap_interval(top5),
+        top1_interval=wilson_interval(int(top1.sum()), len(labels)),
+        top5_interval=wilson_interval(int(top5.sum()), len(labels)),
         per_class=per_class(confusion),
         confusion=confusion,
         temperature=temperature,
         before=reliability(softmax(logits), labels),
         after=reliability(probabilities, labels),
+        loss_before=log_loss(logits, labels),
+        loss_after=log_loss(logits, labels, temperature),
         most_wrong=named(every[~top1][np.argsort(true[~top1], kind="stable")]),
         least_certain=named(np.argsort(confidence, kind="stable")),
         unreadable=tuple(unreadable),
@@ -194,7 +205,19 @@ def _own_images(run: Run, class_names: tuple[str, ...]) -> Labelled:
             f"{run.path} has files of two runs: its model knows {_listed(class_names)}, "
             f"its images are of {_listed(dataset.class_names)}; train again"
         )
-    return [(record.path, record.label) for record in dataset.records if record.split == "val"]
+    validation = [record for record in dataset.records if record.split == "val"]
+    return [(record.path, record.label) for record in place(run, validation)]
+
+
+def _cause(run: Run, data: Path | None, unreadable: Sequence[Skipped]) -> str:
+    """Return why no image can be read, for an error."""
+    if data is None and unreadable and not any(path.is_absolute() or is_there(path) for path, _ in unreadable):
+        return (
+            f"the paths in {run.path / MANIFEST} are relative to the folder where train was called; run this from "
+            "there, or name a folder of pictures with --data"
+        )
+    first = f"; the first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
+    return f"name a folder of pictures with --data{first}"
 
 
 def _images(data: Path, class_names: tuple[str, ...]) -> Labelled:

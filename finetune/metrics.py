@@ -5,6 +5,7 @@ image each.
 """
 
 import math
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", table 1
-RESAMPLES = 1000  # Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13
+MOST_BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", table 1
+BIN_IMAGES = 15  # the least: the share that is right among fewer is hardly more than chance
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.1, 10.0  # beyond these a few odd images speak, not the network
 _HALVINGS = 50  # bring the bracket of the temperature's logarithm, 4.6 wide, below what a float64 tells apart
 
@@ -32,9 +33,9 @@ class ClassFigures(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """The images whose confidence lies in (lower, upper]: how many, their mean confidence, the share that is right.
+    """Images of like confidence, the least `lower`, the greatest `upper`: how many, its mean, the share that is right.
 
-    Confidence is the probability of the predicted class. Both fractions of a bin without images are 0.
+    Confidence is the probability of the predicted class.
     """
 
     lower: float
@@ -89,20 +90,35 @@ def per_class(confusion: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
     )
 
 
-def reliability(probabilities: Floats, labels: Integers, bins: int = BINS) -> tuple[Bin, ...]:
-    """Return the bins of a reliability diagram, of equal width from 0 to 1 (Guo et al. 2017, section 2)."""
+def reliability(probabilities: Floats, labels: Integers) -> tuple[Bin, ...]:
+    """Return the bins of a reliability diagram, by rising confidence, each of as many images as any other.
+
+    There are MOST_BINS, fewer where that would leave a bin less than BIN_IMAGES, one at least. Bins of equal width
+    would hold two or three images each in a small set, and then measure chance (Nixon et al. 2019, "Measuring
+    Calibration in Deep Learning"). Images of equal confidence share a bin, so their order does not matter.
+    """
     confidence, right = probabilities.max(axis=1), ranks(probabilities, labels) == 0
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.digitize(confidence, edges[1:-1], right=True)
-    counts = np.bincount(place, minlength=bins)
-    confidences = _divide(np.bincount(place, weights=confidence, minlength=bins), counts)
-    accuracies = _divide(np.bincount(place, weights=right, minlength=bins), counts)
-    rows = zip(edges[:-1], edges[1:], counts, confidences, accuracies, strict=True)
-    return tuple(Bin(float(low), float(high), int(n), float(mean), float(share)) for low, high, n, mean, share in rows)
+    wanted = min(MOST_BINS, max(1, len(labels) // BIN_IMAGES))
+    cuts = np.arange(1, wanted) * len(labels) // wanted
+    place = np.searchsorted(np.unique(np.sort(confidence)[cuts]), confidence, side="right")
+    bins = [place == number for number in np.unique(place)]
+    return tuple(
+        Bin(
+            float(confidence[own].min()),
+            float(confidence[own].max()),
+            int(own.sum()),
+            float(confidence[own].mean()),
+            float(right[own].mean()),
+        )
+        for own in bins
+    )
 
 
 def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Return the expected calibration error: Σ images / all · |accuracy - confidence| (Guo et al. 2017, eq. 3)."""
+    """Return the expected calibration error: Σ images / all · |accuracy - confidence| (Guo et al. 2017, eq. 3).
+
+    Over bins of equal count it is the adaptive one of Nixon et al. 2019, of the predicted class.
+    """
     total = sum(bin.images for bin in bins)
     return sum(bin.images / total * abs(bin.accuracy - bin.confidence) for bin in bins)
 
@@ -128,19 +144,24 @@ def fit_temperature(logits: Floats, labels: Integers) -> float:
     return math.exp((low + high) / 2)
 
 
-def bootstrap_interval(
-    values: Floats | NDArray[np.bool], resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Return the percentile interval of the mean of `values` (images,) (Efron and Tibshirani 1993, section 13.3).
+def log_loss(logits: Floats, labels: Integers, temperature: float = 1.0) -> float:
+    """Return the mean negative log-likelihood of the labels, in nats, of logits divided by `temperature`."""
+    scaled = logits.astype(np.float64) / temperature
+    true = np.take_along_axis(scaled, labels[:, None], axis=1)
+    return float(np.logaddexp.reduce(scaled - true, axis=1).mean())
 
-    Drawing n of n with replacement draws from the distinct values with their shares, so one multinomial a resample
-    does it. Where all values are equal the interval has no width: nothing in them varies.
+
+def wilson_interval(right: int, images: int, level: float = 0.95) -> Interval:
+    """Return the score interval of the share `right` of `images` (Wilson 1927, JASA 22, 209; Newcombe 1998, method 3).
+
+    It has a width even where all are right or none is: of 60 of 60 it ends at 94 %.
     """
-    distinct, counts = np.unique(values, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(values), counts / len(values), size=resamples)
-    means = drawn @ distinct.astype(np.float64) / len(values)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    share = right / images
+    centre = share + squared / (2 * images)
+    half = math.sqrt(squared * share * (1 - share) / images + (squared / (2 * images)) ** 2)
+    low, high = ((centre + side * half) / (1 + squared / images) for side in (-1, 1))
+    return Interval(low if right else 0.0, high if right < images else 1.0)  # exactly so, but for rounding
 
 
 def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:

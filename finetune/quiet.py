@@ -1,4 +1,4 @@
-"""Import TensorFlow without its lines about the machine."""
+"""Import TensorFlow and matplotlib without their lines about the machine."""
 
 import logging
 import os
@@ -24,6 +24,19 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence():
         import tensorflow  # noqa: F401
+
+
+def import_matplotlib() -> None:
+    """Import matplotlib without its lines about a home that cannot be written; with debug logging on, let it print."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    if not logger.isEnabledFor(logging.DEBUG):
+        log.setLevel(logging.ERROR)
+    try:
+        import matplotlib.figure
+        import matplotlib.style  # noqa: F401
+    finally:
+        log.setLevel(level)
 
 
 def _warn_of_limit() -> None:

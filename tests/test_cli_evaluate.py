@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copy
 
 import pytest
 import typer
@@ -47,6 +48,11 @@ def test_tables(run: Path) -> None:
     assert overall.splitlines()[1].startswith("top-1 ")
     assert "top-5" not in overall, "of three classes the true one is always among five"
     assert "with the model's temperature 1.000" in overall
+    assert "(1 bin of equally many pictures)\n" in overall
+    assert overall.splitlines()[-2:] == [
+        "The best epoch and the temperature were chosen on these pictures, so the figures flatter;",
+        "for fair ones name pictures that training has not seen: finetune evaluate RUN --data FOLDER",
+    ]
     assert [line.split()[:2] for line in classes.splitlines()] == [
         ["class", "pictures"], ["red", "2"], ["green", "2"], ["blue", "2"],
     ]  # fmt: skip
@@ -84,6 +90,28 @@ def test_some_of_the_classes(run: Path, tmp_path: Path) -> None:
     (other / "green").rename(other / "greene")
     with pytest.raises(DataError, match=r"class 'greene' is unknown to the model \(did you mean green\?\)"):
         invoke("evaluate", run, "--data", other)
+
+
+def test_pictures_that_were_trained_on_are_told(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = run / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("0.png,red,val", "0.png,red,train"))
+    (tmp_path / "other" / "red").mkdir(parents=True)
+    for number in (0, 1):
+        copy(tmp_path / "pictures" / "stripes" / f"{number}.png", tmp_path / "other" / "red")
+    done = invoke("evaluate", run, "--data", tmp_path / "other")
+    assert "were chosen on 1 of these pictures, so the figures flatter" in done.stdout
+    assert caplog.messages == ["1 of these 2 pictures were trained on: the figures flatter"]
+    figures = json.loads(invoke("evaluate", run, "--data", tmp_path / "other", "--json").stdout)
+    assert (figures["trained_on"], figures["validated_on"]) == (1, 1)
+
+    caplog.clear()
+    (tmp_path / "other" / "red" / "0.png").unlink()
+    (tmp_path / "other" / "red" / "1.png").write_bytes((tmp_path / "pictures" / "dots" / "1.png").read_bytes() + b"x")
+    assert "flatter" not in invoke("evaluate", run, "--data", tmp_path / "other").stdout
+    assert caplog.messages == []
+    (tmp_path / "pictures").rename(tmp_path / "gone")
+    invoke("evaluate", run, "--data", tmp_path / "other")
+    assert caplog.messages == [f"whether these pictures were trained on is not known: those of {run} are not here"]
 
 
 def test_report_prints_the_page(run: Path) -> None:

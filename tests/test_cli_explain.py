@@ -1,5 +1,8 @@
 """`finetune explain` and `finetune filters`: what is printed, and what one line says when it cannot be done."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +44,21 @@ def test_filters(finetune: Finetune, picture: Path, tiny_weights: Path, tmp_path
     header, *rows, file = out.splitlines()
     assert (code, header.split(), len(rows), file) == (0, ["channel", "largest"], 16, str(activations))
     assert all(cv2.imread(str(path)) is not None for path in (kernels, activations))
+
+
+def test_a_home_that_cannot_be_written_is_not_told(tmp_path: Path) -> None:
+    """matplotlib says two lines about it, in a process that has not imported it yet."""
+    (tmp_path / "home").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
+    program = "from finetune.quiet import import_matplotlib\nimport_matplotlib()\nimport matplotlib.figure"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_class_that_is_not_there(finetune: Finetune, picture: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from finetune.data.dataset import Record
 from finetune.data.decode import Image, read_image, resize, to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import DataError
-from finetune.report.contact_sheet import GAP, ROWS, TILE, VIEWS, contact_sheet
+from finetune.report.contact_sheet import GAP, HEADER, ROWS, TILE, VIEWS, contact_sheet
 
 PREPROCESSING = Preprocessing(size=32, mean=(0, 0, 0))
 LEFT = [0, *(TILE + 4 * GAP + place * (TILE + GAP) for place in range(VIEWS - 1))]  # where each column begins
@@ -29,9 +29,23 @@ def flat(folder: Path, *colors: tuple[int, int, int]) -> list[Record]:
 
 
 def sheet(records: list[Record], preprocessing: Preprocessing, augmentation: Augmentation = LEVELS["light"]) -> Image:
+    """The rows of the sheet, without the strip above them."""
+    return whole(records, preprocessing, augmentation)[HEADER:]
+
+
+def whole(records: list[Record], preprocessing: Preprocessing, augmentation: Augmentation) -> Image:
     content = contact_sheet(records, preprocessing, augmentation)
     assert content.startswith(b"\x89PNG")
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[return-value]
+
+
+def test_the_strip_above_says_which_column_is_no_augmented_one(tmp_path: Path) -> None:
+    """There is writing over the first column and from the second on, and none between them."""
+    strip = whole(flat(tmp_path, (1, 2, 3)), PREPROCESSING, LEVELS["light"])[:HEADER]
+    written = (strip < 128).any(axis=(0, 2))
+    assert written[: LEFT[0] + TILE].any()
+    assert written[LEFT[1] : LEFT[1] + TILE].any()
+    assert not written[LEFT[0] + TILE : LEFT[1]].any()
 
 
 def test_a_row_for_each_of_five_pictures_evenly_chosen(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """evaluate: figures worked out by hand, classes matched by name, and the model's temperature."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -55,9 +56,12 @@ def test_figures_by_hand() -> None:
     assert (done.images, done.top1, done.top5) == (4, 0.5, 1)
     assert done.confusion.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     assert [figures.recall for figures in done.per_class] == [0.5, 0, 1]
-    # bins of a fifteenth: 0.5 (two, one right), 0.6 (right), 0.8 (wrong), each gap times its share
-    assert done.ece_before == pytest.approx((2 * abs(0.5 - 0.5) + 0.4 + 0.8) / 4, abs=1e-6)
+    assert done.top1_interval == pytest.approx((0.1500, 0.8500), abs=1e-4)  # Wilson: ± z / (2 √(4 + z²)) here
+    # one bin: 0.5, 0.5, 0.6 and 0.8, half of them right
+    assert done.ece_before == pytest.approx(0.6 - 0.5, abs=1e-6)
     assert done.ece_after == done.ece_before
+    assert done.loss_before == pytest.approx(-math.log(0.6 * 0.3 * 0.1 * 0.5) / 4, abs=1e-6)
+    assert done.loss_after == done.loss_before
     assert [(j.path.name, j.true, j.predicted) for j in done.most_wrong] == [
         ("c", "red", "green"), ("b", "green", "red"),
     ]  # fmt: skip
@@ -72,13 +76,17 @@ def test_temperature_changes_how_sure_and_nothing_else() -> None:
     plain, cooled = (assess(labelled, logits([0.9, 0.1], [0.9, 0.1]), ("x", "y"), t) for t in (1.0, 2.0))
     assert cooled.ece_before == pytest.approx(plain.ece_before) == pytest.approx(0.4)
     assert cooled.ece_after == pytest.approx(0.25)  # √9 : √1
+    assert cooled.loss_before == pytest.approx(plain.loss_before) == pytest.approx(-math.log(0.9 * 0.1) / 2)
+    assert cooled.loss_after == pytest.approx(-math.log(0.75 * 0.25) / 2)
     assert (cooled.top1, cooled.confusion.tolist()) == (plain.top1, plain.confusion.tolist())
 
 
 def test_json_has_everything() -> None:
     done = assess([(Path("a"), 1)], logits([0.5, 0.25, 0.25]), NAMES, 1.5, [Skipped(Path("b"), "the file is empty")])
     written = json.loads(json.dumps(done.to_json()))
-    assert written["intervals"] == {"top1": [0, 0], "top5": [1, 1]}
+    share = pytest.approx(3.8415 / 4.8415, abs=1e-4)  # z² / (1 + z²): one picture tells little
+    assert written["intervals"] == {"top1": [0, share], "top5": [pytest.approx(1 / 4.8415, abs=1e-4), 1]}
+    assert (written["trained_on"], written["validated_on"]) == (None, None)
     assert written["confusion"] == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
     assert written["per_class"][0] == {"label": "red", "precision": 0, "recall": 0, "f1": 0, "support": 0}
     assert sum(bin["images"] for bin in written["reliability_after"]) == 1
@@ -171,6 +179,38 @@ def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -
         picture.unlink()
     with pytest.raises(DataError, match=r"no image of the validation images of .* can be read; .* first: .*0\.png"):
         evaluate(run)
+
+
+def test_from_another_folder_than_train_was_called_from(
+    run: Path, colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The run stands under the name of its --out, so its pictures are found; moved, one line says what to do."""
+    monkeypatch.chdir(tmp_path)
+    records = [
+        Record(Path(colours.name, name, "0.png"), label, "val", "") for label, name in enumerate(NAMES)
+    ]  # fmt: skip
+    Run(run).write_data(Dataset(tuple(records), NAMES))
+    (run / "config.json").write_text('{"out": "run"}')
+    expected = [judged.probability for judged in evaluate(Path("run")).least_certain]
+    (tmp_path / "else" / "where").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "else")
+    done = evaluate(Path("..", "run").resolve())
+    assert [judged.probability for judged in done.least_certain] == expected
+    assert {judged.path.parents[1] for judged in done.least_certain} == {colours}
+    run.rename(tmp_path / "moved")
+    message = (
+        r"^no image of the validation images of .*moved can be read; the paths in .*moved/manifest\.csv are relative "
+        r"to the folder where train was called; run this from there, or name a folder of pictures with --data$"
+    )
+    with pytest.raises(DataError, match=message):
+        evaluate(tmp_path / "moved")
+
+
+def test_pictures_that_were_trained_on_are_counted(run: Path, colours: Path) -> None:
+    """Of 5, 4 and 3 pictures the first two of each class are for validation."""
+    assert evaluate(run, colours).seen == (6, 6)
+    assert evaluate(run).seen == (0, 6)
+    assert evaluate(run, colours).to_json()["trained_on"] == 6
 
 
 def test_a_run_whose_files_do_not_fit(run: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """metrics: answers worked out by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,15 +9,15 @@ import pytest
 from finetune.metrics import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
-    Bin,
-    bootstrap_interval,
     calibration_error,
     confusion_matrix,
     fit_temperature,
+    log_loss,
     per_class,
     ranks,
     reliability,
     softmax,
+    wilson_interval,
 )
 
 
@@ -57,23 +58,48 @@ def test_a_class_never_predicted_and_one_that_is_absent_are_0() -> None:
     assert figures == ((0.5, 1, pytest.approx(2 / 3), 1), (0, 0, 0, 1), (0, 0, 0, 0))
 
 
+def test_few_images_are_one_bin() -> None:
+    """Two of four are right at a mean confidence of 0.65."""
+    (only,) = reliability(two_classes(0.8, 0.5, 0.6, 0.7), np.array([1, 1, 0, 0]))
+    assert only == pytest.approx((0.5, 0.8, 4, 0.65, 0.5))
+    assert calibration_error((only,)) == pytest.approx(0.15)
+    assert len(reliability(two_classes(0.5), np.array([0]))) == 1
+
+
 def test_reliability_by_hand() -> None:
-    """Two bins: 0.5 lies in the lower one, and a share of 2 / 3 is right above it."""
-    probabilities = two_classes(0.5, 0.6, 0.7, 0.8)
-    low, high = reliability(probabilities, np.array([1, 0, 0, 1]), bins=2)
-    assert low == Bin(0, 0.5, 1, 0.5, 0)
-    assert high == pytest.approx((0.5, 1, 3, 0.7, 2 / 3))
-    # 1/4 · |0 - 0.5| + 3/4 · |2/3 - 0.7|
-    assert calibration_error((low, high)) == pytest.approx(0.125 + 0.025)
+    """Of 30 images the 15 less sure, at 0.6, are right in 6 cases, the others, at 0.9 and 1.0, in 12."""
+    probabilities = two_classes(*[0.6] * 15, *[0.9] * 5, *[1.0] * 10)
+    labels = np.array([0] * 6 + [1] * 9 + [0] * 12 + [1] * 3)
+    order = np.random.default_rng(0).permutation(30)
+    low, high = reliability(probabilities[order], labels[order])
+    assert low == pytest.approx((0.6, 0.6, 15, 0.6, 6 / 15))
+    assert high == pytest.approx((0.9, 1, 15, 14.5 / 15, 12 / 15))
+    assert calibration_error((low, high)) == pytest.approx((0.2 + 2.5 / 15) / 2)
 
 
-def test_fifteen_bins_of_equal_width_and_empty_ones() -> None:
-    bins = reliability(two_classes(1.0, 0.99), np.array([0, 0]))
-    assert len(bins) == 15
-    assert [bin.upper - bin.lower for bin in bins] == pytest.approx([1 / 15] * 15)
-    assert all(bin[2:] == (0, 0, 0) for bin in bins[:-1])
-    assert bins[-1][2:] == (2, pytest.approx(0.995), 1)
-    assert calibration_error(bins) == pytest.approx(0.005)
+@pytest.mark.parametrize(("images", "counts"), [(29, {29}), (49, {16, 17}), (224, {16}), (225, {15}), (1000, {66, 67})])
+def test_bins_of_equally_many_images(images: int, counts: set[int]) -> None:
+    bins = reliability(two_classes(*np.linspace(0.5, 1, images)), np.zeros(images, int))
+    assert {bin.images for bin in bins} == counts
+    assert sum(bin.images for bin in bins) == images
+    assert len(bins) == min(15, max(1, images // 15))
+    assert all(one.upper < other.lower for one, other in pairwise(bins))
+
+
+def test_images_of_equal_confidence_share_a_bin() -> None:
+    """So which of them come first tells nothing: all 60 in one bin, half of them right."""
+    (only,) = reliability(two_classes(*[0.9] * 60), np.arange(60) // 30)
+    assert only == pytest.approx((0.9, 0.9, 60, 0.9, 0.5))
+    low, high = reliability(two_classes(*[0.6] * 10, *[0.9] * 50), np.zeros(60, int))
+    assert (low.images, high.images) == (10, 50)
+
+
+def test_log_loss_by_hand() -> None:
+    """Probabilities of the true classes 1/10 and 1/2; with the temperature 2, 1/4 and 1/2."""
+    logits = np.log(np.float32([[1, 9], [4, 4]])) + 500
+    assert log_loss(logits, np.array([0, 1])) == pytest.approx(math.log(20) / 2, rel=1e-4)
+    assert log_loss(logits, np.array([0, 1]), 2) == pytest.approx(math.log(8) / 2, rel=1e-4)
+    assert log_loss(np.float32([[1e30, 0]]), np.array([0])) == 0
 
 
 def test_temperature_by_hand() -> None:
@@ -109,22 +135,17 @@ def test_temperature_of_huge_logits_stays_finite() -> None:
     assert fit_temperature(logits, np.array([0, 0, 0])) == pytest.approx(HIGHEST_TEMPERATURE)
 
 
-def test_bootstrap() -> None:
-    """Of 100 images 80 are right: the mean of a resample has the deviation 0.04, so 95 % lie within ± 0.078."""
-    values = np.arange(100) < 80
-    low, high = bootstrap_interval(values)
-    assert (low, high) == pytest.approx((0.722, 0.878), abs=0.015)
-    assert bootstrap_interval(values) == (low, high)
-    assert bootstrap_interval(values, seed=1) != (low, high)
-    assert bootstrap_interval(values, level=0.5) == pytest.approx((0.773, 0.827), abs=0.015)
+@pytest.mark.parametrize(
+    ("right", "images", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_as_published(right: int, images: int, low: float, high: float) -> None:
+    """Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3."""
+    assert wilson_interval(right, images) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_bootstrap_of_fractions() -> None:
-    """Means of resamples of 0, 1 and 5 keep the mean, 2, and have the deviation √(14 / 3) / √300."""
-    low, high = bootstrap_interval(np.tile([0.0, 1.0, 5.0], 100))
-    assert (low, high) == pytest.approx((2 - 1.96 * 0.125, 2 + 1.96 * 0.125), abs=0.04)
-
-
-def test_bootstrap_of_equal_values_has_no_width() -> None:
-    assert bootstrap_interval(np.ones(9)) == (1, 1)
-    assert bootstrap_interval(np.array([False])) == (0, 0)
+def test_wilson_interval_of_all_and_of_none() -> None:
+    """With z = 1.96, none of n ends at z² / (n + z²): 3.84 / 63.84 of 60."""
+    assert wilson_interval(60, 60) == (pytest.approx(1 - 0.06017, abs=1e-5), 1)
+    assert wilson_interval(0, 60) == (0, pytest.approx(0.06017, abs=1e-5))
+    assert wilson_interval(1, 2, level=0.5) == pytest.approx((0.5 - 0.21524, 0.5 + 0.21524), abs=1e-5)

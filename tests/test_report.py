@@ -37,6 +37,7 @@ EPOCHS = [
     }
     for number in (1, 2)
 ]
+CONFIG = {"data": "photos"}
 METRICS = {"val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": False}
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$x^2_{$")
 
@@ -85,19 +86,19 @@ def test_names_and_paths_are_harmless(pictures: Callable[..., Path]) -> None:
     skipped = (Skipped(Path(HOSTILE[1]), "<b>damaged</b>"),)
     page = Page(
         render_report(
-            {"data": "<i>", "weights": "<u>"}, "<s>plan</s>", METRICS, EPOCHS,
+            "<em>", {"data": "<i>", "weights": "<u>"}, "<s>plan</s>", METRICS, EPOCHS,
             dataset(HOSTILE, paths, skipped), judged(HOSTILE, paths),
         )
     )  # fmt: skip
-    assert not {tag for tag, _ in page.tags} & {"script", "i", "u", "s", "link", "iframe", "object"}
+    assert not {tag for tag, _ in page.tags} & {"script", "i", "u", "s", "em", "link", "iframe", "object"}
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
-    for text in (*HOSTILE, "<b>damaged</b>", "<i>", "<u>", "<s>plan</s>", hostile.name):
+    for text in (*HOSTILE, "<b>damaged</b>", "<em>", "<i>", "<u>", "<s>plan</s>", hostile.name):
         assert text in page.words
 
 
 def test_nothing_is_asked_of_the_network(pictures: Callable[..., Path]) -> None:
     paths = sorted(pictures(stripes=6).rglob("*.png"))
-    text = render_report({}, "plan", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths, 2.0))
+    text = render_report("run", CONFIG, "plan", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths, 2.0))
     page = Page(text)
     links = [a[name] for _, a in page.tags for name in ("src", "href", "srcset", "action", "data") if name in a]
     assert len(links) == 5 + 4 + 6  # plots: three by epoch and two of reliability; then the wrong and the uncertain
@@ -114,18 +115,30 @@ def test_what_stands_on_it(pictures: Callable[..., Path]) -> None:
     """Of five stripes the model takes all for ants: three are, two are bees."""
     paths = sorted(pictures(stripes=5).rglob("*.png"))
     names = ("ants", "bees")
-    config = {"data": "photos", "skip": ["fc8"], "version": "9.9", "versions": {"finetune": "9.9", "numpy": "8.8"}}
-    text = render_report(config, "frozen: all", METRICS, EPOCHS, dataset(names, paths), judged(names, paths, 2.0))
+    config = {
+        "data": "my/photos",
+        "skip": ["fc8"],
+        "layer_lr": [],
+        "patience": None,
+        "mixup": 0.0,
+        "version": "9.9",
+        "versions": {"finetune": "9.9", "numpy": "8.8"},
+    }
+    text = render_report(
+        "insects", config, "frozen: all", METRICS, EPOCHS, dataset(names, paths), judged(names, paths, 2.0)
+    )
     words = " ".join(Page(text).words.split())
     for part in (
-        "Validation accuracy 87.5 % (epoch 1 of 2)",
-        "Of 5 validation pictures, 60.0 % are right",
+        "insects: 2 classes of photos Validation accuracy 87.5 % (epoch 1 of 2)",
+        "Of 5 validation pictures, 60.0 % are right (95 % interval 23.1 % to 88.2 %).",
+        "The best epoch was chosen on these same pictures, so this flatters: finetune evaluate RUN --data FOLDER",
         "frozen: all",
         "ants 1 3 60.0 % 100.0 % 75.0 %",
         "bees 1 2 0.0 % 0.0 % 0.0 %",
         "ants 3 0 bees 2 0",
         "divided by the temperature 2.000",
-        "finetune train --data photos --skip fc8",
+        "as trained as used validation loss 1.3027 0.8389 expected calibration error",
+        "finetune train --data my/photos --skip fc8 data my/photos skip fc8 mixup 0.0 version 9.9 Versions",
         "numpy 8.8",
     ):
         assert part in words.replace("\N{NO-BREAK SPACE}", " "), part
@@ -135,14 +148,29 @@ def test_what_stands_on_it(pictures: Callable[..., Path]) -> None:
     assert re.findall(r"\d\.png", uncertain) == ["4.png", "3.png", "2.png", "1.png", "0.png"]
 
 
+def test_reliability_is_a_point_a_bin_and_its_legend_lies_below(pictures: Callable[..., Path]) -> None:
+    """Of 49 pictures three bins; the legend's words stand below the axis's own."""
+    names = ("ants", "bees")
+    figures = judged(names, [Path(f"{i}.png") for i in range(49)])
+    assert [bin["images"] for bin in figures["reliability_after"]] == [16, 16, 17]
+    paths = [Path(f"{i}.png") for i in range(49)]
+    *_, plot = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), figures)).plots()
+    heights = {
+        text: float(y)
+        for y, text in re.findall(r'<text[^>]*(?:translate\([\d.]+ | y=")([\d.]+)[^>]*>([^<]+)</text>', plot)
+    }
+    assert heights["16 to 17 pictures each"] == pytest.approx(heights["ideal"], abs=1)
+    assert heights["ideal"] > heights["confidence, %"]
+
+
 def test_without_an_evaluation_or_with_many_classes() -> None:
     names = tuple(f"class {i}" for i in range(30))
     paths = [Path(f"{i}.png") for i in range(60)]
-    page = Page(render_report({}, "", METRICS, EPOCHS, dataset(names, paths)))
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths)))
     assert "precision" not in page.words
     assert "Plan" not in page.words
     assert len(list(page.plots())) == 3
-    page = Page(render_report({}, "", METRICS, EPOCHS, dataset(names, paths), judged(names, paths)))
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), judged(names, paths)))
     words = " ".join(page.words.split())
     assert "true predicted pictures class 1 class 0 2 class 2 class 0 2" in words
     assert len(list(page.plots())) == 3 + 1 + 1
@@ -151,7 +179,7 @@ def test_without_an_evaluation_or_with_many_classes() -> None:
 
 def test_many_skipped_files_are_counted() -> None:
     skipped = tuple(Skipped(Path(f"{i}.jpg"), "the file is empty") for i in range(203))
-    page = Page(render_report({}, "", METRICS, EPOCHS, dataset(("a", "b"), [Path("x")], skipped)))
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(("a", "b"), [Path("x")], skipped)))
     assert page.words.count("the file is empty") == 200
     assert "3 more stand in skipped.csv." in page.words
 
@@ -168,7 +196,7 @@ def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model:
     run.write_metrics(METRICS)
     write_evaluation(run, figures)
     (run.path / "plan.txt").write_text("the plan")
-    first = render_report(run.config(), "the plan", METRICS, EPOCHS, images, figures)
+    first = render_report("run", run.config(), "the plan", METRICS, EPOCHS, images, figures)
     for path in paths:
         path.unlink()
     assert report(run.path) == run.path / "report.html"
@@ -220,7 +248,10 @@ def test_versions() -> None:
 
 def test_equal_figures_give_equal_pages() -> None:
     paths = [Path(f"{i}.png") for i in range(6)]
-    pages = [render_report({}, "", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths)) for _ in range(2)]
+    pages = [
+        render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths))
+        for _ in range(2)
+    ]
     assert pages[0] == pages[1]
     assert html.unescape(pages[0]).count(HOSTILE[2])
 

@@ -14,12 +14,15 @@ from finetune.errors import DataError, ImageError
 
 ROWS, VIEWS = 5, 7  # pictures, and views of each: view 0, as in use, and six augmented ones
 TILE, GAP = 96, 4  # pixels: the file takes about 500 kB
+HEADER = 22  # pixels
 _WHITE = 255
 _TO_BGR: dict[ChannelOrder, int] = {"RGB": cv2.COLOR_RGB2BGR, "GRAY": cv2.COLOR_GRAY2BGR}
 
 
 def contact_sheet(records: Sequence[Record], preprocessing: Preprocessing, augmentation: Augmentation) -> bytes:
     """Return a PNG of five training pictures, evenly chosen: a row each, as in use on the left, then views 1 to 6.
+
+    A strip above the rows says so.
 
     They are what the network sees before the mean is subtracted, made smaller. Records for validation are passed
     over; in the place of a picture that cannot be read comes another. Raises DataError when none can be read.
@@ -31,8 +34,18 @@ def contact_sheet(records: Sequence[Record], preprocessing: Preprocessing, augme
     rows = list(islice((row for row in views if row is not None), ROWS))
     if not rows:
         raise DataError(f"expected training pictures for the contact sheet, none of {len(train)} can be read")
-    _, content = cv2.imencode(".png", np.vstack(rows)[:-GAP], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    _, content = cv2.imencode(
+        ".png", np.vstack([_header(rows[0].shape[1]), *rows])[:-GAP], [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    )
     return content.tobytes()
+
+
+def _header(width: int) -> Image:
+    """Return the strip above the rows."""
+    strip = np.full((HEADER, width, 3), _WHITE, np.uint8)
+    for left, text in ((0, "as it is"), (TILE + 4 * GAP, "views of it, as training sees them")):
+        cv2.putText(strip, text, (left, HEADER - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
 
 
 def _row(record: Record, preprocessing: Preprocessing, augmentation: Augmentation) -> Image | None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from finetune.metrics import wilson_interval
+from finetune.quiet import import_matplotlib
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,18 +28,19 @@ _STYLE = {
     "svg.hashsalt": "finetune",  # equal runs give equal pages
     "svg.fonttype": "none",  # letters stay letters: outlines took a third of the time and most of the page
 }
+_TALLER = 3.6  # inches: room for a legend below the axes
 _MARGINS = 0.17, 0.17, 0.97, 0.9  # left, bottom, right, top, in shares of the figure
 _TRAINING, _VALIDATION = "#1f77b4", "#d95f02"  # told apart by the colour-blind
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> list[tuple[str, str]]:
     """Return (description, plot) of loss, accuracy and learning rate by epoch; the best epoch is marked."""
-    from matplotlib.ticker import MaxNLocator
-
     epochs = [row["epoch"] for row in history]
 
     def curves(title: str, lines: Mapping[str, str], scale: float = 1) -> Callable[["Axes"], None]:
         def draw(axes: "Axes") -> None:
+            from matplotlib.ticker import MaxNLocator
+
             axes.axvline(best_epoch, color="#888888", linestyle=":")
             for (column, label), color in zip(lines.items(), (_TRAINING, _VALIDATION), strict=False):
                 axes.plot(
@@ -61,20 +65,23 @@ def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> li
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return the plot of the share that is right by confidence; how many images a bar stands for is written on it."""
-    filled = [bin for bin in bins if bin["images"]]
-    centres = [50 * (bin["lower"] + bin["upper"]) for bin in filled]
+    """Return the plot of the share that is right by mean confidence: a point a bin, with its 95 % interval."""
+    confidences = [100 * bin["confidence"] for bin in bins]
+    accuracies = [100 * bin["accuracy"] for bin in bins]
+    intervals = [wilson_interval(round(bin["accuracy"] * bin["images"]), bin["images"]) for bin in bins]
+    below = [right - 100 * interval.low for right, interval in zip(accuracies, intervals, strict=True)]
+    above = [100 * interval.high - right for right, interval in zip(accuracies, intervals, strict=True)]
+    images = sorted({bin["images"] for bin in bins})
+    each = str(images[0]) if len(images) == 1 else f"{images[0]} to {images[-1]}"
 
     def draw(axes: "Axes") -> None:
-        accuracies = [100 * bin["accuracy"] for bin in filled]
-        axes.bar(centres, accuracies, 90 / len(bins), color="#9ecae1", label="right (of so many)")
         axes.plot([0, 100], [0, 100], color="#555555", linestyle="--", label="ideal")
-        for bin, centre in zip(filled, centres, strict=True):
-            axes.text(centre, 2, str(bin["images"]), rotation=90, ha="center", va="bottom", fontsize=8)
-        axes.set(title=title, xlabel="confidence, %", ylabel="right, %", xlim=(0, 100), ylim=(0, 102))
-        axes.legend(loc="upper left", frameon=True)
+        axes.errorbar(confidences, accuracies, (below, above), fmt="o", color=_TRAINING, label=f"{each} pictures each")
+        axes.set(title=title, xlabel="confidence, %", ylabel="right, %", xlim=(0, 102), ylim=(0, 102))
+        axes.figure.subplots_adjust(bottom=0.3)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)  # below: no point lies there
 
-    return _svg(draw)
+    return _svg(draw, height=_TALLER)
 
 
 def confusion_map(confusion: Sequence[Sequence[int]]) -> str:
@@ -91,6 +98,7 @@ def confusion_map(confusion: Sequence[Sequence[int]]) -> str:
 
 
 def _svg(draw: Callable[["Axes"], None], height: float = HEIGHT) -> str:
+    import_matplotlib()
     import matplotlib.style
     from matplotlib.figure import Figure
 
@@ -105,6 +113,7 @@ def _svg(draw: Callable[["Axes"], None], height: float = HEIGHT) -> str:
 
 def rate_curve(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> bytes:
     """Return a PNG of the loss by learning rate, with the suggested one marked if there is one."""
+    import_matplotlib()
     import matplotlib.style
     from matplotlib.figure import Figure
 

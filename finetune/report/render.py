@@ -30,7 +30,9 @@ def report(run_path: Path) -> Path:
     run = open_run(run_path)
     history, evaluation = read_history(run), read_evaluation(run)
     try:
-        page = render_report(run.config(), read_plan(run), run.metrics(), history, read_dataset(run), evaluation)
+        page = render_report(
+            run.path.resolve().name, run.config(), read_plan(run), run.metrics(), history, read_dataset(run), evaluation
+        )
     except _MISFITS as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise RunError(f"the files in {run_path} do not fit together ({reason}); train again") from None
@@ -45,6 +47,7 @@ def with_thumbnails(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render_report(
+    name: str,
     config: Mapping[str, Any],
     plan: str,
     metrics: Mapping[str, Any],
@@ -52,15 +55,19 @@ def render_report(
     dataset: Dataset,
     evaluation: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the page as HTML; `evaluation` is what `with_thumbnails` gave, and its part is left out without it."""
+    """Return the page of the run `name` as HTML; without `evaluation`, which `with_thumbnails` gave, without its part.
+
+    Options that are off, and so say nothing, are left out.
+    """
     rows = [row if isinstance(row, Mapping) else row._asdict() for row in history]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
     environment.filters["file_name"] = lambda path: Path(path).name
     template = environment.from_string(files("finetune.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
     return template.render(
-        config=config,
-        options={name: _text(value) for name, value in config.items() if name != "versions"},
+        name=name,
+        data=Path(config["data"]).name or config["data"],
+        options={option: text for option, value in config.items() if option != "versions" and (text := _text(value))},
         versions=config.get("versions", {"finetune": config.get("version", "unknown")}),
         command=command(config),
         plan=plan,
@@ -92,7 +99,7 @@ def _classes(dataset: Dataset, evaluation: Mapping[str, Any] | None) -> list[dic
 
 def _reliability(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (description, plot) of the model as it is used and, if its temperature changes it, as it was trained."""
-    used = plots.reliability_diagram(evaluation["reliability_after"], f"temperature {evaluation['temperature']:.2f}")
+    used = plots.reliability_diagram(evaluation["reliability_after"], f"temperature {evaluation['temperature']:.3f}")
     if evaluation["temperature"] == 1:
         return [("share that is right by confidence", used)]
     trained = plots.reliability_diagram(evaluation["reliability_before"], "as trained")
