@@ -38,7 +38,17 @@ def test_list(tmp_path: Path) -> None:
     header, *rows = run("list").splitlines()
     assert header.split() == ["name", "network", "MB", "top-1", "top-5", "here", "digest", "licence"]
     assert [row.split()[0] for row in rows] == list(CATALOGUE)
-    assert rows[0].split() == ["bvlc_alexnet", "alexnet", "244", "57.1", "80.2", "yes", "9116a64c", "unrestricted", "use"]
+    assert rows[0].split() == [
+        "bvlc_alexnet",
+        "alexnet",
+        "244",
+        "57.1",
+        "80.2",
+        "yes",
+        "9116a64c",
+        "unrestricted",
+        "use",
+    ]
     assert rows[1].split()[5] == "-", "not on this machine"
     assert rows[-1].split() == ["starter", "alexnet", "16", "-", "-", "yes", "73fe00c1", "research,", "education"]
     assert {row.index("unrestricted") for row in rows[:2]} == {header.index("licence")}

@@ -217,7 +217,7 @@ def test_nothing_to_check(tmp_path: Path) -> None:
     write_photos(tmp_path / "loose", range(3))
     with pytest.raises(DataError, match=r"found none \(3 pictures directly in it\); make a folder per class"):
         check(tmp_path / "loose")
-    for place in ("x/ants", "x/bees", "y/ants", "y/bees"):
+    for place in ("x/train", "x/val", "y/train", "y/val"):
         write_photos(tmp_path / "nest" / place, range(1))
     with pytest.raises(DataError, match="nest holds data sets, not classes"):
         check(tmp_path / "nest")
