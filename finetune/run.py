@@ -2,15 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
 from finetune.atomic import replacing
+from finetune.choices import ExportFormat
 from finetune.csv_cells import write_rows
 from finetune.data.dataset import Dataset
 from finetune.errors import RunError
@@ -32,13 +33,11 @@ AUGMENTED = "augmented.png"  # some training images beside augmented views of th
 TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint/last.safetensors"
 WITHIN = "checkpoint/within.safetensors"  # the state within the epoch after CHECKPOINT, if there is one
-PENDING = "pending.json"  # the options of a training that has not begun to replace what stands here
+PENDING = "pending.json"  # the options of a training that has no state yet, beside an older run if there is one
 LOCK = ".lock"
-NEW = ".new"  # the folder of a training's first files until all of them are written
-FILES = (
-    MODEL, CHECKPOINT, WITHIN, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED,
-    CONFIG, PENDING,
-)  # fmt: skip
+NEW = ".new"  # the folder of a training's first files, its first state among them, until all of them are written
+FILES = (CONFIG, MODEL, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED)
+FOLDERS = ("checkpoint", TENSORBOARD, *(f"export-{format}" for format in get_args(ExportFormat)))
 
 
 class Run:
@@ -54,7 +53,11 @@ class Run:
         Raises RunError when `out` has anything in it, unless it is a run and `overwrite` is on.
         """
         if out is None:
-            return cls(RUNS / datetime.now().strftime("%Y-%m-%d_%H%M%S"))
+            now = datetime.now().strftime("%Y-%m-%d_%H%M%S")
+            path, number = RUNS / now, 2
+            while path.exists():  # begun in the same second
+                path, number = RUNS / f"{now}_{number}", number + 1
+            return cls(path)
         if out.exists() and not out.is_dir():
             raise RunError(f"--out {out} is a file; expected the name of a new folder")
         names = {path.name for path in out.iterdir()} - {LOCK} if out.is_dir() else set()
@@ -89,15 +92,18 @@ class Run:
     def held(self, options: Mapping[str, Any] | None) -> Iterator[None]:
         """Hold the folder for one process, and keep the options of a training there until it begins.
 
-        So a training that is killed before it begins can be resumed too. One that ends with an error before leaves
-        the folder as it was. Raises RunError when another process holds the folder, or it cannot be written.
+        So a training that is killed before it begins can be resumed too, and one that a RunError ends, which says so.
+        Any other error before leaves the folder as it was, and so does every error where an older run stands.
+        Raises RunError when another process holds the folder, or it cannot be written.
         """
         lock = FileLock(self.path / LOCK, timeout=0)
+        resumable = False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             for left in self.path.rglob(".*.part"):  # by a process that was killed while it wrote
                 left.unlink()
+            shutil.rmtree(self.path / NEW, ignore_errors=True)
             if options is not None:
                 self._write(PENDING, _json(options))
         except Timeout:
@@ -109,10 +115,18 @@ class Run:
             raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
         try:
             yield
+        except RunError:
+            resumable = not self.would_be_replaced
+            raise
         finally:
-            if options is not None:
+            if options is not None and not resumable:
                 (self.path / PENDING).unlink(missing_ok=True)
             self._let_go(lock)
+
+    @property
+    def would_be_replaced(self) -> bool:
+        """Whether an older run stands here beside a training that has not begun."""
+        return (self.path / CONFIG).exists() and (self.path / PENDING).exists()
 
     def _let_go(self, lock: FileLock) -> None:
         """Let another process have the folder; one that is empty goes."""
@@ -122,27 +136,36 @@ class Run:
             if not any(self.path.iterdir()):
                 self.path.rmdir()
 
-    def begin(self, config: Mapping[str, Any], dataset: Dataset, plan: str = "") -> None:
-        """Make the folder, write what is known before training, and remove an older run's files from it.
+    def begin(
+        self,
+        config: Mapping[str, Any],
+        dataset: Dataset,
+        plan: str = "",
+        also: Callable[["Run"], None] = lambda new: None,
+    ) -> None:
+        """Make the folder and write a training's first files, in place of all that an older run left there.
 
-        The older run stays as it was until all of that is on the disk. `plan` as it was shown. Killed in the midst, the
-        run is still pending. Raises RunError when the disk or the folder refuses.
+        `plan` as it was shown. `also` writes more to the run that it is given. The older run stays as it was until all
+        of that is on the disk. Killed in the midst, the run is still pending. Raises RunError when the disk or the
+        folder refuses.
         """
         new = Run(self.path / NEW)
         try:
-            shutil.rmtree(new.path, ignore_errors=True)  # of a process that was killed
             new.path.mkdir(parents=True)
             new._write(CONFIG, _json(config))
             new.write_data(dataset)
             if plan:
                 new._write(PLAN, plan.rstrip("\n") + "\n")
-            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
-            for name in (name for name in FILES if name != PENDING):
+            also(new)
+            for name in FILES:  # CONFIG first: without it this is no older run, and what is pending stays
                 (self.path / name).unlink(missing_ok=True)
+            for name in FOLDERS:
+                shutil.rmtree(self.path / name, ignore_errors=True)
             for path in new.path.iterdir():
                 path.replace(self.path / path.name)
             (self.path / PENDING).unlink(missing_ok=True)
         except OSError as error:
+            (self.path / PENDING).unlink(missing_ok=True)  # it would not go on here
             raise RunError(f"{self.path} cannot be written ({error.strerror}); choose another --out") from None
         finally:
             shutil.rmtree(new.path, ignore_errors=True)

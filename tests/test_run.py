@@ -1,12 +1,14 @@
 """The run directory: never in the way of what was there, and read back as written."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
+from finetune.export.export import export
 from finetune.model import Model
 from finetune.run import Run, newest, open_run
 
@@ -51,6 +53,31 @@ def test_a_run_is_replaced_only_when_asked(tmp_path: Path, tiny_model: Model) ->
     Run.prepare(run.path, overwrite=True).begin({}, DATASET)
     assert not run.model.exists(), "a model of the older run must not stand beside the new one's figures"
     assert (run.path / "notes.txt").read_text() == "mine"
+
+
+def test_an_older_run_takes_its_exports_along(tmp_path: Path, tiny_model: Model) -> None:
+    run = finished(tmp_path / "run", tiny_model)
+    assert export(str(run.path), "npy").folder == run.path / "export-npy"
+    (run.path / "notes").mkdir()
+    run.begin({}, DATASET)
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "classes.txt", "config.json", "manifest.csv", "notes", "skipped.csv"
+    ]  # fmt: skip
+
+
+def test_runs_of_the_same_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Clock":
+            return cls(2030, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("finetune.run.datetime", Clock)
+    for name in ("2030-01-02_030405", "2030-01-02_030405_2", "2030-01-02_030405_3"):
+        run = Run.prepare(None, overwrite=False)
+        assert run.path == Path("runs", name)
+        with run.held({"seed": 1}):
+            run.begin({"seed": 1}, DATASET)
 
 
 def test_a_folder_with_other_files_is_never_written_to(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset, Record
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.summary import BYTES_PER_VALUE, summarize
-from finetune.training.features import Trunk
+from finetune.training.features import EXACT, Trunk
 from finetune.training.head import Head
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore
@@ -50,12 +50,14 @@ def estimate(config: TrainConfig, plan: Plan, dataset: Dataset, trunk: Trunk, st
     views = config.views or 0
     sides = {side: [record for record in dataset.records if record.split == side] for side in ("train", "val")}
     passes = [(record, view) for record in sides["train"] for view in range(max(views, 1))]
-    passes += [(record, 0) for record in sides["val"]]
+    passes += [(record, EXACT) for record in sides["val"]]
     missing = [(record, view) for record, view in passes if trunk.key(record.digest, view) not in store]
     (stage,) = plan.stages
     forward_passes = len(missing) + (0 if views else stage.epochs * len(sides["train"]))
     batches = -(-len(sides["train"]) // config.batch_size)
-    trunk_seconds = _trunk_seconds(trunk, store, missing)
+    exact = [trunk.key(record.digest, view)[1] == EXACT for record, view in missing]
+    one_precision = (probe for probe, other in zip(missing, exact, strict=True) if other == exact[0])
+    trunk_seconds = _trunk_seconds(trunk, store, one_precision)
     step_seconds = _step_seconds(config, plan, head)
     epoch = step_seconds * (batches + len(sides["val"]) / config.batch_size / 3)  # backward costs twice forward
     seconds = forward_passes * trunk_seconds + stage.epochs * epoch

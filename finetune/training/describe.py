@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from math import prod
 
+from finetune.choices import Precision
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.networks.layers import BatchNorm
@@ -13,11 +14,19 @@ from finetune.training.plan import Plan
 SHOWN_CLASSES = 20
 
 
-def describe(plan: Plan, config: TrainConfig, dataset: Dataset) -> str:
-    """Return the plan as text of several lines; `config` is settled."""
+def describe(plan: Plan, config: TrainConfig, dataset: Dataset, precision: Precision | None = None) -> str:
+    """Return the plan as text of several lines; `config` is settled, and so is `precision` where it is known."""
     header = ("layer", "weights", "training", "shape", "parameters", "learning rate", "batch norm")
     layers = table("lllrrrl", [header, *_layers(plan, config)])
-    return "\n".join([plan.describe(), "", *_cuts(plan), layers, "", *_images(dataset)])
+    known = ["", describe_precision(precision)] if precision else []
+    return "\n".join([plan.describe(), "", *_cuts(plan), layers, "", *_images(dataset), *known])
+
+
+def describe_precision(precision: Precision) -> str:
+    """Return one line that says in which arithmetic what is computed."""
+    if precision == "float32":
+        return "precision: float32"
+    return f"precision: {precision} for the frozen layers' features to train on, float32 for validation and all else"
 
 
 def _cuts(plan: Plan) -> Iterator[str]:

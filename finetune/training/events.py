@@ -14,12 +14,11 @@ _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, d
 class Events:
     """The folder of events of one run; `write` brings it up to date."""
 
-    def __init__(self, folder: Path, history: Sequence[Epoch]) -> None:
-        """Begin anew, with the epochs of a run that is resumed."""
+    def __init__(self, folder: Path) -> None:
+        """Begin anew: the epochs of a run that is resumed are written again with its next one."""
         shutil.rmtree(folder, ignore_errors=True)
         self._writer = tf.summary.create_file_writer(str(folder))
         self._written = 0
-        self.write(history)
 
     def write(self, history: Sequence[Epoch]) -> None:
         """Write the epochs that were not written yet: one scalar for every column, under its name."""

@@ -1,11 +1,12 @@
 """The frozen part of the network, computed once for every view of every image."""
 
+import gc
 import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -29,6 +30,7 @@ from finetune.training.store import FeatureStore, Key, cache_folder, remove_unus
 logger = logging.getLogger(__name__)
 
 FORMAT = 3  # counts up when the same input gives other features, so that no older store is used
+EXACT = -1  # a view: the picture as in use, in float32 whatever the trunk's precision; validation is judged by it
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ class Trunk:
         self._layers, _ = plan.network.split(plan.trained)
         self._preprocessing = plan.network.preprocessing
         self._augmentation = augmentation
-        self._function = Compiled(self._layers, plan.weights, self._preprocessing, precision) if self._layers else None
-        described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json(), precision]
+        self._weights = plan.weights
+        self._precision: Precision = precision if self._layers else "float32"
+        self._functions: dict[Precision, Compiled] = {}
+        described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json(), self._precision]
         self._name = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
 
     @contextmanager
@@ -82,8 +86,7 @@ class Trunk:
             try:
                 yield store
             finally:
-                with suppress(OSError):  # another process gives a file its name, or removes the same
-                    remove_unused(store.folder)
+                remove_unused(store.folder)
         else:
             with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
                 yield FeatureStore(Path(folder))
@@ -99,10 +102,12 @@ class Trunk:
     def key(self, digest: str, view: int) -> Key:
         """Return what a view of the image with this digest is stored under.
 
-        View 0 is the same for every augmentation, all others are not; of an augmentation that changes nothing, all
-        views are view 0.
+        Views 0 and EXACT are the same for every augmentation, all others are not; of an augmentation that changes
+        nothing, all others are view 0. So is EXACT where the trunk computes in float32 anyway.
         """
-        if not (view and self._augmentation.changes):
+        if view == EXACT and self._precision != "float32":
+            return digest, EXACT
+        if not (view > 0 and self._augmentation.changes):
             return digest, 0
         if self._augmentation == LEVELS["light"]:  # was there before the others, so that older stores still serve
             return digest, view
@@ -113,25 +118,47 @@ class Trunk:
         """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons.
 
         Every image is decoded once for all its views, on all cores, while the trunk runs over batches of 32; images
-        of the same bytes are computed once. What was computed stays in the store when this is interrupted.
+        of the same bytes are computed once, exact views after all others. What was computed stays in the store when
+        this is interrupted.
         """
-        jobs: dict[str, _Job] = {}
-        for record, views in wanted.items():
-            keys = {self.key(record.digest, view): view for view in views}
-            missing = tuple(view for key, view in keys.items() if key not in store)
-            if missing and (record.digest not in jobs or len(missing) > len(jobs[record.digest].views)):
-                jobs[record.digest] = _Job(record.path, record.digest, missing)
         errors: dict[str, str] = {}
-        total = sum(len(job.views) for job in jobs.values())
         try:
-            for batch in _batches(track(self._inputs(jobs.values(), errors), total, "features", "images"), BATCH_SIZE):
-                pixels = np.stack([pixels for _, pixels in batch])
-                rows = self._function(pixels, many=total > FEW) if self._function else pixels
-                for (key, _), row in zip(batch, rows, strict=True):
-                    store.add(key, row)
+            for precision in dict.fromkeys((self._precision, "float32")):
+                self._compute(self._missing(wanted, precision, store), precision, store, errors)
         finally:
             store.flush()
         return {record.path: errors[record.digest] for record in wanted if record.digest in errors}
+
+    def _missing(self, wanted: Mapping[Record, Iterable[int]], precision: str, store: Keeps) -> list[_Job]:
+        """Return what is to be computed in one precision."""
+        jobs: dict[str, _Job] = {}
+        for record, views in wanted.items():
+            keys = {self.key(record.digest, view): view for view in views}
+            missing = tuple(
+                view
+                for key, view in keys.items()
+                if key not in store and precision == ("float32" if view == EXACT else self._precision)
+            )
+            if missing and (record.digest not in jobs or len(missing) > len(jobs[record.digest].views)):
+                jobs[record.digest] = _Job(record.path, record.digest, missing)
+        return list(jobs.values())
+
+    def _compute(self, jobs: Sequence[_Job], precision: Precision, store: Keeps, errors: dict[str, str]) -> None:
+        total = sum(len(job.views) for job in jobs)
+        for batch in _batches(track(self._inputs(jobs, errors), total, "features", "images"), BATCH_SIZE):
+            pixels = np.stack([pixels for _, pixels in batch])
+            rows = self._function(precision)(pixels, many=total > FEW) if self._layers else pixels
+            for (key, _), row in zip(batch, rows, strict=True):
+                store.add(key, row)
+
+    def _function(self, precision: Precision) -> Compiled:
+        """Return the layers ready to compute, in one precision at a time: each holds a copy of the weights."""
+        if precision not in self._functions:
+            if self._functions:
+                self._functions.clear()
+                gc.collect()  # a traced function and what it captures refer to each other
+            self._functions[precision] = Compiled(self._layers, self._weights, self._preprocessing, precision)
+        return self._functions[precision]
 
     def _inputs(self, jobs: Iterable[_Job], errors: dict[str, str]) -> Iterator[tuple[Key, Image]]:
         """Yield key and network input of every view; what cannot be read goes to `errors` by digest."""
@@ -148,7 +175,7 @@ class Trunk:
         except ImageError as error:
             return _Job(job.path, job.digest, (), error=str(error))
         inputs = tuple(
-            to_input(image, self._preprocessing, view_generator(job.digest, view), self._augmentation)
+            to_input(image, self._preprocessing, view_generator(job.digest, max(view, 0)), self._augmentation)
             for view in job.views
         )
         return _Job(job.path, job.digest, job.views, inputs)

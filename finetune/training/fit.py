@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune import __version__
+from finetune.choices import Precision
 from finetune.config import TrainConfig
 from finetune.data.augment import Augmentation
 from finetune.data.dataset import Dataset
@@ -25,41 +26,74 @@ from finetune.report import report, with_thumbnails
 from finetune.report.contact_sheet import contact_sheet
 from finetune.run import Run
 from finetune.run_files import write_evaluation
-from finetune.training.checkpoint import load_state, save_state
+from finetune.training.checkpoint import load_state
 from finetune.training.cost import Cost, estimate
-from finetune.training.events import Events
+from finetune.training.describe import describe, describe_precision
 from finetune.training.features import Trunk
 from finetune.training.frozen import changed
 from finetune.training.head import Head, head_logits
-from finetune.training.loop import Epoch, State, train_head
-from finetune.training.plan import Plan
+from finetune.training.journal import Journal
+from finetune.training.loop import State, train_head
+from finetune.training.plan import Arrays, Plan
 from finetune.training.sides import Sides, augmentation_for, read_sides
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Reached:
+    """How far a training is: the last state, which may lie within an epoch, and the last at the end of one."""
+
+    state: State | None
+    good: State | None
+
+
+@dataclass(frozen=True)
 class Trained:
-    """What came of the epochs: the last state, the sides they saw, the logits of the best epoch on validation."""
+    """What came of the epochs: the last state, the sides they saw, and the model of the best epoch.
+
+    `weights`: of all its layers. `logits`: what it says of the validation side, (images, classes).
+    """
 
     state: State
     sides: Sides
+    weights: Arrays
     logits: NDArray[np.float32]
     interrupted: bool
 
 
-def fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, before: Mapping[str, str]) -> Run:
-    """Train as planned and write the run, which has begun; go on from its checkpoint if it has one.
+def fit(
+    config: TrainConfig,
+    plan: Plan,
+    dataset: Dataset,
+    run: Run,
+    before: Mapping[str, str],
+    options: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train as planned and write the run; go on from its checkpoint if it has one.
 
-    `before`: the digests of the frozen tensors. Raises DataError when too few images turn out readable, RunError when
-    one has changed or a frozen layer has moved.
+    `before`: the digests of the frozen tensors. `options`: what config.json will hold, of a run that has yet to begin.
+    Raises DataError when too few images turn out readable, RunError when one has changed or a frozen layer has moved.
     """
+    precision = resolve_precision(config.precision)
+    logger.info("%s", describe_precision(precision))
     augmentation = augmentation_for(config, plan.network.preprocessing, dataset)
-    if config.views != 1 and augmentation.changes:
-        run.write_augmented(contact_sheet(dataset.records, plan.network.preprocessing, augmentation))
+
+    def begin(readable: Dataset, also: Callable[[Run], None]) -> None:
+        assert options is not None
+
+        def first_files(new: Run) -> None:
+            if config.views != 1 and augmentation.changes:
+                new.write_augmented(contact_sheet(readable.records, plan.network.preprocessing, augmentation))
+            also(new)
+
+        run.begin(options, readable, describe(plan, config, dataset, precision), first_files)
+
+    reached = _reached(run) if options is None else Reached(None, None)  # the files there are an older run's
+    journal = Journal(run, begin if options else None, plan.last_epoch, config.tensorboard)
     with ExitStack() as open_files:
-        trained = _train_stages(config, plan, augmentation, dataset, run, open_files)
-    _finish(run, plan, trained, before)
+        trained = _train_stages(config, plan, augmentation, dataset, journal, reached, open_files)
+    _finish(run, plan, trained, before, precision)
     return run
 
 
@@ -76,81 +110,73 @@ def estimate_stages(config: TrainConfig, plan: Plan, dataset: Dataset) -> list[t
     return costs
 
 
-def _train_stages(
-    config: TrainConfig, plan: Plan, augmentation: Augmentation, dataset: Dataset, run: Run, open_files: ExitStack
-) -> Trained:
+def _reached(run: Run) -> Reached:
+    """Return what the run's checkpoints hold."""
     good, state = load_state(run.checkpoint), load_state(run.checkpoint_within)
     if state is None or len(state.history) != len(good.history if good else ()):  # from before the last epoch's end
         state = good
+    return Reached(state, good)
+
+
+def _train_stages(
+    config: TrainConfig,
+    plan: Plan,
+    augmentation: Augmentation,
+    dataset: Dataset,
+    journal: Journal,
+    reached: Reached,
+    open_files: ExitStack,
+) -> Trained:
     for stage in plan.stages:
         epochs, is_last = plan.epochs(stage), stage is plan.stages[-1]
-        if state and len(state.history) >= epochs.stop - 1 and not is_last:
+        if reached.state and len(reached.state.history) >= epochs.stop - 1 and not is_last:
             continue
-        staged = plan.at(stage, good.values.weights if good else {})
+        staged = plan.at(stage, reached.good.values.weights if reached.good else {})
         trunk = Trunk(staged, resolve_precision(config.precision), augmentation)
         store = open_files.enter_context(trunk.open_store(config.cache))
         head = Head(staged, config)
         logger.info("cost: %s", estimate(config, staged, dataset, trunk, store, head).describe())
         sides = read_sides(config, trunk, store, dataset, open_files)
         if sides.dataset.skipped != dataset.skipped:
-            run.write_data(sides.dataset)
             _tell_skipped(sides.dataset)
-        state, interrupted = _run_epochs(config, head, sides, epochs, state, good, run, plan.last_epoch)
-        good = state
+        good, interrupted = _run_epochs(config, head, sides, epochs, reached, journal)
+        reached = Reached(good, good)
         if interrupted or is_last:
-            return Trained(state, sides, head_logits(staged, state.best_weights or {}, sides.val), interrupted)
+            # Not `staged`, which begins with weights of the last epoch before it: the best may lie in an earlier stage.
+            best = plan.at(stage, good.best_weights or {})
+            return Trained(good, sides, best.weights, head_logits(best, sides.val), interrupted)
     raise AssertionError("a plan has a last stage")
 
 
 def _run_epochs(
-    config: TrainConfig,
-    head: Head,
-    sides: Sides,
-    epochs: range,
-    state: State | None,
-    good: State | None,
-    run: Run,
-    last_epoch: int,
+    config: TrainConfig, head: Head, sides: Sides, epochs: range, reached: Reached, journal: Journal
 ) -> tuple[State, bool]:
-    """Train the epochs of a stage and save every one; return the last whole state and whether Ctrl-C came."""
-    events = Events(run.tensorboard, state.history if state else ()) if config.tensorboard else None
+    """Train the epochs of a stage and keep every one; return the last whole state and whether Ctrl-C came."""
+    good = reached.good
     try:
-        for latest in train_head(head, config, sides.train, sides.val, epochs, state, good):
-            if latest.part.batches:
-                save_state(run.checkpoint_within, latest)
-                continue
-            good = latest
-            run.write_history(Epoch._fields, latest.history)
-            save_state(run.checkpoint, latest)
-            if events:
-                events.write(latest.history)
-            _tell_epoch(latest.history[-1], last_epoch)
+        for latest in train_head(head, config, sides.train, sides.val, epochs, reached.state, reached.good):
+            journal.keep(latest, sides.dataset)
+            if not latest.part.batches:
+                good = latest
     except KeyboardInterrupt:
         if good is None:
             raise
-        done = len(good.history)
-        logger.warning(
-            "interrupted: %d of %d epochs were done; keeping the best (finetune train --resume %s goes on)",
-            done,
-            last_epoch,
-            run.path,
-        )
+        journal.tell_interrupted(len(good.history))
         return good, True
     if good is None:
-        raise RunError(f"{run.path} has no epoch to train; start a new run")
+        raise RunError("there is no epoch to train; start a new run")
     return good, False
 
 
-def _finish(run: Run, plan: Plan, trained: Trained, before: Mapping[str, str]) -> None:
+def _finish(run: Run, plan: Plan, trained: Trained, before: Mapping[str, str], precision: Precision) -> None:
     """Write the model, the figures and the report; raise RunError when a frozen tensor is not what it was."""
     state, dataset = trained.state, trained.sides.dataset
     labels = trained.sides.val.labels
     temperature = fit_temperature(trained.logits, labels)
     source = {"name": plan.source.name, "sha256": plan.source.sha256}
-    metrics = _metrics(state, dataset, trained.interrupted)
+    metrics = {**_metrics(state, dataset, trained.interrupted), "precision": precision}
     about = {"source_weights": source, "version": __version__, "temperature": temperature, "metrics": metrics}
-    weights = {**plan.weights, **(state.best_weights or {})}
-    run.write_model(Model(plan.network, weights, dataset.class_names, about))
+    run.write_model(Model(plan.network, trained.weights, dataset.class_names, about))
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(changed, before, run.model)  # on another core than the figures
         images: Images = [(record.path, record.label) for record in dataset.records if record.split == "val"]
@@ -182,15 +208,3 @@ def _tell_skipped(dataset: Dataset) -> None:
     for path, reason in dataset.skipped:
         logger.warning("skipped %s: %s", path, reason)
     logger.warning("%d images could not be read and were left out", len(dataset.skipped))
-
-
-def _tell_epoch(epoch: Epoch, epochs: int) -> None:
-    logger.info(
-        "epoch %d of %d: loss %.4f, accuracy %.1f %%; validation loss %.4f, accuracy %.1f %%",
-        epoch.epoch,
-        epochs,
-        epoch.train_loss,
-        100 * epoch.train_accuracy,
-        epoch.val_loss,
-        100 * epoch.val_accuracy,
-    )

@@ -1,6 +1,6 @@
 """The layers from the first trained one on, as variables: one step of training, and what they say without it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,14 +47,16 @@ class Head:
     def __init__(self, plan: Plan, config: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()  # same seed, same bits
         tf.random.set_seed(config.seed)  # what determinism asks for; nothing here draws from it
-        trunk, layers = plan.network.split(plan.trained)
-        names = {layer.name for layer in layers}
-        weights: dict[str, Any] = {}
+        trunk, self._layers = plan.network.split(plan.trained)
+        self._plan, self._config = plan, config
+        self._from_pixels = not trunk
+        names = {layer.name for layer in self._layers}
+        self._weights: dict[str, Any] = {}
         for name, value in plan.weights.items():
             layer = name.split("/")[0]
             if layer in names:
-                weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
-        self._variables = {name: value for name, value in weights.items() if isinstance(value, tf.Variable)}
+                self._weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
+        self._variables = {name: value for name, value in self._weights.items() if isinstance(value, tf.Variable)}
         self._average = {name: tf.Variable(value) for name, value in self._variables.items()} if config.ema else {}
         self._steps = tf.Variable(0, dtype=tf.int64)  # done so far: young averages forget faster
         self._optimizers = Optimizers(
@@ -64,44 +66,40 @@ class Head:
             config.weight_decay or 0.0,
             loaded=plan.trainable,
         )
-        trained = [self._variables[name] for name in self._optimizers.names]
-        judged = {**weights, **self._average}
-        classes = plan.network.num_classes
+        self.row_type = np.uint8 if self._from_pixels else np.float32
+        rows = tf.TensorSpec((None, *plan.network.shape_before(self._layers[0].name)), self.row_type)
+        labels, each = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,))
+        seed, share = tf.TensorSpec((), tf.int64), tf.TensorSpec(())
+        self._step = tf.function(self._trained_on, input_signature=[rows, labels, each, seed, share], autograph=False)
+        self._measure = tf.function(self._judged_by, input_signature=[rows, labels], autograph=False)
 
-        def logits(weights: Mapping[str, Any], x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-            return forward(layers, weights, x, seed=seed, trained=() if seed is None else plan.trained, many=True)
+    def _trained_on(
+        self, rows: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor, share: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take one step, as `step` says, on tensors."""
+        x, classes, smoothing = self._input(rows), self._plan.network.num_classes, self._config.label_smoothing
+        targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+        if self._config.mixup:  # each image with the one before it, in a batch that is in random order
+            x, targets, weight = (
+                share * value + (1 - share) * tf.roll(value, 1, axis=0) for value in (x, targets, weight)
+            )
+        with tf.GradientTape() as tape:
+            logits = forward(self._layers, self._weights, x, seed=seed, trained=self._plan.trained, many=True)
+            losses = weight * tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            loss = tf.reduce_mean(losses)
+        self._optimizers.apply(tape.gradient(loss, [self._variables[name] for name in self._optimizers.names]))
+        self._move_average(self._config.ema)
+        return tf.reduce_sum(losses), _correct(logits, labels)
 
-        def pixels_normalized(x: tf.Tensor) -> tf.Tensor:
-            return x if trunk else normalize(plan.network.preprocessing, x)  # with no trunk the rows are pixels
+    def _judged_by(self, rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the sum of a batch's losses, without dropout and by the average if there is one, and the right."""
+        logits = forward(self._layers, {**self._weights, **self._average}, self._input(rows), many=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return tf.reduce_sum(losses), _correct(logits, labels)
 
-        self.row_type = np.float32 if trunk else np.uint8
-        rows = tf.TensorSpec((None, *plan.network.shape_before(layers[0].name)), self.row_type)
-        labels = tf.TensorSpec((None,), tf.int32)
-        each, seed, share = tf.TensorSpec((None,)), tf.TensorSpec((), tf.int64), tf.TensorSpec(())
-
-        @tf.function(input_signature=[rows, labels, each, seed, share], autograph=False)
-        def step(x: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor, share: tf.Tensor) -> Any:
-            x, targets = pixels_normalized(x), tf.one_hot(labels, classes)
-            targets = targets * (1 - config.label_smoothing) + config.label_smoothing / classes
-            if config.mixup:  # each image with the one before it, in a batch that is in random order
-                x, targets, weight = (
-                    share * value + (1 - share) * tf.roll(value, 1, axis=0) for value in (x, targets, weight)
-                )
-            with tf.GradientTape() as tape:
-                output = logits(weights, x, seed)
-                losses = weight * tf.nn.softmax_cross_entropy_with_logits(targets, output)
-                loss = tf.reduce_mean(losses)
-            self._optimizers.apply(tape.gradient(loss, trained))
-            self._move_average(config.ema)
-            return tf.reduce_sum(losses), _correct(output, labels)
-
-        @tf.function(input_signature=[rows, labels], autograph=False)
-        def measure(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            output = logits(judged, pixels_normalized(x))
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output)
-            return tf.reduce_sum(losses), _correct(output, labels)
-
-        self._step, self._measure = step, measure
+    def _input(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return what goes into the first layer: rows that are pixels are normalized."""
+        return normalize(self._plan.network.preprocessing, rows) if self._from_pixels else rows
 
     def _move_average(self, decay: float) -> None:
         """Move the average by 1 - decay of the way, further while it is young (TensorFlow's own rule for it)."""
@@ -153,13 +151,11 @@ class Head:
         self._optimizers.restore(optimizer)
 
 
-def head_logits(plan: Plan, weights: Arrays, data: Labelled) -> NDArray[np.float32]:
-    """Return the logits (images, classes) of the head for `data` with the weights of one epoch, without dropout."""
+def head_logits(plan: Plan, data: Labelled) -> NDArray[np.float32]:
+    """Return the logits (images, classes) of the head for `data` with the plan's weights, without dropout."""
     trunk, layers = plan.network.split(plan.trained)
     names = {layer.name for layer in layers}
-    values = {
-        name: tf.constant(value) for name, value in {**plan.weights, **weights}.items() if name.split("/")[0] in names
-    }
+    values = {name: tf.constant(value) for name, value in plan.weights.items() if name.split("/")[0] in names}
 
     @tf.function(reduce_retracing=True, autograph=False)
     def compute(x: tf.Tensor) -> tf.Tensor:

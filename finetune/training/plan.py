@@ -184,7 +184,15 @@ def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
     except WeightsError as error:
         if not (fallback and (path := catalogue.find(fallback))):
             raise WeightsError(f"{error}; --weights none trains from scratch at once") from None
-        logger.warning("note: %s; until then the small %s weights are used", error, fallback)
+        logger.warning(
+            "note: %s is not here and was not fetched; using the small %s (%d classes); `finetune weights fetch %s` "
+            "says why",
+            published,
+            fallback,
+            catalogue.CATALOGUE[fallback].num_classes,
+            published,
+        )
+        logger.debug("%s", error)
         return path, fallback
 
 

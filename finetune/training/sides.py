@@ -1,6 +1,6 @@
 """What the loop trains on and is judged by: the trunk's features of both sides of the split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from finetune.data.augment import Augmentation, augmentation_of
 from finetune.data.dataset import Dataset, Record
 from finetune.data.lighting import principal_components
 from finetune.data.preprocessing import Preprocessing
-from finetune.training.features import Trunk
+from finetune.training.features import EXACT, Trunk
 from finetune.training.head import Labelled
 from finetune.training.optimization import class_weights
 from finetune.training.store import FeatureStore
@@ -44,9 +44,10 @@ def read_sides(
 ) -> Sides:
     """Compute the features that `store` lacks and return both sides, to be read until `open_files` closes.
 
+    Those of the validation side are exact, so that what is said of the model holds for it in use.
     Raises DataError when too few images turn out readable, RunError when one has changed since it was looked at.
     """
-    views = {"train": range(max(config.views or 0, 1)), "val": range(1)}
+    views = {"train": range(max(config.views or 0, 1)), "val": (EXACT,)}
     dataset = dataset.without(trunk.compute({record: views[record.split] for record in dataset.records}, store))
     train = [record for record in dataset.records if record.split == "train"]
     val = [record for record in dataset.records if record.split == "val"]
@@ -66,14 +67,14 @@ def read_sides(
 
     last = open_files.enter_context(ExitStack())
     views_in_store = _labelled(trunk, store, train, range(config.views or 0), weights)
-    return Sides(dataset, stored if config.views else fresh, _labelled(trunk, store, val))
+    return Sides(dataset, stored if config.views else fresh, _labelled(trunk, store, val, (EXACT,)))
 
 
 def _labelled(
     trunk: Trunk,
     store: FeatureStore,
     records: list[Record],
-    views: range = range(1),
+    views: Sequence[int],
     weights: NDArray[np.float32] | None = None,
 ) -> Labelled:
     rows = store.rows([trunk.key(record.digest, view) for record in records for view in views])

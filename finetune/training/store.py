@@ -9,13 +9,13 @@ import hashlib
 import logging
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import platformdirs
@@ -29,21 +29,9 @@ Key = tuple[str, int]  # SHA-256 of the image's bytes, and the view: 0 as in use
 
 SEGMENT_ROWS, SEGMENT_BYTES = 256, 8 << 20  # what a killed process loses at most, whichever comes first
 CACHE_BYTES = 4 << 30  # all stores together; the longest unused go first
+ABANDONED = 24 * 3600  # seconds after which no process is still writing a file
 KEPT_BYTES = 32 << 20  # so many are read once and kept in memory: every epoch asks for all of them
 _FLOAT16_MAX = 65504.0
-# What np.load makes of it.
-_DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    TypeError,
-    SyntaxError,
-    TokenError,
-    RecursionError,
-    BadZipFile,
-    Warning,
-)
 
 
 def cache_folder() -> Path:
@@ -104,7 +92,7 @@ class FeatureStore:
             with warnings.catch_warnings(action="error"):  # NumPy doubts a header, but goes on
                 segment = np.load(path, mmap_mode="r", allow_pickle=False)
             sound = isinstance(segment, np.ndarray) and _checksum(segment) == path.stem
-        except _DAMAGED:
+        except Exception:  # NumPy raises ten kinds for damaged headers, and fuzzing found more
             sound = False
         if sound:
             self._register(segment)
@@ -141,15 +129,36 @@ class Rows:
 
 
 def remove_unused(keep: Path, limit: int = CACHE_BYTES) -> None:
-    """Remove the stores beside `keep` that were not used for longest, until all take at most `limit` bytes."""
-    stores = sorted((path for path in keep.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    sizes = {store: sum(file.stat().st_size for file in store.iterdir()) for store in stores}
-    for store in stores:
+    """Remove the stores beside `keep` that were not used for longest, until all take at most `limit` bytes.
+
+    So go files that a killed process left half-written a day ago. What another process takes away or gives its name
+    meanwhile is no fault.
+    """
+    used: dict[Path, float] = {}
+    sizes: dict[Path, int] = {}
+    with suppress(OSError):
+        for store in keep.parent.iterdir():
+            with suppress(OSError):
+                used[store], sizes[store] = store.stat().st_mtime, _tidied(store)
+    for store in sorted(sizes, key=lambda store: used[store]):
         if sum(sizes.values()) <= limit:
             return
         if store != keep:
             shutil.rmtree(store, ignore_errors=True)
             del sizes[store]
+
+
+def _tidied(store: Path) -> int:
+    """Return the bytes of a store, without the half-written files that nobody will finish; those go."""
+    size = 0
+    for file in store.iterdir():
+        with suppress(OSError):
+            found = file.stat()
+            if file.suffix == ".part" and found.st_mtime < time.time() - ABANDONED:
+                file.unlink()
+            else:
+                size += found.st_size
+    return size
 
 
 def _checksum(segment: NDArray[Any]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ def train(config: TrainConfig) -> Run:
     """Fine-tune a network as `config` says and return the run directory with everything it left.
 
     What is wrong with the options, the data and the weights raises a FinetuneError and leaves what stood at `out` as
-    it was. Ctrl-C after the first epoch keeps the best model so far. A training that was killed goes on with `resume`.
+    it was; an older run there is replaced when the first state of the new one is on disk. Ctrl-C after the first epoch
+    keeps the best model so far. A training that was killed goes on with `resume`.
     """
     return _begin(config, Run.prepare(config.out, config.overwrite))
 
@@ -69,10 +71,11 @@ def dry_run(config: TrainConfig) -> str:
     Run.prepare(config.out, config.overwrite)
     dataset, plan, config = _settle(config)
     import_tensorflow()
+    from finetune.networks.precision import resolve_precision
     from finetune.training.fit import estimate_stages
 
     costs = [f"cost of {layers}: {cost.describe()}" for layers, cost in estimate_stages(config, plan, dataset)]
-    return "\n".join([describe(plan, config, dataset), "", *costs])
+    return "\n".join([describe(plan, config, dataset, resolve_precision(config.precision)), "", *costs])
 
 
 def find_rate(config: TrainConfig) -> "FoundRate":
@@ -90,14 +93,12 @@ def _begin(config: TrainConfig, run: Run) -> Run:
     """Train into a run that has not begun."""
     with run.held(config.to_json()):
         dataset, plan, config = _settle(config)
-        described = describe(plan, config, dataset)
-        run.begin({**config.to_json(), **_facts(plan, dataset)}, dataset, described)
-        logger.info("run: %s\nplan: %s", run.path, described)
+        logger.info("run: %s\nplan: %s", run.path, describe(plan, config, dataset))
         for line in training_warnings(dataset) if config.check else ():
             logger.warning("%s", line)
         for path, reason in dataset.skipped:
             logger.warning("skipped %s: %s", path, reason)
-        return _fit(config, plan, dataset, run)
+        return _fit(config, plan, dataset, run, {**config.to_json(), **_facts(plan, dataset)})
 
 
 def _settle(config: TrainConfig) -> tuple[Dataset, Plan, TrainConfig]:
@@ -125,16 +126,23 @@ def _digest(dataset: Dataset) -> str:
     return hashlib.sha256("".join([*lines, *dataset.class_names]).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run) -> Run:
+def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, options: Mapping[str, Any] | None = None) -> Run:
+    """Let `fit` do the work; say of what stops it how to go on. `options` are those of a run that has yet to begin."""
     try:
         with ThreadPoolExecutor(1) as pool:
             before = pool.submit(frozen_digests, plan)  # on another core than the import, which takes longer
             import_tensorflow()  # only now, so that all errors before come at once
         from finetune.training.fit import fit
 
-        return fit(config, plan, dataset, run, before.result())
+        return fit(config, plan, dataset, run, before.result(), options)
     except KeyboardInterrupt:
-        raise RunError(f"interrupted; finetune train --resume {run.path} goes on") from None
+        raise RunError(f"interrupted; {_what_next(run)}") from None
     except (OSError, WeightsError) as error:
         said = f"{error.filename or run.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        raise RunError(f"{said}; mend that, then finetune train --resume {run.path} goes on") from None
+        raise RunError(f"{said}; mend that, then {_what_next(run)}") from None
+
+
+def _what_next(run: Run) -> str:
+    if run.would_be_replaced:
+        return f"train again: the older run in {run.path} is as it was"
+    return f"finetune train --resume {run.path} goes on"

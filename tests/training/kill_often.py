@@ -15,7 +15,7 @@ from pathlib import Path
 
 import finetune.training.fit  # noqa: F401 (imports TensorFlow)
 from finetune.config import TrainConfig
-from finetune.run import CONFIG, EVALUATION, HISTORY, MODEL, PENDING, REPORT, WITHIN
+from finetune.run import CONFIG, EVALUATION, HISTORY, MODEL, NEW, PENDING, REPORT, WITHIN
 from finetune.training.train import resume, train
 
 EPOCHS = 4
@@ -36,8 +36,8 @@ def reached(out: Path) -> list[str]:
     signs = {
         "not begun": True,
         "options kept": (out / PENDING).exists() or (out / CONFIG).exists(),
-        "begun": (out / CONFIG).exists(),
         "features": any(cache(out).rglob("*.npy")),
+        "first files": (out / NEW).exists() or (out / CONFIG).exists(),
         "epoch 1": (out / WITHIN).exists(),
         **{f"epoch {done + 1}": epochs >= done for done in range(1, EPOCHS)},
         "epochs done": epochs == EPOCHS,

@@ -213,8 +213,9 @@ def test_a_choice_costs_no_more_features_than_training_does(
     from finetune.training.features import Trunk
 
     decoded: list[bytes] = []
+    decode = features.decode
     monkeypatch.setattr(
-        features, "decode", lambda data, side, f=features.decode: (decoded.append(data), f(data, side))[1]
+        features, "decode", lambda data, *rest, **told: (decoded.append(data), decode(data, *rest, **told))[1]
     )
     data = pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE // 2)
     break_png(data / "dots" / "3.png")

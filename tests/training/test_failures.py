@@ -16,7 +16,10 @@ from finetune.config import TrainConfig
 from finetune.errors import DataError, RunError
 from finetune.run import Run
 from finetune.training import fit as fit_module
+from finetune.training import journal
 from finetune.training import train as train_module
+from finetune.training.head import Head, Labelled
+from finetune.training.loop import State
 from finetune.training.train import resume, train
 
 
@@ -37,7 +40,64 @@ def test_an_old_run_stays_when_the_new_one_cannot_begin(config: TrainConfig, tmp
     assert contents(tmp_path / "run") == old
 
 
-def test_killed_before_it_began(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_run_stays_when_no_new_picture_can_be_read(
+    config: TrainConfig, tmp_path: Path, pictures: Callable[..., Path], break_png: Callable[[Path], None]
+) -> None:
+    """Headers are good, so it shows only when they are decoded; where nothing stood, nothing is left."""
+    old = contents(train(config).path)
+    broken = pictures("broken", stripes=4, dots=4)
+    for path in (broken / "dots").iterdir():
+        break_png(path)
+    for out in (tmp_path / "run", tmp_path / "new"):
+        with pytest.raises(DataError, match="no readable image to train on for class 'dots'"):
+            train(replace(config, data=broken, out=out, overwrite=True))
+    assert contents(tmp_path / "run") == old
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_old_run_stays_until_the_first_state(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the first epoch, a full disk at its end, and then Ctrl-C in the second epoch: that one replaces."""
+    old = contents(train(replace(config, tensorboard=True)).path)
+    save_state, evaluate = journal.save_state, Head.evaluate
+    again = replace(config, overwrite=True, seed=4)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def full(path: Path, state: State) -> None:
+        save_state(path, state)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Head, "evaluate", stopped)
+        with pytest.raises(RunError, match=r"^interrupted; train again: the older run in .*run is as it was$"):
+            train(again)
+    assert contents(tmp_path / "run") == old
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "save_state", full)
+        with pytest.raises(RunError, match=r"run cannot be written \(No space left on device\); choose another --out"):
+            train(again)
+    assert contents(tmp_path / "run") == old
+    judged: list[int] = []
+
+    def stop_at_two(head: Head, data: Labelled) -> tuple[float, float]:
+        judged.append(1)
+        return evaluate(head, data) if len(judged) == 1 else stopped()  # type: ignore[return-value]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Head, "evaluate", stop_at_two)
+        assert train(again).metrics()["interrupted"]
+    new = contents(tmp_path / "run")
+    assert new["model.safetensors"] != old["model.safetensors"]
+    assert not [name for name in new if name.startswith(("tensorboard", ".new", "pending"))]
+
+
+@pytest.mark.parametrize("place", ["the data", "the features", "the swap"])
+def test_killed_before_it_began(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """What was asked for stands in the folder, beside a run that was to be replaced, and --resume does it."""
     train(replace(config, epochs=1))
     old = contents(tmp_path / "run")
@@ -46,11 +106,19 @@ def test_killed_before_it_began(config: TrainConfig, tmp_path: Path, monkeypatch
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "read_data", killed)
+        if place == "the data":
+            patch.setattr(train_module, "read_data", killed)
+        elif place == "the features":
+            patch.setattr(fit_module, "read_sides", killed)
+        else:
+            move = Path.replace
+            swaps = lambda path, to: killed() if path.parent.name == ".new" != to.parent.name else move(path, to)  # noqa: E731
+            patch.setattr(Path, "replace", swaps)
         patch.setattr(Path, "unlink", lambda *_, **__: None)  # no process tidies up after SIGKILL
         with pytest.raises(SystemExit):
             train(replace(config, overwrite=True, seed=4))
-    assert contents(tmp_path / "run").items() >= old.items()
+    if place != "the swap":
+        assert contents(tmp_path / "run").items() >= old.items()
     resumed = resume(tmp_path / "run")
     assert (resumed.config()["seed"], len((resumed.path / "history.csv").read_text().splitlines())) == (4, 3)
     assert not (resumed.path / "pending.json").exists()
@@ -72,14 +140,14 @@ def test_a_picture_that_vanishes_while_training(
     whole = train(replace(config, out=tmp_path / "whole", views=0))
     picture = next((config.data / "dots").iterdir())
     content = picture.read_bytes()
-    save_state = fit_module.save_state
+    save_state = journal.save_state
 
     def delete_after_an_epoch(*args: object) -> None:
         save_state(*args)  # type: ignore[arg-type]
         picture.unlink(missing_ok=True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "save_state", delete_after_an_epoch)
+        patch.setattr(journal, "save_state", delete_after_an_epoch)
         with pytest.raises(RunError, match=f"{picture.name} cannot be opened .* since training began; put back"):
             train(replace(config, views=0))
     with pytest.raises(RunError, match="the pictures have changed since the run began"):

@@ -23,7 +23,7 @@ from finetune.model import Model
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.forward import activations
 from finetune.training import features
-from finetune.training.features import Trunk
+from finetune.training.features import EXACT, Trunk
 from finetune.training.plan import Plan, Source
 from finetune.training.store import cache_folder
 from finetune.training.train import train
@@ -186,13 +186,35 @@ def test_one_forward_pass_for_every_view(
     computed: list[int] = []
     for _ in range(2):
         trunk = Trunk(plan_for(tiny_model, ("fc8",)))
-        function = trunk._function
-        assert function is not None
+        function = trunk._function("float32")
         counting = lambda pixels, many, f=function: (computed.append(len(pixels)), f(pixels, many))[1]  # noqa: E731
-        monkeypatch.setattr(trunk, "_function", counting)
+        monkeypatch.setitem(trunk._functions, "float32", counting)
         with trunk.open_store() as store:
             trunk.compute(dict.fromkeys(dataset.records, range(3)), store)
     assert sum(computed) == 30
+
+
+def test_exact_views_are_those_of_float32(
+    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a trunk of bfloat16 they have rows of their own, to the bit those of float32, where they are view 0."""
+    records = read_folder(pictures(stripes=20, dots=5)).records
+    plan = plan_for(tiny_model, ("fc8",))
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for precision in ("bfloat16", "float32"):
+        trunk = Trunk(plan, precision)
+        with trunk.open_store() as store:
+            trunk.compute(dict.fromkeys(records, (0, EXACT)), store)
+            assert len(trunk._functions) == 1, "each holds a copy of the weights"
+            for view in (0, EXACT):
+                found[precision, view] = store.rows([trunk.key(r.digest, view) for r in records])[np.arange(25)]
+    np.testing.assert_array_equal(found["bfloat16", EXACT], found["float32", 0])
+    np.testing.assert_array_equal(found["float32", EXACT], found["float32", 0])
+    assert not np.array_equal(found["bfloat16", 0], found["float32", 0])
+    assert len(decoded) == 3 * 25
+    with (trunk := Trunk(plan, "bfloat16")).open_store() as store:
+        trunk.compute(dict.fromkeys(records, (0, EXACT)), store)
+    assert len(decoded) == 3 * 25, "all are in the cache"
 
 
 def test_killed_at_once_leaves_whole_segments(
@@ -232,16 +254,15 @@ def test_interrupted_in_the_middle_keeps_what_was_done(
     dataset = read_folder(pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE))
     plan = plan_for(tiny_model, ("fc8",))
     trunk = Trunk(plan)
-    function, calls = trunk._function, []
+    function, calls = trunk._function("float32"), []
 
     def interrupted(pixels: np.ndarray, many: bool) -> np.ndarray:
         calls.append(len(pixels))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        assert function is not None
         return function(pixels, many)
 
-    monkeypatch.setattr(trunk, "_function", interrupted)
+    monkeypatch.setitem(trunk._functions, "float32", interrupted)
     with pytest.raises(KeyboardInterrupt), trunk.open_store() as store:
         trunk.compute(dict.fromkeys(dataset.records, (0,)), store)
     decoded.clear()

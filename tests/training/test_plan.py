@@ -83,8 +83,16 @@ def test_auto_takes_the_starter_and_says_so(caplog: pytest.LogCaptureFixture) ->
         plan = make_plan(config("auto"), num_classes=2)
     assert plan.source.name == "starter"
     assert plan.network.options == {"num_classes": 2, "input_size": 163, "fc_units": 1024}
-    assert "note: weights 'bvlc_alexnet' are not on this machine" in caplog.text
-    assert "until then the small starter weights are used" in caplog.text
+    assert caplog.messages == [
+        "note: bvlc_alexnet is not here and was not fetched; using the small starter (200 classes); "
+        "`finetune weights fetch bvlc_alexnet` says why"
+    ]
+
+
+def test_the_reasons_come_with_v(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        make_plan(config("auto"), num_classes=2)
+    assert "'bvlc_alexnet' are not on this machine and not fetched, since FINETUNE_OFFLINE" in caplog.messages[1]
 
 
 def test_auto_prefers_the_published_weights(

@@ -1,6 +1,7 @@
 """The store: whole segments, found again by key, damaged ones never trusted."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_pixels_stay_bytes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch[0], pixels)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "header", "keys", "value", "renamed", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "header", "keys", "size", "value", "renamed", "foreign"])
 def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path)
     store.add(key(0), np.zeros(4, np.float32))
@@ -83,6 +84,7 @@ def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage:
             "cut": content[:-5],
             "empty": b"",
             "header": content[:20] + b"}{" + content[22:],
+            "size": content.replace(b"'shape': (1,), }" + b" " * 40, b"'shape': (3" + b"0" * 40 + b",), }"),
             "keys": content.replace(b"'shape'", b"b'shap'"),  # found by fuzzing: NumPy sorts them without a look
         }
         segment.write_bytes(broken.get(damage, content[:-1] + b"\x77"))
@@ -116,3 +118,33 @@ def test_the_longest_unused_stores_go_first(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "new"]
     remove_unused(tmp_path / "mine", limit=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"], "never the one in use"
+
+
+def test_half_written_files_go_after_a_day(tmp_path: Path) -> None:
+    for age, name in ((90_000, ".killed.part"), (80_000, ".being written.part"), (90_000, "segment.npy")):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / name).write_bytes(bytes(100))
+        os.utime(tmp_path / "mine" / name, (time.time() - age, time.time() - age))
+    remove_unused(tmp_path / "mine")
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".being written.part", "segment.npy"]
+
+
+def test_what_another_process_takes_away_meanwhile_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has gone between the listing and the look at it, and a store, and all of the cache."""
+    for name in ("mine", "other", "old"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            (tmp_path / name / f"{number}.npy").write_bytes(bytes(100))
+    os.utime(tmp_path / "old", (1, 1))
+    stat = Path.stat
+
+    def gone(path: Path, **options: bool) -> os.stat_result:
+        if path in (tmp_path / "mine" / "1.npy", tmp_path / "other"):
+            raise FileNotFoundError(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    remove_unused(tmp_path / "mine", limit=150)
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "other"]
+    remove_unused(tmp_path / "nowhere" / "store")

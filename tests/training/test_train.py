@@ -13,6 +13,7 @@ import pytest
 from finetune.classifier import load
 from finetune.config import TrainConfig
 from finetune.errors import DataError, RunError, WeightsError
+from finetune.evaluate import evaluate
 from finetune.model import load_model
 from finetune.training.train import resume, train
 
@@ -68,6 +69,24 @@ def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[...,
     accuracy = run.metrics()["val_accuracy"]
     assert accuracy > 0.5, "should beat the third that guessing gives"
     assert right / len(val) == pytest.approx(accuracy)
+
+
+@pytest.mark.slow
+def test_what_is_said_of_the_model_is_said_of_it_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    """The frozen layers compute in bfloat16 to train on; the figures are those that evaluate finds, in float32."""
+    config = TrainConfig(
+        data=pictures(stripes=20, dots=20), out=tmp_path / "run", weights="starter", epochs=3, val_fraction=0.5,
+        precision="bfloat16",
+    )  # fmt: skip
+    run = train(config)
+    said = json.loads((run.path / "evaluation.json").read_text())
+    found = evaluate(run.path)
+    for name in ("temperature", "loss_before", "loss_after"):
+        assert said[name] == pytest.approx(getattr(found, name), rel=2e-4), name
+    assert run.metrics()["val_loss"] == pytest.approx(found.loss_before, rel=2e-4)
+    assert run.metrics()["precision"] == "bfloat16"
+    line = "precision: bfloat16 for the frozen layers' features to train on, float32 for validation and all else"
+    assert (run.path / "plan.txt").read_text().splitlines()[-1] == line
 
 
 def test_equal_runs_give_equal_files(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
