@@ -117,5 +117,7 @@ def test_errors_of_workers_are_told_as_here(
     with pytest.raises(WeightsError, match=r"output for .*pictures/000\.png is not finite"):
         score(*arguments, engine="ray", address=cluster.address)
     monkeypatch.setattr(ray_engine, "__version__", "9.9")
-    with pytest.raises(RunError, match=r"expected finetune 9\.9, found \d.*; install the same finetune and ray on every"):
+    with pytest.raises(
+        RunError, match=r"expected finetune 9\.9, found \d.*; install the same finetune and ray on every"
+    ):
         score(*arguments, overwrite=True, engine="ray", address=cluster.address)
