@@ -27,7 +27,8 @@ def unread_variables(command: Any) -> list[str]:
     for name in sorted(os.environ):
         if name.startswith(f"{PREFIX}_") and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            lines.append(f"{name} is not read: no option has it{f'; did you mean {near[0]}?' if near else ''}")
+            advice = f"did you mean {near[0]}?" if near else "unset it, or see finetune COMMAND --help"
+            lines.append(f"{name} is not read: no option has it; {advice}")
     return lines
 
 

@@ -169,7 +169,7 @@ def read_image(path: Path, short_side: int | None = None) -> Image:
 @cache
 def tell_damage(name: Path | str, damage: str) -> None:
     """Warn that a picture is damaged, once for each."""
-    logger.warning("%s is damaged (%s); the decoder guessed what is missing", name, damage)
+    logger.warning("%s is damaged (%s), and the decoder guessed what is missing; get the file again", name, damage)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -17,7 +17,9 @@ SHOWN_CLASSES = 20
 def describe(plan: Plan, config: TrainConfig, dataset: Dataset, precision: Precision | None = None) -> str:
     """Return the plan as text of several lines; `config` is settled, and so is `precision` where it is known."""
     header = ("layer", "weights", "training", "shape", "parameters", "learning rate", "batch norm")
-    layers = table("lllrrrl", [header, *_layers(plan, config)])
+    rows = [header, *_layers(plan, config)]
+    columns = len(header) - (not any(row[-1] for row in rows[1:]))  # few networks have batch norm
+    layers = table("lllrrrl"[:columns], [row[:columns] for row in rows])
     known = ["", describe_precision(precision)] if precision else []
     return "\n".join([plan.describe(), "", *_cuts(plan), layers, "", *_images(dataset), *known])
 

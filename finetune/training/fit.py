@@ -32,7 +32,7 @@ from finetune.training.describe import describe, describe_precision
 from finetune.training.features import Trunk
 from finetune.training.frozen import changed
 from finetune.training.head import Head, head_logits
-from finetune.training.journal import Journal
+from finetune.training.journal import Begin, Journal
 from finetune.training.loop import State, train_head
 from finetune.training.plan import Arrays, Plan
 from finetune.training.sides import Sides, augmentation_for, read_sides
@@ -78,19 +78,21 @@ def fit(
     precision = resolve_precision(config.precision)
     logger.info("%s", describe_precision(precision))
     augmentation = augmentation_for(config, plan.network.preprocessing, dataset)
+    begin: Begin | None = None
+    if options is None:
+        reached = _reached(run)
+    else:
+        reached = Reached(None, None)  # the files there are an older run's
 
-    def begin(readable: Dataset, also: Callable[[Run], None]) -> None:
-        assert options is not None
+        def begin(readable: Dataset, also: Callable[[Run], None]) -> None:
+            def first_files(new: Run) -> None:
+                if config.views != 1 and augmentation.changes:
+                    new.write_augmented(contact_sheet(readable.records, plan.network.preprocessing, augmentation))
+                also(new)
 
-        def first_files(new: Run) -> None:
-            if config.views != 1 and augmentation.changes:
-                new.write_augmented(contact_sheet(readable.records, plan.network.preprocessing, augmentation))
-            also(new)
+            run.begin(options, readable, describe(plan, config, dataset, precision), first_files)
 
-        run.begin(options, readable, describe(plan, config, dataset, precision), first_files)
-
-    reached = _reached(run) if options is None else Reached(None, None)  # the files there are an older run's
-    journal = Journal(run, begin if options else None, plan.last_epoch, config.tensorboard)
+    journal = Journal(run, begin, plan.last_epoch, config.tensorboard)
     with ExitStack() as open_files:
         trained = _train_stages(config, plan, augmentation, dataset, journal, reached, open_files)
     _finish(run, plan, trained, before, precision)

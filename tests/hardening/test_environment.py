@@ -91,7 +91,7 @@ def test_a_variable_is_a_default(finetune: Finetune, monkeypatch: pytest.MonkeyP
     [
         ("FINETUNE_TRAIN_EPOCS", "; did you mean FINETUNE_TRAIN_EPOCHS?"),
         ("FINETUNE_OFLINE", "; did you mean FINETUNE_OFFLINE?"),
-        ("FINETUNE_VERSION", ""),
+        ("FINETUNE_VERSION", "; unset it, or see finetune COMMAND --help"),
     ],
 )
 def test_a_mistyped_variable_is_told(

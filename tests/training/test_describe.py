@@ -28,6 +28,7 @@ def test_a_row_for_every_layer(pictures: Callable[..., Path], tiny_weights: Path
     )
     plan = make_plan(config, 2)
     found = rows(describe(plan, plan.settle(config), read_folder(data)))
+    assert found["layer"] == "layer weights training shape parameters learning rate", "no column that stays empty"
     assert found["conv1"] == "conv1 loaded frozen 11 × 11 × 3 × 96 34,944"
     assert found["fc6"] == "fc6 loaded from epoch 3 256 × 8 2,056 0.001"
     assert found["fc7"] == "fc7 loaded from epoch 3 8 × 8 72 0.01"
@@ -45,6 +46,7 @@ def test_batch_norm_says_its_mode(pictures: Callable[..., Path], tmp_path: Path)
     config = TrainConfig(data=data, network="alexnet-bn", weights=str(tmp_path / "bn.safetensors"), train=(norms[-1],))
     plan = make_plan(config, 2)
     found = rows(describe(plan, plan.settle(config), read_folder(data)))
+    assert found["layer"].endswith("learning rate batch norm")
     assert found[norms[0]].endswith(" inference")
     assert found[norms[-1]].endswith(" batch statistics")
     assert not found["fc8"].endswith("inference")
