@@ -1,5 +1,5 @@
 """Launcher for a checkout: `python cli.py train …` is `finetune train …`."""
 
-from finetune.cli import main
+from finetune.cli.app import main
 
 main()

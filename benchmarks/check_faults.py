@@ -26,8 +26,10 @@ from finetune.check.finding import KINDS, Finding
 from finetune.check.labels import FeatureMaker, check_labels, require_extra
 from finetune.classifier import load
 from finetune.data.dataset import Found
-from finetune.data.decode import image_format, read_image, to_input
-from finetune.data.read import read_data
+from finetune.data.header import image_format
+from finetune.data.images import read_image
+from finetune.data.network_input import to_input
+from finetune.data.read_data import read_data
 from finetune.errors import DataError, FinetuneError
 
 CLEAN = 200  # photos of a draw that stay as they are

@@ -14,9 +14,10 @@ from worker import milliseconds, serve
 from finetune.classifier import load
 from finetune.model import Model, load_model, save_model
 from finetune.networks import build
+from finetune.networks.initialize import fresh_weights
 from finetune.pretrained import catalogue
-from finetune.quiet import import_tensorflow
-from finetune.training.plan import Plan, Source, fresh_weights
+from finetune.system.quiet import import_tensorflow
+from finetune.training.plan import Plan, Source
 
 MODEL = ".safetensors"
 WEIGHTS = ".npz"  # the same for the other side
@@ -91,7 +92,7 @@ def step(prefix: str, batch_size: int) -> float:
 
 def matmul(precision: Any) -> float:
     """Return the rate of a matrix product in GFLOP/s."""
-    from finetune.benchmark import matmul_gflops
+    from finetune.networks.benchmark import matmul_gflops
 
     return matmul_gflops(precision)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from finetune.classifier import Classifier, Features, Prediction, Score, load
     from finetune.config import TrainConfig
     from finetune.errors import FinetuneError
-    from finetune.run import Run
+    from finetune.runs.run import Run
     from finetune.training.train import train
 
 _MODULES = {
@@ -38,7 +38,7 @@ _MODULES = {
     "Features": "classifier",
     "FinetuneError": "errors",
     "Prediction": "classifier",
-    "Run": "run",
+    "Run": "runs.run",
     "Score": "classifier",
     "TrainConfig": "config",
     "load": "classifier",

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.parallel import parallel_map
-from finetune.data.pictures import (
+from finetune.data.images import (
     ArrayOrder,
-    Picture,
+    ImageLike,
     place_of,
-    read_picture,
+    read_input,
     several,
     ten_crop_preprocessing,
     ten_crops,
 )
-from finetune.errors import ImageError, UsageError, WeightsError, did_you_mean
+from finetune.errors import ImageError, UsageError, WeightsError
+from finetune.formats.read_weights import read_weights
 from finetune.metrics import softmax
 from finetune.model import Model, load_model, model_of
 from finetune.networks.layers import Shape
 from finetune.pretrained import catalogue
-from finetune.pretrained.read import read_weights
-from finetune.quiet import import_tensorflow
-from finetune.run import newest, open_run
+from finetune.runs.run import newest, open_run
+from finetune.system.parallel import parallel_map
+from finetune.system.quiet import import_tensorflow
+from finetune.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from finetune.networks.compiled import Compiled
@@ -129,7 +130,7 @@ class Classifier:
 
     def predict(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[ImageLike],
         top: int = 5,
         batch_size: int = 32,
         *,
@@ -150,7 +151,7 @@ class Classifier:
 
     def features(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[ImageLike],
         layer: str = "fc7",
         batch_size: int = 32,
         *,
@@ -181,7 +182,9 @@ class Classifier:
             raise UsageError(f"{layer} gives a vector, so there is nothing to pool; leave pool out")
         return shape[-1:]
 
-    def logits(self, pictures: Iterable[Picture], batch_size: int = 32) -> Iterator[tuple[Place, Floats | ImageError]]:
+    def logits(
+        self, pictures: Iterable[ImageLike], batch_size: int = 32
+    ) -> Iterator[tuple[Place, Floats | ImageError]]:
         """Yield every place, in order, with the logits (classes,) as the network gives them, or with the error."""
         return self._outputs(pictures, self._last, batch_size)
 
@@ -191,7 +194,7 @@ class Classifier:
 
     def _outputs(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[ImageLike],
         layer: str,
         batch_size: int,
         channel_order: ArrayOrder | None = None,
@@ -203,8 +206,8 @@ class Classifier:
         preprocessing = self.model.network.preprocessing
         square = ten_crop_preprocessing(preprocessing) if ten_crop else preprocessing
 
-        def read(picture: Picture) -> tuple[Place, NDArray[np.uint8] | ImageError]:
-            return place_of(picture), read_picture(picture, square, channel_order)
+        def read(picture: ImageLike) -> tuple[Place, NDArray[np.uint8] | ImageError]:
+            return place_of(picture), read_input(picture, square, channel_order)
 
         return self._computed(parallel_map(read, several(pictures)), layer, batch_size, ten_crop)
 

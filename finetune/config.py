@@ -16,7 +16,8 @@ from finetune.choices import (
     Resize,
     Schedule,
 )
-from finetune.errors import UsageError, did_you_mean
+from finetune.errors import UsageError
+from finetune.system.text import did_you_mean
 
 
 class Range(NamedTuple):

@@ -10,9 +10,6 @@
 The command line turns each into one line on stderr and its exit code.
 """
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 LONGEST = 999  # characters of a message; most have less than 300
 
 
@@ -47,9 +44,3 @@ class WeightsError(FinetuneError):
 
 class RunError(FinetuneError):
     """A run directory is missing, in the way or incomplete."""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean fc8?)` for the known name nearest to `name`, or an empty string when none is near."""
-    nearest = get_close_matches(name, list(known), n=1, cutoff=0.65)  # fc9 is 0.67 from fc8, zebra 0.6 from brass
-    return f" (did you mean {nearest[0]}?)" if nearest else ""

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.errors import WeightsError
+from finetune.formats.read_weights import read_weights
+from finetune.formats.safetensors_file import write_safetensors
+from finetune.formats.weights_file import WeightsFile
 from finetune.networks.network import Network
 from finetune.pretrained import imagenet
 from finetune.pretrained.infer import network_of
 from finetune.pretrained.load import load_weights
-from finetune.pretrained.read import read_weights
-from finetune.pretrained.safetensors_file import write_safetensors
-from finetune.pretrained.weights_file import WeightsFile
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from finetune import cli
-from finetune.demo import TEXTURES
+from finetune.cli import app as cli
+from finetune.cli.demo import TEXTURES
 from finetune.model import Model, save_model
 from finetune.networks import build
-from finetune.training.plan import fresh_weights
+from finetune.networks.initialize import fresh_weights
 
 Finetune = Callable[..., tuple[int, str, str]]
 

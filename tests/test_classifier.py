@@ -13,7 +13,8 @@ import pytest
 
 import finetune
 from finetune.classifier import Classifier, load, softmax
-from finetune.data.decode import read_image, to_input
+from finetune.data.images import read_image
+from finetune.data.network_input import to_input
 from finetune.errors import RunError, UsageError, WeightsError
 from finetune.model import Model, save_model
 from finetune.networks.forward import activations, forward

@@ -3,7 +3,8 @@ import inspect
 import pytest
 
 from finetune import errors
-from finetune.errors import FinetuneError, UsageError, did_you_mean
+from finetune.errors import FinetuneError, UsageError
+from finetune.system.text import did_you_mean
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 

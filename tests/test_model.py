@@ -9,7 +9,7 @@ import pytest
 from finetune.errors import WeightsError
 from finetune.model import Model, load_model, save_model
 from finetune.networks import build
-from finetune.training.plan import fresh_weights
+from finetune.networks.initialize import fresh_weights
 
 
 def test_round_trip(tiny_model: Model, tmp_path: Path) -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from finetune.check.classes import Counts, check_classes
-from finetune.check.files import list_files
 from finetune.check.finding import KINDS, Finding
 from finetune.check.labels import FeatureMaker, check_labels, require_extra
-from finetune.check.picture import Seen, look
-from finetune.check.pictures import check_copies, check_pictures
+from finetune.check.listing import list_files
+from finetune.check.look import Seen, look
+from finetune.check.oddities import check_copies, check_pictures
 from finetune.classifier import load
-from finetune.data.dataset import split_sides
-from finetune.data.parallel import parallel_map
 from finetune.data.preprocessing import Preprocessing
-from finetune.progress import track
+from finetune.data.split import split_by_digest
+from finetune.system.parallel import parallel_map
+from finetune.system.progress import track
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _with_sides(seen: list[Seen], class_names: tuple[str, ...]) -> list[Seen]:
     """Return the pictures with the sides that training would give them, by default a fifth for validation."""
     labels = {name: label for label, name in enumerate(class_names)}
     readable = [(labels[picture.file.class_name], picture.digest) for picture in seen if picture.error is None]
-    sides = split_sides(readable, val_fraction=0.2)
+    sides = split_by_digest(readable, val_fraction=0.2)
     return [replace(picture, file=picture.file._replace(side=sides.get(picture.digest))) for picture in seen]
 
 

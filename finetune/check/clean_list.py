@@ -4,10 +4,10 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from finetune.atomic import replacing
 from finetune.check.check import Check
 from finetune.check.finding import KINDS
-from finetune.csv_cells import harmless
+from finetune.system.atomic import replacing
+from finetune.system.csv_cells import harmless
 
 _ALL = ("unreadable", "damaged", "one-colour", "identical-classes")  # of the last nobody knows which label is right
 _ALL_BUT_FIRST = ("identical-sides", "identical", "near-sides", "near")

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.check.picture import HASH_BITS
+from finetune.check.look import HASH_BITS
 
 MOST = 48  # bits; 398 photos recompressed, shrunk, brightened or cropped by 4 % differ by 2 to 54, other photos by 90
 SHARE = 1 / 3  # of the nearest decoy's distance; 1/2 called 35 pairs of 1,797 different digits copies, 1/3 none

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.check.finding import Finding
-from finetune.check.picture import Seen
+from finetune.check.look import Seen
 from finetune.data.decode import Image
 from finetune.errors import DataError, UsageError, WeightsError
-from finetune.extras import needs
 from finetune.model import Model
-from finetune.quiet import import_tensorflow
+from finetune.system.extras import needs
+from finetune.system.quiet import import_tensorflow
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from jinja2 import Environment
 
-from finetune.atomic import replacing
 from finetune.check.check import Check
 from finetune.check.finding import KINDS, Finding
-from finetune.report.thumbnails import thumbnails
+from finetune.data.thumbnails import thumbnails
+from finetune.system.atomic import replacing
 
 SHOWN = 24  # findings of a kind with pictures, …
 COPIES = 6  # … and pictures of a finding: about 150 kB a kind; --json has all

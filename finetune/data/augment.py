@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.choices import Crop
-from finetune.errors import UsageError, did_you_mean
+from finetune.data.network_input import in_channel_order, resize, resize_for_crop, to_input
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import UsageError
+from finetune.system.text import did_you_mean
 
 Image = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
@@ -133,6 +136,29 @@ def view_generator(digest: str, view: int) -> np.random.Generator | None:
     View 0 is the picture as it is in use and draws nothing.
     """
     return np.random.default_rng([view, int(digest[:16], 16)]) if view else None
+
+
+def augmented_input(
+    image: Image, preprocessing: Preprocessing, generator: np.random.Generator | None, augmentation: Augmentation
+) -> Image:
+    """Return the network's input, as `to_input` does, with what `augmentation` changes drawn from `generator`.
+
+    Without a generator it is `to_input`. The draws are made always in the same order.
+    """
+    if generator is None:
+        return to_input(image, preprocessing)
+    side = preprocessing.size
+    if augmentation.crop == "resized":
+        square = resize(draw_part(image, generator), side, side)
+    elif preprocessing.resize == "warp":
+        square = resize(image, side, side)
+    else:
+        resized = resize_for_crop(image, preprocessing)
+        free = resized.shape[0] - side, resized.shape[1] - side
+        drawn = augmentation.crop == "random"
+        top, left = (generator.integers(n + 1) if drawn else n // 2 for n in free)
+        square = resized[top : top + side, left : left + side]
+    return in_channel_order(vary(square, augmentation, generator), preprocessing.channel_order)
 
 
 def draw_part(image: Image, generator: np.random.Generator) -> Image:

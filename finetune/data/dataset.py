@@ -4,17 +4,15 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from finetune.data.decode import read_bytes, read_header
-from finetune.data.parallel import parallel_map
-from finetune.errors import DataError, ImageError, did_you_mean
-from finetune.progress import track
-
-Split = Literal["train", "val"]
-
-VALIDATION_NAMES = ("val", "valid", "validation")  # what people call the side that is not trained on, in any case
-TEST_NAME = "test"  # that side too where nothing has one of those names
+from finetune.data.header import read_header
+from finetune.data.images import read_bytes
+from finetune.data.split import Split, split_by_digest
+from finetune.errors import DataError, ImageError
+from finetune.system.parallel import parallel_map
+from finetune.system.progress import track
+from finetune.system.text import did_you_mean
 
 
 class Record(NamedTuple):
@@ -80,7 +78,7 @@ class Dataset:
 
 
 def make_dataset(files: list[Found], class_names: tuple[str, ...], val_fraction: float) -> Dataset:
-    """Hash every file, look at its header, and give it its side; `split_sides` shares out those that have none.
+    """Hash every file, look at its header, and give it its side; `split_by_digest` shares out those that have none.
 
     Damaged headers are listed in `skipped`. Raises DataError when what is left cannot be trained on.
     """
@@ -97,7 +95,7 @@ def make_dataset(files: list[Found], class_names: tuple[str, ...], val_fraction:
         else:
             hashed.append((file, result))
     unsplit = [(labels[file.class_name], digest) for file, digest in hashed if file.side is None]
-    sides = split_sides(unsplit, val_fraction)
+    sides = split_by_digest(unsplit, val_fraction)
     records = tuple(
         Record(file.path, labels[file.class_name], file.side or sides[digest], digest) for file, digest in hashed
     )
@@ -147,23 +145,3 @@ def _digest(path: Path) -> str | ImageError:
     except ImageError as error:
         return error
     return hashlib.sha256(data).hexdigest()
-
-
-def split_sides(labelled: list[tuple[int, str]], val_fraction: float) -> dict[str, Split]:
-    """Return digest -> side: within each class the first `val_fraction` of the images by digest is validation.
-
-    So the split depends on the bytes alone: it hardly moves when images are added, keeps the share in every class,
-    and byte-identical files, of one class or of two, are never on both sides. A class keeps at least one image to
-    train on and, when it has two different ones, gives at least one to validation, unless all of its images are in an
-    earlier class too.
-    """
-    by_label: dict[int, set[str]] = {}
-    for label, digest in labelled:
-        by_label.setdefault(label, set()).add(digest)
-    sides: dict[str, Split] = {}
-    for _, digests in sorted(by_label.items()):
-        share = min(max(round(len(digests) * val_fraction), 1), len(digests) - 1)
-        share -= sum(sides.get(digest) == "val" for digest in digests)  # taken along with an earlier class
-        for rank, digest in enumerate(sorted(digest for digest in digests if digest not in sides)):
-            sides[digest] = "val" if rank < share else "train"
-    return sides

@@ -7,16 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.data.dataset import (
-    TEST_NAME,
-    VALIDATION_NAMES,
-    Dataset,
-    Found,
-    Split,
-    check_validation_names,
-    make_dataset,
-)
-from finetune.data.decode import image_format
+from finetune.data.dataset import Dataset, Found, check_validation_names, make_dataset
+from finetune.data.header import image_format
+from finetune.data.split import TEST_NAME, VALIDATION_NAMES, Split
 from finetune.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +31,7 @@ def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
     """Return the images below `data`: a folder per class, or two sides with those, as `find_sides` finds them.
 
     Images in nested folders belong to their top class folder. Class names are the sorted folder names of the training
-    side; a class only in validation is an error. Without folders for both sides, `split_sides` shares the images out.
+    side; a class only in validation is an error. Without folders for both sides, `split_by_digest` splits the images.
     Hidden files, CLUTTER and files that are no images are passed over. Damaged headers are listed in `skipped`.
     Raises DataError when nothing can be trained on, with what to do.
     """

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from finetune.data.augment import Lighting
-from finetune.data.decode import read_input
-from finetune.data.parallel import parallel_map
+from finetune.data.images import read_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import DataError, ImageError
-from finetune.progress import track
+from finetune.system.parallel import parallel_map
+from finetune.system.progress import track
 
 MOST_PICTURES = 500  # more would only cost time: 500 pictures are 26 million pixels
 

@@ -8,10 +8,11 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.csv_cells import original
-from finetune.data.dataset import TEST_NAME, VALIDATION_NAMES, Dataset, Found, Split, make_listed_dataset
+from finetune.data.dataset import Dataset, Found, make_listed_dataset
 from finetune.data.idx import idx_place
+from finetune.data.split import TEST_NAME, VALIDATION_NAMES, Split
 from finetune.errors import DataError
+from finetune.system.csv_cells import original
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from finetune.data.dataset import Dataset, Found, Split, make_listed_dataset
+from finetune.data.dataset import Dataset, Found, make_listed_dataset
 from finetune.data.idx import read_idx, read_images
+from finetune.data.split import Split
 from finetune.errors import DataError, ImageError
 
 

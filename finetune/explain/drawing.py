@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.atomic import replacing
 from finetune.data.decode import Image
 from finetune.errors import RunError, UsageError
-from finetune.quiet import import_matplotlib
+from finetune.system.atomic import replacing
+from finetune.system.quiet import import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

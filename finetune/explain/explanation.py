@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.classifier import Classifier, Score
-from finetune.errors import UsageError, did_you_mean
+from finetune.data.network_input import to_rgb
+from finetune.errors import UsageError
 from finetune.explain.drawing import check_out, draw_explanations
-from finetune.explain.layer import check_map_layer, last_convolution
+from finetune.explain.input import read_one
+from finetune.explain.map_layer import check_map_layer, last_convolution
 from finetune.explain.maps import grad_cam, occlusion
-from finetune.explain.picture import as_rgb, read_one
+from finetune.system.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def explain(
         chosen, grad_cam(classifier, pixels, classes, layer), occlusion(classifier, pixels, classes), strict=True
     )
     explanations = tuple(Explanation(*each) for each in maps)
-    photo = as_rgb(pixels, network.preprocessing.channel_order)
+    photo = to_rgb(pixels, network.preprocessing.channel_order)
     draw_explanations(out, f"{Path(picture).name} as {network.name} sees it", photo, explanations, layer)
     return explanations
 

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.classifier import Classifier
+from finetune.data.network_input import to_rgb
 from finetune.errors import ImageError, UsageError
 from finetune.explain.drawing import check_out, draw_activations, draw_kernels
-from finetune.explain.layer import check_map_layer, first_convolution
-from finetune.explain.picture import as_rgb, read_one
+from finetune.explain.input import read_one
+from finetune.explain.map_layer import check_map_layer, first_convolution
 
 STRONGEST = 16  # four by four maps: more are too small to be told apart beside the photo
 
@@ -42,7 +43,7 @@ def show_filters(
     if picture is None:
         draw_kernels(out, kernel_pictures(classifier, layer), f"{network.name}: kernels of {layer}")
         return ()
-    photo = as_rgb(read_one(picture, network.preprocessing), network.preprocessing.channel_order)
+    photo = to_rgb(read_one(picture, network.preprocessing), network.preprocessing.channel_order)
     strongest = strongest_activations(classifier, picture, layer)
     draw_activations(out, f"{Path(picture).name}: strongest channels of {network.name}, {layer}", photo, strongest)
     return strongest
@@ -64,7 +65,7 @@ def kernel_pictures(classifier: Classifier, layer: str | None = None) -> NDArray
     kernels = np.moveaxis(np.asarray(classifier.model.weights[f"{first}/kernel"], np.float32), 3, 0)
     low, high = (reduce(kernels, axis=(1, 2, 3), keepdims=True) for reduce in (np.min, np.max))
     scaled = np.divide(kernels - low, high - low, out=np.full_like(kernels, 0.5), where=high > low)
-    return as_rgb(scaled, network.preprocessing.channel_order)
+    return to_rgb(scaled, network.preprocessing.channel_order)
 
 
 def strongest_activations(

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from finetune.classifier import Classifier
 from finetune.data.decode import Image
-from finetune.explain.layer import check_map_layer, last_convolution
+from finetune.explain.map_layer import check_map_layer, last_convolution
 from finetune.metrics import softmax
-from finetune.progress import track
-from finetune.quiet import import_tensorflow
+from finetune.system.progress import track
+from finetune.system.quiet import import_tensorflow
 
 Maps = NDArray[np.float32]
 

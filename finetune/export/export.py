@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from finetune.choices import ExportFormat
 from finetune.classifier import load
-from finetune.data.decode import decode, to_input
+from finetune.data.decode import decode
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError, WeightsError
-from finetune.export.card import card
 from finetune.export.folder import CARD, CLASSES, MODELS, check_free, new_folder
 from finetune.export.int8 import Answers, Loss, Pictures, calibration_pixels, choose_pictures, measure
-from finetune.extras import needs
+from finetune.export.model_card import card
 from finetune.metrics import softmax
 from finetune.model import Model
-from finetune.quiet import import_tensorflow, silence
-from finetune.run import Run, open_run
+from finetune.runs.run import Run, open_run
+from finetune.system.extras import needs
+from finetune.system.quiet import import_tensorflow, silence
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _loaded_again(format: ExportFormat, answers: Callable[[], NDArray[np.float32
 
 def _write_npy(path: Path, model: Model) -> None:
     """Write layer -> [kernel, bias] and read it back."""
-    from finetune.pretrained.npy import read_npy, write_npy
+    from finetune.formats.npy_file import read_npy, write_npy
 
     try:
         write_npy(path, model.weights)

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.decode import Image, read_input
+from finetune.data.decode import Image
 from finetune.data.folder import image_files
-from finetune.data.parallel import parallel_map
+from finetune.data.images import read_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import DataError, ImageError, UsageError
-from finetune.run import Run
-from finetune.run_files import read_dataset
+from finetune.runs.read_run import read_dataset
+from finetune.runs.run import Run
+from finetune.system.parallel import parallel_map
 
 logger = logging.getLogger(__name__)
 

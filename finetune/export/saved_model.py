@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from finetune.export import picture
+from finetune.export import tf_decode as picture
 from finetune.export.graph import probabilities
-from finetune.export.resizing import to_input
+from finetune.export.tf_resize import to_input
 from finetune.model import Model
 
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 
-from finetune.errors import UsageError, did_you_mean
+from finetune.errors import UsageError
 from finetune.networks.alexnet import alexnet
 from finetune.networks.alexnet_bn import alexnet_bn
 from finetune.networks.alexnet_book import alexnet_book
@@ -12,6 +12,7 @@ from finetune.networks.alexnet_owt import alexnet_owt
 from finetune.networks.caffenet import caffenet
 from finetune.networks.network import Network
 from finetune.networks.vgg16 import vgg16
+from finetune.system.text import did_you_mean
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "alexnet": alexnet,

@@ -6,8 +6,10 @@ from math import prod
 from typing import NamedTuple
 
 from finetune.data.preprocessing import Preprocessing
-from finetune.errors import UsageError, did_you_mean
+from finetune.errors import UsageError
+from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import STATISTICS, Dense, Dropout, Layer, Shape
+from finetune.system.text import did_you_mean
 
 
 class Step(NamedTuple):
@@ -79,7 +81,7 @@ class Network:
 
     def weighted_layers(self) -> list[str]:
         """Return the names of the layers that own weights, in forward order."""
-        return list(dict.fromkeys(name.split("/")[0] for name in self.weight_shapes()))
+        return list(dict.fromkeys(layer_of(name) for name in self.weight_shapes()))
 
     def first_dense(self) -> Step | None:
         """Return the first fully connected layer with its shapes: the one that flattens an image."""

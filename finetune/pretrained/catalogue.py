@@ -7,9 +7,10 @@ from pathlib import Path
 import platformdirs
 
 from finetune.data.preprocessing import Preprocessing
-from finetune.errors import WeightsError, did_you_mean
+from finetune.errors import WeightsError
+from finetune.formats.weights_file import WeightsFile
 from finetune.networks import build
-from finetune.pretrained.weights_file import WeightsFile
+from finetune.system.text import did_you_mean
 
 
 @dataclass(frozen=True)

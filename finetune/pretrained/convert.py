@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import UsageError, WeightsError
+from finetune.formats.npy_file import write_npy
+from finetune.formats.npz_file import write_npz
+from finetune.formats.read_weights import read_weights
+from finetune.formats.safetensors_file import write_safetensors
+from finetune.formats.weights_file import Array, WeightsFile
 from finetune.networks import Network
 from finetune.pretrained.infer import fitting_networks
-from finetune.pretrained.npy import write_npy
-from finetune.pretrained.npz import write_npz
-from finetune.pretrained.read import read_weights
-from finetune.pretrained.safetensors_file import write_safetensors
-from finetune.pretrained.weights_file import Array, WeightsFile
 
 _WRITERS: dict[str, Callable[[Path, Mapping[str, Array]], None]] = {".npy": write_npy, ".npz": write_npz}
 _SAFETENSORS = ".safetensors"

@@ -25,14 +25,14 @@ import requests
 from filelock import FileLock, Timeout
 
 from finetune.errors import WeightsError
-from finetune.extras import needs
+from finetune.formats.read_weights import read_weights
+from finetune.formats.safetensors_file import write_safetensors
 from finetune.pretrained import imagenet
 from finetune.pretrained.catalogue import CATALOGUE, Entry, Source, described, find, folders, how_to_get
 from finetune.pretrained.infer import network_of
 from finetune.pretrained.load import load_weights
-from finetune.pretrained.read import read_weights
-from finetune.pretrained.safetensors_file import write_safetensors
-from finetune.progress import track
+from finetune.system.extras import needs
+from finetune.system.progress import track
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from math import prod
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError, WeightsError
+from finetune.formats.weights_file import WeightsFile, layer_of
 from finetune.networks import NETWORKS, Network, build
-from finetune.pretrained.weights_file import WeightsFile
 
 LARGEST_INPUT = 512  # input sizes are tried up to this many pixels
 
@@ -76,7 +76,7 @@ def _fitting(file: WeightsFile, names: list[str]) -> list[Network]:
 def _sized(file: WeightsFile, name: str) -> Network:
     """Return the network `name` with as many classes, units and pixels as the shapes in the file suggest."""
     known = inspect.signature(NETWORKS[name]).parameters if name in NETWORKS else {}
-    kernels = {key.split("/")[0]: tensor.shape for key, tensor in file.tensors.items() if key.endswith("/kernel")}
+    kernels = {layer_of(key): tensor.shape for key, tensor in file.tensors.items() if key.endswith("/kernel")}
     options = {"num_classes": kernels["fc8"][-1]} if "fc8" in kernels else {}
     if "fc6" not in kernels:
         return build(name, options)

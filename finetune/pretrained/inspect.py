@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from finetune.formats.read_weights import read_weights
+from finetune.formats.weights_file import Array
 from finetune.networks.layers import Shape
 from finetune.pretrained.infer import fitting_networks
-from finetune.pretrained.read import read_weights
-from finetune.pretrained.weights_file import Array
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.errors import WeightsError
+from finetune.formats.weights_file import Array, WeightsFile, layer_of
 from finetune.networks.layers import Shape
 from finetune.networks.network import Network
-from finetune.pretrained.weights_file import Array, WeightsFile
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()
     Strict: a layer that the file lacks, a wrong shape or a value that is no number raises WeightsError with both
     sides named; layers of the file that the network does not have are named in a warning.
     """
-    wanted = {name: shape for name, shape in network.weight_shapes().items() if name.split("/")[0] not in skip}
+    wanted = {name: shape for name, shape in network.weight_shapes().items() if layer_of(name) not in skip}
     _check_layers(network, file, wanted)
     tensors = {}
     for name, shape in wanted.items():
@@ -33,7 +33,7 @@ def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()
 
 
 def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape]) -> None:
-    missing = list(dict.fromkeys(name.split("/")[0] for name in wanted if name not in file.tensors))
+    missing = list(dict.fromkeys(layer_of(name) for name in wanted if name not in file.tensors))
     if missing:
         raise WeightsError(
             f"{file.path.name} lacks {', '.join(missing)} of {network.name}: "
@@ -64,7 +64,7 @@ def _height_width_channel(network: Network, file: WeightsFile, name: str, shape:
 def _check_shape(network: Network, file: WeightsFile, name: str, tensor: Array, shape: Shape) -> None:
     if tensor.shape == shape:
         return
-    layer = name.split("/")[0]
+    layer = layer_of(name)
     if layer == network.weighted_layers()[-1] and tensor.shape[:-1] == shape[:-1]:
         raise WeightsError(
             f"{layer} has {tensor.shape[-1]} outputs in {file.path.name}, but there are {shape[-1]} classes; "

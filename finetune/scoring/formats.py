@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from finetune.classifier import Classifier, Prediction
-from finetune.csv_cells import write_rows
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
 from finetune.scoring.rows import Row, ScoreOptions
+from finetune.system.csv_cells import write_rows
 
 ENDINGS = (".jsonl", ".csv", ".parquet", ".npy")
 

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from finetune.atomic import replacing
+from finetune.data.inputs import Input
 from finetune.errors import RunError, UsageError
 from finetune.scoring.formats import Format
-from finetune.scoring.inputs import Input
 from finetune.scoring.rows import Row
+from finetune.system.atomic import replacing
 
 logger = logging.getLogger(__name__)
 

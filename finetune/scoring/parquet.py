@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from finetune.atomic import replacing
 from finetune.classifier import Prediction
 from finetune.errors import UsageError
-from finetune.extras import needs
 from finetune.networks.layers import Shape
 from finetune.scoring.formats import Format
 from finetune.scoring.rows import Row, ScoreOptions
+from finetune.system.atomic import replacing
+from finetune.system.extras import needs
 
 try:
     import pyarrow as pa

@@ -14,12 +14,12 @@ from typing import Any
 
 from finetune import __version__
 from finetune.classifier import Classifier
+from finetune.data.inputs import Input
 from finetune.errors import FinetuneError, RunError, UsageError
-from finetune.extras import needs
-from finetune.quiet import silence
-from finetune.scoring.inputs import Input
 from finetune.scoring.rows import Row, ScoreOptions
 from finetune.scoring.rows import rows as local_rows
+from finetune.system.extras import needs
+from finetune.system.quiet import silence
 
 logger = logging.getLogger(__name__)
 

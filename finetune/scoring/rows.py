@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 from finetune.classifier import Classifier, Features, Pool, Prediction
+from finetune.data.inputs import Input
 from finetune.errors import UsageError
-from finetune.scoring.inputs import Input
 
 Row = Prediction | Features
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from finetune import __version__
 from finetune.classifier import Classifier, load
+from finetune.data.inputs import STDIN, Input, expand
 from finetune.errors import DataError, RunError, UsageError
 from finetune.model import Model
-from finetune.progress import track
-from finetune.quiet import import_tensorflow
 from finetune.scoring.formats import format_of
-from finetune.scoring.inputs import STDIN, Input, expand
 from finetune.scoring.output import Output
 from finetune.scoring.rows import Row, ScoreOptions, rows
+from finetune.system.progress import track
+from finetune.system.quiet import import_tensorflow
 
 logger = logging.getLogger(__name__)
 

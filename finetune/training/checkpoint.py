@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from finetune.errors import RunError, WeightsError
-from finetune.pretrained.read import read_weights
-from finetune.pretrained.safetensors_file import write_safetensors
+from finetune.formats.read_weights import read_weights
+from finetune.formats.safetensors_file import write_safetensors
 from finetune.training.head import Values
 from finetune.training.loop import Epoch, Part, State
 from finetune.training.plan import Arrays

@@ -12,7 +12,7 @@ from finetune.data.dataset import Dataset
 from finetune.errors import FinetuneError, UsageError
 from finetune.networks.layers import BatchNorm, Dense, Dropout
 from finetune.networks.network import Network
-from finetune.quiet import import_tensorflow
+from finetune.system.quiet import import_tensorflow
 from finetune.training.plan import Cut, Plan, make_plan
 
 Values = NDArray[np.float64]

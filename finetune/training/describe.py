@@ -7,8 +7,9 @@ from math import prod
 from finetune.choices import Precision
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
+from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import BatchNorm
-from finetune.table import table
+from finetune.system.table import table
 from finetune.training.plan import Plan
 
 SHOWN_CLASSES = 20
@@ -54,7 +55,7 @@ def _layers(plan: Plan, config: TrainConfig) -> Iterator[tuple[str, ...]]:
     factors = plan.factors(config.layer_lr)
     kinds = {layer.name: layer for layer in plan.network.layers}
     for name in plan.network.weighted_layers():
-        own = {weight: shape for weight, shape in shapes.items() if weight.split("/")[0] == name}
+        own = {weight: shape for weight, shape in shapes.items() if layer_of(weight) == name}
         is_trained = name in plan.trained
         first = next((plan.epochs(stage).start for stage in plan.stages if name in stage.layers), 1)
         training = "frozen" if not is_trained else "trained" if first == 1 else f"from epoch {first}"

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.choices import Precision
-from finetune.data.augment import LEVELS, Augmentation, view_generator
+from finetune.data.augment import LEVELS, Augmentation, augmented_input, view_generator
 from finetune.data.dataset import Record
-from finetune.data.decode import Image, decode, read_bytes, tell_damage, to_input
-from finetune.data.parallel import parallel_map
+from finetune.data.decode import Image, decode, warn_of_damage
+from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
 from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
-from finetune.progress import track
+from finetune.system.parallel import parallel_map
+from finetune.system.progress import track
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
 
@@ -170,12 +171,12 @@ class Trunk:
 
     def _decode(self, job: _Job) -> _Job:
         try:
-            told = partial(tell_damage, job.path)
+            told = partial(warn_of_damage, job.path)
             image = decode(_unchanged(job), self._preprocessing.short_side, on_damage=told)
         except ImageError as error:
             return _Job(job.path, job.digest, (), error=str(error))
         inputs = tuple(
-            to_input(image, self._preprocessing, view_generator(job.digest, max(view, 0)), self._augmentation)
+            augmented_input(image, self._preprocessing, view_generator(job.digest, max(view, 0)), self._augmentation)
             for view in job.views
         )
         return _Job(job.path, job.digest, job.views, inputs)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.atomic import replacing
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.errors import FinetuneError
+from finetune.evaluation.plots import rate_curve
 from finetune.networks.precision import resolve_precision
-from finetune.progress import track
-from finetune.report.plots import rate_curve
+from finetune.system.atomic import replacing
+from finetune.system.progress import track
 from finetune.training.features import Trunk
 from finetune.training.head import Head, Labelled
 from finetune.training.plan import Plan
-from finetune.training.sides import augmentation_for, read_sides
+from finetune.training.splits import augmentation_for, read_sides
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 120
 SMOOTHING = 0.9  # of the loss, from step to step

@@ -17,25 +17,25 @@ from finetune.config import TrainConfig
 from finetune.data.augment import Augmentation
 from finetune.data.dataset import Dataset
 from finetune.errors import RunError
-from finetune.evaluate import Labelled as Images
-from finetune.evaluate import assess
+from finetune.evaluation.evaluate import Labelled as Images
+from finetune.evaluation.evaluate import assess
+from finetune.evaluation.report import report, with_thumbnails
 from finetune.metrics import fit_temperature
 from finetune.model import Model
 from finetune.networks.precision import resolve_precision
-from finetune.report import report, with_thumbnails
-from finetune.report.contact_sheet import contact_sheet
-from finetune.run import Run
-from finetune.run_files import write_evaluation
+from finetune.runs.read_run import write_evaluation
+from finetune.runs.run import Run
 from finetune.training.checkpoint import load_state
-from finetune.training.cost import Cost, estimate
+from finetune.training.contact_sheet import contact_sheet
 from finetune.training.describe import describe, describe_precision
+from finetune.training.estimate import Cost, estimate
 from finetune.training.features import Trunk
 from finetune.training.frozen import changed
 from finetune.training.head import Head, head_logits
 from finetune.training.journal import Begin, Journal
 from finetune.training.loop import State, train_head
 from finetune.training.plan import Arrays, Plan
-from finetune.training.sides import Sides, augmentation_for, read_sides
+from finetune.training.splits import Sides, augmentation_for, read_sides
 
 logger = logging.getLogger(__name__)
 

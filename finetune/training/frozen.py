@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.pretrained.safetensors_file import tensor_digests
+from finetune.formats.safetensors_file import tensor_digests
 from finetune.training.plan import Plan
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from finetune.config import TrainConfig
+from finetune.formats.weights_file import layer_of
 from finetune.networks.forward import forward, normalize
 from finetune.training.optimization import Optimizers
 from finetune.training.plan import Arrays, Plan
@@ -53,7 +54,7 @@ class Head:
         names = {layer.name for layer in self._layers}
         self._weights: dict[str, Any] = {}
         for name, value in plan.weights.items():
-            layer = name.split("/")[0]
+            layer = layer_of(name)
             if layer in names:
                 self._weights[name] = tf.Variable(value) if layer in plan.trained else tf.constant(value)
         self._variables = {name: value for name, value in self._weights.items() if isinstance(value, tf.Variable)}
@@ -155,7 +156,7 @@ def head_logits(plan: Plan, data: Labelled) -> NDArray[np.float32]:
     """Return the logits (images, classes) of the head for `data` with the plan's weights, without dropout."""
     trunk, layers = plan.network.split(plan.trained)
     names = {layer.name for layer in layers}
-    values = {name: tf.constant(value) for name, value in plan.weights.items() if name.split("/")[0] in names}
+    values = {name: tf.constant(value) for name, value in plan.weights.items() if layer_of(name) in names}
 
     @tf.function(reduce_retracing=True, autograph=False)
     def compute(x: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from finetune.data.dataset import Dataset
-from finetune.run import Run
+from finetune.runs.run import Run
 from finetune.training.checkpoint import save_state
 from finetune.training.events import Events
 from finetune.training.loop import Epoch, State

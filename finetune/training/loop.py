@@ -11,7 +11,7 @@ import numpy as np
 
 from finetune.config import TrainConfig
 from finetune.errors import FinetuneError
-from finetune.progress import track
+from finetune.system.progress import track
 from finetune.training.head import Head, Labelled, Values, slices
 from finetune.training.optimization import scheduled_rate
 from finetune.training.plan import SGD_LEARNING_RATE, Arrays

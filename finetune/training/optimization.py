@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from finetune.choices import Optimizer, Schedule
+from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import STATISTICS
 
 MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
@@ -58,7 +59,7 @@ class Optimizers:
         self._loaded = frozenset(loaded)
         self._decay = decay
 
-        factor = {name: factors.get(name.split("/")[0], 1.0) for name in self.names}
+        factor = {name: factors.get(layer_of(name), 1.0) for name in self.names}
         self._groups: list[tuple[float, keras.optimizers.Optimizer, list[str]]] = []
         for value in sorted(set(factor.values())):
             members = [name for name in self.names if factor[name] == value]

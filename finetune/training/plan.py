@@ -3,21 +3,21 @@
 import hashlib
 import logging
 from dataclasses import dataclass, replace
-from math import prod, sqrt
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.config import AUGMENTATION, TrainConfig
 from finetune.errors import UsageError, WeightsError
+from finetune.formats.read_weights import read_weights
+from finetune.formats.weights_file import layer_of
 from finetune.networks import Network, build
+from finetune.networks.initialize import fresh_weights
 from finetune.pretrained import catalogue
 from finetune.pretrained.infer import network_like
 from finetune.pretrained.load import load_weights
-from finetune.pretrained.read import read_weights
 from finetune.training.layer_options import Stage, layer_factors, parse_stages
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ EPOCHS = 30
 AUGMENTED_VIEWS = 8
 SGD_LEARNING_RATE = 0.001  # BVLC's models/finetune_flickr_style/solver.prototxt
 ADAMW_DECAY = 0.01  # as PyTorch's AdamW
-PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Plan:
     def frozen(self) -> tuple[str, ...]:
         """The names of the tensors that training must not change, batch norm's statistics among them."""
         changed = {*self.skip, *self.trainable}
-        return tuple(name for name in self.network.weight_shapes() if name.split("/")[0] not in changed)
+        return tuple(name for name in self.network.weight_shapes() if layer_of(name) not in changed)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -194,30 +193,6 @@ def choose_weights(config: TrainConfig) -> tuple[Path | None, str]:
         )
         logger.debug("%s", error)
         return path, fallback
-
-
-def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:
-    """Return starting values for `layers`; each depends on its name, its shape and the seed alone.
-
-    Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU and inputs of unit variance, so the first
-    one is divided by the pixels' deviation); the logits' with deviation 0.01, as in BVLC's fine-tuning example, so
-    that all classes start about equal. Scales and variances are 1, all others 0.
-    """
-    first, *_, logits = network.weighted_layers()
-    input_deviation = PIXEL_DEVIATION / float(np.mean(network.preprocessing.std))
-    tensors = {}
-    for name, shape in network.weight_shapes().items():
-        layer, weight = name.split("/")
-        if layer not in layers:
-            continue
-        if weight == "kernel":
-            generator = np.random.default_rng([seed, crc32(name.encode())])
-            deviation = 0.01 if layer == logits else sqrt(2 / prod(shape[:-1]))
-            deviation /= input_deviation if layer == first else 1
-            tensors[name] = generator.standard_normal(shape, np.float32) * np.float32(deviation)
-        else:
-            tensors[name] = np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
-    return tensors
 
 
 def _first(given: Number | None, settled: Number) -> Number:

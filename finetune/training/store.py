@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from finetune.atomic import replacing
+from finetune.system.atomic import replacing
 
 logger = logging.getLogger(__name__)
 

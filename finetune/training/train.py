@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from finetune import __version__
 from finetune.check.before_training import training_warnings
 from finetune.config import AUTO, TrainConfig
-from finetune.config_file import FACTS
 from finetune.data.dataset import Dataset
-from finetune.data.read import read_data
+from finetune.data.read_data import read_data
 from finetune.errors import RunError, UsageError, WeightsError
-from finetune.quiet import import_tensorflow
-from finetune.report.origin import versions
-from finetune.run import Run
+from finetune.runs.provenance import versions
+from finetune.runs.run import FACTS, Run
+from finetune.system.quiet import import_tensorflow
 from finetune.training.depth import plan_depth
 from finetune.training.describe import describe
 from finetune.training.frozen import frozen_digests

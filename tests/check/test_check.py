@@ -9,12 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn import encoded, photo, write_photos
 from PIL import Image
+from support.drawn_photos import encoded, photo, write_photos
 
 from finetune.check.check import Check, check
 from finetune.check.clean_list import write_clean_list
-from finetune.data.read import read_data
+from finetune.data.read_data import read_data
 from finetune.errors import DataError
 
 

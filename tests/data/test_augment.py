@@ -10,8 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from finetune.data.augment import LEVELS, Augmentation, Lighting, augmentation_of, draw_part, vary, view_generator
-from finetune.data.decode import to_input
+from finetune.data.augment import (
+    LEVELS,
+    Augmentation,
+    Lighting,
+    augmentation_of,
+    augmented_input,
+    draw_part,
+    vary,
+    view_generator,
+)
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
 from finetune.errors import UsageError
 
@@ -54,7 +63,7 @@ def test_light_is_a_window_of_227_in_256_mirrored_or_not_as_drawn() -> None:
         generator = np.random.default_rng([view, 5])
         top, left, mirrored = generator.integers(30), generator.integers(30), generator.integers(2)
         window = picture[top : top + 227, left : left + 227]
-        result = to_input(picture, CROP, np.random.default_rng([view, 5]))
+        result = augmented_input(picture, CROP, np.random.default_rng([view, 5]), LEVELS["light"])
         np.testing.assert_array_equal(result, window[:, ::-1] if mirrored else window)
         seen |= {("top", int(top)), ("left", int(left)), ("mirrored", int(mirrored))}
     assert len(seen) == 30 + 30 + 2
@@ -63,7 +72,7 @@ def test_light_is_a_window_of_227_in_256_mirrored_or_not_as_drawn() -> None:
 def test_a_flip_alone_mirrors_half_of_the_views() -> None:
     picture, generator = places(256, 256), np.random.default_rng(0)
     plain = to_input(picture, CROP)
-    drawn = [to_input(picture, CROP, generator, Augmentation(flip=True)) for _ in range(400)]
+    drawn = [augmented_input(picture, CROP, generator, Augmentation(flip=True)) for _ in range(400)]
     mirrored = [np.array_equal(view, plain[:, ::-1]) for view in drawn]
     assert all(m or np.array_equal(view, plain) for m, view in zip(mirrored, drawn, strict=True))
     assert 150 < sum(mirrored) < 250  # five deviations of 10
@@ -72,7 +81,7 @@ def test_a_flip_alone_mirrors_half_of_the_views() -> None:
 def test_nothing_drawn_is_the_picture_as_in_use() -> None:
     picture = places(200, 250)
     np.testing.assert_array_equal(
-        to_input(picture, CROP, np.random.default_rng(0), LEVELS["none"]), to_input(picture, CROP)
+        augmented_input(picture, CROP, np.random.default_rng(0), LEVELS["none"]), to_input(picture, CROP)
     )
     assert [name for name, level in LEVELS.items() if not level.changes] == ["none"]
 
@@ -91,7 +100,7 @@ def test_lighting_shifts_along_the_components_by_the_drawn_factors(
     picture = np.full((8, 8, 3), (50, 100, 150), np.uint8)  # blue, green, red
     augmentation = Augmentation(lighting=0.1, components=LIGHTING)
     preprocessing = Preprocessing(4, mean, (1,) * len(mean), channel_order=order)
-    result = to_input(picture, preprocessing, Stub((1, -2, 5)), augmentation)  # type: ignore[arg-type]
+    result = augmented_input(picture, preprocessing, Stub((1, -2, 5)), augmentation)  # type: ignore[arg-type]
     assert result.dtype == np.uint8
     assert (result == expected).all()
 
@@ -180,7 +189,9 @@ def test_resized_crop_of_a_very_long_picture_is_its_middle(
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (120, 160)])
 def test_any_shape_gives_the_square(resize: Any, shape: tuple[int, int]) -> None:
     picture = np.full((*shape, 3), (10, 20, 30), np.uint8)
-    result = to_input(picture, replace(CROP, resize=resize), np.random.default_rng(2), Augmentation(crop="resized"))
+    result = augmented_input(
+        picture, replace(CROP, resize=resize), np.random.default_rng(2), Augmentation(crop="resized")
+    )
     assert result.shape == (227, 227, 3)
     assert (result == (10, 20, 30)).all()
 
@@ -189,7 +200,7 @@ def test_a_resized_crop_squeezes_the_part_into_the_square() -> None:
     """Each pixel says where it comes from: the result's are the part's in even steps from end to end."""
     picture, generator = places(240, 250), np.random.default_rng(3)
     part = draw_part(picture, np.random.default_rng(3))
-    result = to_input(picture, CROP, generator, Augmentation(crop="resized")).astype(float)
+    result = augmented_input(picture, CROP, generator, Augmentation(crop="resized")).astype(float)
     for axis, count in ((0, part.shape[0]), (1, part.shape[1])):
         steps = (np.arange(227) + 0.5) * count / 227 - 0.5 + float(part[0, 0, axis])
         np.testing.assert_allclose(result[..., axis].mean(axis=1 - axis), steps, atol=1)
@@ -200,7 +211,7 @@ def test_bytes_and_view_and_augmentation_decide_every_bit() -> None:
     before = picture.copy()
 
     def view(digest: str, number: int, augmentation: Augmentation = STRONG) -> bytes:
-        return to_input(picture, CROP, view_generator(digest, number), augmentation).tobytes()
+        return augmented_input(picture, CROP, view_generator(digest, number), augmentation).tobytes()
 
     assert view("ab" * 32, 1) == view("ab" * 32, 1)
     different = [view("ab" * 32, 1), view("ab" * 32, 2), view("cd" * 32, 1), view("ab" * 32, 1, LEVELS["light"])]

@@ -4,10 +4,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from encoded import BITMAP, GRAY, GRAY_ALPHA, PALETTE, RGB, RGBA, blocks, bmp32, encode, gif, over_white, tiff
 from PIL import Image, ImageOps
+from support.encoded_images import (
+    BITMAP,
+    GRAY,
+    GRAY_ALPHA,
+    PALETTE,
+    RGB,
+    RGBA,
+    blocks,
+    bmp32,
+    encode,
+    gif,
+    over_white,
+    tiff,
+)
 
-from finetune.data.decode import decode, image_format, read_header, read_image, read_input
+from finetune.data.decode import decode
+from finetune.data.header import image_format, read_header
+from finetune.data.images import read_image, read_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError
 

@@ -6,12 +6,12 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from encoded import GRAY, RGB, encode
 from PIL import Image
+from support.encoded_images import GRAY, RGB, encode
 
 from finetune.data.dataset import Dataset
 from finetune.data.folder import folder_files, image_files, read_folder
-from finetune.data.read import labelled_files
+from finetune.data.read_data import labelled_files
 from finetune.errors import DataError
 
 

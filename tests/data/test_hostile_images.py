@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoded import PALETTE, RGB, RGBA, blocks, encode, png, tiff
 from PIL import Image
+from support.encoded_images import PALETTE, RGB, RGBA, blocks, encode, png, tiff
 
-from finetune.data.decode import MAX_PIXELS, decode, read_header
+from finetune.data.decode import decode
+from finetune.data.header import MAX_PIXELS, read_header
 from finetune.errors import ImageError
 
 # Under test every warning is an error; outside, the module has turned those of Pillow away.

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoded import GRAY, encode, idx
 from numpy.typing import NDArray
+from support.encoded_images import GRAY, encode, idx
 
 from finetune.data import idx as idx_module
-from finetune.data.decode import read_bytes, read_header, read_image
+from finetune.data.header import read_header
 from finetune.data.idx import image_bytes, read_idx, read_images
+from finetune.data.images import read_bytes, read_image
 from finetune.errors import ImageError
 
 # Two images of 2 × 3 pixels, by hand: magic 0x00000803, the sizes, the pixels row by row.

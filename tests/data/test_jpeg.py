@@ -8,10 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from encoded import RGB
 from PIL import Image
+from support.encoded_images import RGB
 
-from finetune.data.decode import decode, read_image
+from finetune.data.decode import decode
+from finetune.data.images import read_image
 from finetune.data.jpeg import decode_jpeg
 
 PHOTO = np.asarray(RGB.resize((203, 151), Image.Resampling.BICUBIC))  # sides that no 8 divides

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from finetune.data import lighting
-from finetune.data.decode import read_image, to_input
+from finetune.data.images import read_image
 from finetune.data.lighting import principal_components
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import DataError
 

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoded import encode, idx
 from PIL import Image
+from support.encoded_images import encode, idx
 
 from finetune.data.dataset import Dataset, sort_names
-from finetune.data.read import labelled_files, read_data
+from finetune.data.read_data import labelled_files, read_data
 from finetune.errors import DataError
 from finetune.model import Model
-from finetune.run import Run
+from finetune.runs.run import Run
 
 PICTURES = ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "a/with a space.png")
 

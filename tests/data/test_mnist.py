@@ -5,11 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from encoded import idx
 from numpy.typing import NDArray
+from support.encoded_images import idx
 
-from finetune.data.decode import read_image
-from finetune.data.read import read_data
+from finetune.data.images import read_image
+from finetune.data.read_data import read_data
 from finetune.errors import DataError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from encoded import GRAY, RGB, encode, png, png_chunk
+from support.encoded_images import GRAY, RGB, encode, png, png_chunk
 
 from finetune.data.decode import decode
 from finetune.data.png import read_png

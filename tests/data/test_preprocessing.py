@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from finetune.data.decode import resize, to_input
+from finetune.data.network_input import resize, to_input
 from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
 from finetune.errors import UsageError, WeightsError
 

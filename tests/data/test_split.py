@@ -4,11 +4,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from encoded import encode
 from PIL import Image
+from support.encoded_images import encode
 
-from finetune.data.dataset import split_sides
 from finetune.data.folder import read_folder
+from finetune.data.split import split_by_digest
 
 Labelled = list[tuple[int, str]]
 
@@ -23,7 +23,7 @@ def of_class(label: int, names: list[str]) -> Labelled:
 
 
 def validation(labelled: Labelled, fraction: float = 0.2) -> set[str]:
-    return {digest for digest, side in split_sides(labelled, fraction).items() if side == "val"}
+    return {digest for digest, side in split_by_digest(labelled, fraction).items() if side == "val"}
 
 
 def test_the_first_share_by_digest_is_validation() -> None:
@@ -51,15 +51,15 @@ def test_classes_share_alike_and_apart() -> None:
 def test_order_and_repetition_of_the_files_do_not_matter() -> None:
     labelled = of_class(0, digests(20, seed=1)) + of_class(1, digests(30, seed=2))
     shuffled = random.Random(0).sample(labelled * 2, 100)
-    assert split_sides(shuffled, 0.2) == split_sides(labelled, 0.2)
+    assert split_by_digest(shuffled, 0.2) == split_by_digest(labelled, 0.2)
 
 
 def test_an_added_image_moves_at_most_one_other_and_none_of_another_class() -> None:
     others = of_class(1, digests(40, seed=9))
     names = digests(60)
-    before = split_sides(others + of_class(0, names[:1]), 0.2)
+    before = split_by_digest(others + of_class(0, names[:1]), 0.2)
     for count in range(2, len(names) + 1):
-        after = split_sides(others + of_class(0, names[:count]), 0.2)
+        after = split_by_digest(others + of_class(0, names[:count]), 0.2)
         moved = [digest for digest, side in before.items() if after[digest] != side]
         assert len(moved) <= 1
         assert all(digest in names for digest in moved)
@@ -68,7 +68,7 @@ def test_an_added_image_moves_at_most_one_other_and_none_of_another_class() -> N
 
 def test_identical_files_of_two_classes_leave_no_class_without_images_to_train_on() -> None:
     labelled = of_class(0, ["b", "c"]) + of_class(1, ["a", "b"])
-    assert split_sides(labelled, 0.2) == {"b": "val", "c": "train", "a": "train"}
+    assert split_by_digest(labelled, 0.2) == {"b": "val", "c": "train", "a": "train"}
 
 
 def test_no_side_of_a_class_is_empty_when_it_has_two_images_of_its_own() -> None:
@@ -79,7 +79,7 @@ def test_no_side_of_a_class_is_empty_when_it_has_two_images_of_its_own() -> None
         for label in range(3):
             own = digests(chance.randint(2, 6), chance.getrandbits(32))
             labelled += of_class(label, own + chance.sample(shared, chance.randint(0, 4)))
-        sides = split_sides(labelled, chance.choice([0.05, 0.2, 0.5, 0.95]))
+        sides = split_by_digest(labelled, chance.choice([0.05, 0.2, 0.5, 0.95]))
         assert set(sides) == {digest for _, digest in labelled}
         for label in range(3):
             assert {sides[digest] for of, digest in labelled if of == label} == {"train", "val"}

@@ -10,8 +10,8 @@ from finetune.errors import UsageError
 from finetune.explain import grad_cam, occlusion
 from finetune.model import Model
 from finetune.networks import NETWORKS, build
+from finetune.networks.initialize import fresh_weights
 from finetune.networks.layers import Conv, Dense
-from finetune.training.plan import fresh_weights
 
 Handmade = Callable[..., Classifier]
 

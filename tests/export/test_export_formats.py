@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from finetune.choices import ExportFormat
 from finetune.classifier import load
-from finetune.data.decode import read_input
+from finetune.data.images import read_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.export import litert
 from finetune.export.export import export
+from finetune.formats.read_weights import read_weights
 from finetune.model import Model, save_model
 from finetune.networks import build
+from finetune.networks.initialize import fresh_weights
 from finetune.pretrained.load import load_weights
-from finetune.pretrained.read import read_weights
-from finetune.training.plan import fresh_weights
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 onnxruntime = pytest.importorskip("onnxruntime")

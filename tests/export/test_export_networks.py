@@ -11,7 +11,7 @@ from finetune.metrics import softmax
 from finetune.model import Model
 from finetune.networks import NETWORKS, build
 from finetune.networks.forward import forward
-from finetune.training.plan import fresh_weights
+from finetune.networks.initialize import fresh_weights
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("onnx")

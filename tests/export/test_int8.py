@@ -8,8 +8,8 @@ import pytest
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import DataError, UsageError
-from finetune.export.card import describe_loss
 from finetune.export.int8 import Loss, Pictures, calibration_pixels, choose_pictures, measure
+from finetune.export.model_card import describe_loss
 
 GRAY = Preprocessing(size=2, mean=(0,), channel_order="GRAY", std=(1,), resize_to=2)
 

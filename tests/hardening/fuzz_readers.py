@@ -12,8 +12,10 @@ from pathlib import Path
 
 import atheris
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 with atheris.instrument_imports(include=["finetune", "PIL"]):
-    from readers import RUN_FILES, allowed, read_run, readers, write_run
+    from support.readers import RUN_FILES, allowed, read_run, readers, write_run
 
 
 def target(reader: str, folder: Path) -> tuple[Callable[[bytes], None], dict[str, bytes]]:

@@ -11,7 +11,7 @@ import pytest
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
-from finetune.data import parallel
+from finetune.system import parallel
 from finetune.training.train import train
 
 FILES = ("model.safetensors", "history.csv", "manifest.csv", "metrics.json", "evaluation.json")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from readers import write_run
-from test_limits import one_line
+from support.one_line import one_line
+from support.readers import write_run
 
-from finetune.run import Run
+from finetune.runs.run import Run
 
 Finetune = Callable[..., tuple[int, str, str]]
 Pictures = Callable[..., Path]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from finetune import cli, cli_train
+from finetune.cli import app as cli
+from finetune.cli import train as cli_train
 from finetune.config import TrainConfig, flag
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

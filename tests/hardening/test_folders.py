@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from finetune.check.check import check
-from finetune.data.decode import read_bytes
 from finetune.data.folder import files_below, image_files
 from finetune.data.idx import idx_place
-from finetune.data.read import read_data
+from finetune.data.images import read_bytes
+from finetune.data.inputs import expand
+from finetune.data.read_data import read_data
 from finetune.errors import DataError, ImageError
-from finetune.run import Run
-from finetune.run_files import read_dataset
-from finetune.scoring.inputs import expand
+from finetune.runs.read_run import read_dataset
+from finetune.runs.run import Run
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from readers import RUN_FILES, Reader, allowed, read_run, readers, write_run
+from support.readers import RUN_FILES, Reader, allowed, read_run, readers, write_run
 
 from finetune.errors import FinetuneError
 
@@ -168,6 +168,6 @@ def test_a_run_without_one_of_its_files(tmp_path: Path) -> None:
 
 
 def read_all(path: Path) -> None:
-    from finetune.report import report
+    from finetune.evaluation.report import report
 
     report(path)

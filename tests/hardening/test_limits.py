@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from support.one_line import one_line
 
 FINETUNE = [sys.executable, "-m", "finetune"]
 
@@ -23,16 +24,6 @@ Finetune = Callable[..., tuple[int, str, str]]
 @pytest.fixture(autouse=True)
 def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def one_line(code: int, out: str, err: str, words: str) -> None:
-    """Fail unless a command ended with 1 and a last line that has the words, and showed no traceback."""
-    assert code == 1, err
-    assert out == ""
-    assert "Traceback" not in err
-    last = err.splitlines()[-1]
-    assert last.startswith("finetune: error: ")
-    assert words in last
 
 
 @pytest.mark.slow
@@ -153,7 +144,7 @@ def test_folders_that_take_no_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every command that writes says so in one line, and what stood there stays."""
-    from readers import write_run
+    from support.readers import write_run
 
     data, run = pictures(stripes=4, dots=4), write_run(tmp_path / "run")
     known = {"weights": tiny_weights, "data": data, "run": run.path, "picture": data / "dots" / "0.png"}

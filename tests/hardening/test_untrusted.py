@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from readers import tiny_model, write_run
+from support.readers import tiny_model, write_run
 
 from finetune.classifier import load
-from finetune.csv_cells import harmless, original
 from finetune.errors import FinetuneError, RunError, WeightsError
-from finetune.pretrained.safetensors_file import read_safetensors, write_safetensors
-from finetune.report import report
-from finetune.run import Run
+from finetune.evaluation.report import report
+from finetune.formats.safetensors_file import read_safetensors, write_safetensors
+from finetune.runs.run import Run
 from finetune.scoring.formats import format_of
 from finetune.scoring.output import Output
 from finetune.scoring.rows import ScoreOptions
+from finetune.system.csv_cells import harmless, original
 from finetune.training.train import resume
 
 ODD_SIZE = "size and resize_to must be whole numbers up to 2048"
@@ -153,7 +153,7 @@ def test_temporary_files_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyP
         seen.append(path)
         return replace(path, target)
 
-    from finetune.atomic import replacing
+    from finetune.system.atomic import replacing
 
     monkeypatch.setattr(Path, "replace", look)
     with replacing(tmp_path / "a") as temporary:

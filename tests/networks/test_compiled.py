@@ -47,7 +47,7 @@ def test_bfloat16_is_close(random_weights) -> None:
 @pytest.mark.slow
 def test_bfloat16_names_the_same_class_for_real_photos(shared: Path) -> None:
     """At least 99 % of 400 photos: the starter's own classes, top-1."""
-    from finetune.data.decode import read_input
+    from finetune.data.images import read_input
     from finetune.model import load_model
 
     model = load_model(Path(__file__).parents[2] / "weights" / "starter.safetensors")

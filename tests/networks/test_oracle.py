@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from finetune.formats.caffemodel import read_caffemodel
 from finetune.networks import Network, build
 from finetune.networks.forward import activations
 from finetune.networks.layers import Dropout
-from finetune.pretrained.caffemodel import read_caffemodel
 from finetune.pretrained.load import load_weights
 
 ORACLE = Path(__file__).parents[2].parent / "shared" / "oracle"

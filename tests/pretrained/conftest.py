@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Publish, Server, answer
+from support.http_server import Publish, Server, answer
 
+from finetune.formats.npy_file import write_npy
 from finetune.model import Model
 from finetune.pretrained import catalogue
 from finetune.pretrained.catalogue import Entry, Source
-from finetune.pretrained.npy import write_npy
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import pytest
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.errors import WeightsError
+from finetune.formats.weights_file import WeightsFile
 from finetune.networks import NETWORKS, build
 from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED, described, find, resolve
-from finetune.pretrained.weights_file import WeightsFile
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8}")
 

@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from finetune.errors import UsageError, WeightsError
+from finetune.formats.npy_file import write_npy
+from finetune.formats.read_weights import read_weights
+from finetune.formats.safetensors_file import write_safetensors
+from finetune.formats.weights_file import WeightsFile
 from finetune.model import load_model
 from finetune.networks import build
 from finetune.pretrained.convert import convert
 from finetune.pretrained.infer import network_of
 from finetune.pretrained.load import load_weights
-from finetune.pretrained.npy import write_npy
-from finetune.pretrained.read import read_weights
-from finetune.pretrained.safetensors_file import write_safetensors
-from finetune.pretrained.weights_file import WeightsFile
 
 
 def random_weights(network: str, dtype: str = "float32") -> dict[str, NDArray[np.floating]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import Publish, Server, names
+from support.http_server import Publish, Server, names
 
 from finetune.errors import WeightsError
+from finetune.formats.read_weights import read_weights
 from finetune.model import Model, load_model
 from finetune.pretrained import catalogue, fetch
 from finetune.pretrained.catalogue import Entry
-from finetune.pretrained.read import read_weights
 
 
 def test_fetched_file_is_checked_converted_and_kept(

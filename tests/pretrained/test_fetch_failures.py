@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Publish, Server, names
+from support.http_server import Publish, Server, names
 
 from finetune.errors import WeightsError
+from finetune.formats.read_weights import read_weights
 from finetune.pretrained import catalogue, fetch
-from finetune.pretrained.read import read_weights
 
 
 def test_wrong_digest_deletes_the_download(server: Server, publish: Publish, cache: Path) -> None:

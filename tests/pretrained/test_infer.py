@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from finetune.errors import WeightsError
+from finetune.formats.weights_file import WeightsFile
 from finetune.networks import NETWORKS, build
 from finetune.pretrained.infer import fitting_networks, network_like, network_of
-from finetune.pretrained.weights_file import WeightsFile
 
 
 def file_of(of: str, options: dict[str, int], **fields: Any) -> WeightsFile:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from finetune.errors import WeightsError
+from finetune.formats.npy_file import write_npy
+from finetune.formats.safetensors_file import write_safetensors
 from finetune.pretrained.inspect import TensorFacts, inspect_weights
-from finetune.pretrained.npy import write_npy
-from finetune.pretrained.safetensors_file import write_safetensors
 
 
 def test_facts_worked_out_by_hand(tmp_path: Path) -> None:

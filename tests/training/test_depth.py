@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from finetune.choices import Precision
+from finetune.cli.config_file import read_config
 from finetune.config import TrainConfig
-from finetune.config_file import read_config
 from finetune.data.preprocessing import Preprocessing
-from finetune.data.read import read_data
+from finetune.data.read_data import read_data
 from finetune.errors import DataError, FinetuneError, UsageError
 from finetune.model import Model, save_model
 from finetune.networks import build
+from finetune.networks.initialize import fresh_weights
 from finetune.networks.layers import Conv, Dense, MaxPool
 from finetune.networks.network import Network
 from finetune.training import depth
 from finetune.training import train as training
 from finetune.training.depth import choose, cross_validate, kernel, plan_depth, skips_of
-from finetune.training.plan import Plan, fresh_weights, make_plan
+from finetune.training.plan import Plan, make_plan
 
 FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
 

@@ -10,9 +10,10 @@ from finetune.config import TrainConfig
 from finetune.data.folder import read_folder
 from finetune.model import Model, save_model
 from finetune.networks import build
-from finetune.run import Run
+from finetune.networks.initialize import fresh_weights
+from finetune.runs.run import Run
 from finetune.training.describe import describe
-from finetune.training.plan import fresh_weights, make_plan
+from finetune.training.plan import make_plan
 from finetune.training.train import dry_run, train
 
 

@@ -10,8 +10,8 @@ from finetune.classifier import load
 from finetune.config import TrainConfig
 from finetune.model import Model, load_model, save_model
 from finetune.networks import NETWORKS, build
+from finetune.networks.initialize import fresh_weights
 from finetune.networks.layers import STATISTICS
-from finetune.training.plan import fresh_weights
 from finetune.training.store import cache_folder
 from finetune.training.train import train
 

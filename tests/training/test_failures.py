@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from finetune.config import TrainConfig
 from finetune.errors import DataError, RunError
-from finetune.run import Run
+from finetune.runs.run import Run
 from finetune.training import fit as fit_module
 from finetune.training import journal
 from finetune.training import train as train_module

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from finetune.config import TrainConfig
-from finetune.data.augment import LEVELS, Augmentation, Lighting, view_generator
+from finetune.data.augment import LEVELS, Augmentation, Lighting, augmented_input, view_generator
 from finetune.data.dataset import Dataset
-from finetune.data.decode import read_bytes, read_image, to_input
 from finetune.data.folder import read_folder
+from finetune.data.images import read_bytes, read_image
+from finetune.data.network_input import to_input
 from finetune.errors import RunError
 from finetune.model import Model
 from finetune.networks.compiled import BATCH_SIZE
@@ -95,7 +96,10 @@ def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, pictur
         for part in [image[top : top + 67, left : left + 67]]
         for step in (1, -1)
     }
-    drawn = [windows[to_input(image, preprocessing, view_generator(record.digest, v)).tobytes()] for v in range(40)]
+    drawn = [
+        windows[augmented_input(image, preprocessing, view_generator(record.digest, v), LEVELS["light"]).tobytes()]
+        for v in range(40)
+    ]
     assert drawn[0] == (2, 6, 1)
     assert {step for _, _, step in drawn} == {1, -1}
     assert len({(top, left) for top, left, _ in drawn}) > 15
@@ -116,7 +120,7 @@ def test_views_of_every_augmentation_have_places_of_their_own(tiny_model: Model,
             for row, (record, view) in zip(rows[np.arange(18)], wanted, strict=True):
                 generator = view_generator(record.digest, view)
                 preprocessing = tiny_model.network.preprocessing
-                expected = to_input(read_image(record.path), preprocessing, generator, augmentation)
+                expected = augmented_input(read_image(record.path), preprocessing, generator, augmentation)
                 np.testing.assert_array_equal(row, expected)
             keys |= {trunk.key(record.digest, view) for record, view in wanted}
     assert len(keys) == 6 * (1 + 3 * 2), "view 0 once, and two views of three augmentations"

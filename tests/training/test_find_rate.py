@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from heads import config, plan_for, separable
+from support.small_heads import config, plan_for, separable
 
 from finetune.config import TrainConfig
 from finetune.errors import FinetuneError, RunError

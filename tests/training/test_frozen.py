@@ -11,7 +11,8 @@ from finetune.config import TrainConfig
 from finetune.errors import RunError
 from finetune.model import Model, load_model, save_model
 from finetune.networks import build
-from finetune.training.plan import Plan, fresh_weights
+from finetune.networks.initialize import fresh_weights
+from finetune.training.plan import Plan
 from finetune.training.train import train
 
 SMALL = {

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from heads import NETWORK, config, plan_for, separable
 from numpy.typing import NDArray
+from support.small_heads import NETWORK, config, plan_for, separable
 
 from finetune.training.head import Head, Labelled
 from finetune.training.plan import Plan

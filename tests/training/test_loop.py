@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from heads import NETWORK, RNG, config, plan_for, separable, states
 from numpy.typing import NDArray
+from support.small_heads import NETWORK, RNG, config, plan_for, separable, states
 
 from finetune.errors import FinetuneError
 from finetune.training.checkpoint import load_state, save_state

@@ -11,7 +11,8 @@ from finetune.config import TrainConfig
 from finetune.errors import FinetuneError, UsageError, WeightsError
 from finetune.model import Model
 from finetune.networks import build
-from finetune.training.plan import fresh_weights, make_plan
+from finetune.networks.initialize import fresh_weights
+from finetune.training.plan import make_plan
 
 ALL = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 

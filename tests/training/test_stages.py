@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from finetune.config import TrainConfig
-from finetune.evaluate import evaluate
+from finetune.evaluation.evaluate import evaluate
 from finetune.model import load_model
-from finetune.run import Run
+from finetune.runs.run import Run
 from finetune.training import journal
 from finetune.training.head import Head
 from finetune.training.loop import State

@@ -13,7 +13,7 @@ import pytest
 from finetune.classifier import load
 from finetune.config import TrainConfig
 from finetune.errors import DataError, RunError, WeightsError
-from finetune.evaluate import evaluate
+from finetune.evaluation.evaluate import evaluate
 from finetune.model import load_model
 from finetune.training.train import resume, train
 

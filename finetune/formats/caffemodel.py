@@ -1,0 +1,144 @@
+"""Caffe's binary weights, as the Berkeley Vision and Learning Center publishes them.
+
+Messages and field numbers from BVLC's src/caffe/proto/caffe.proto: NetParameter, LayerParameter, the older
+V1LayerParameter (before October 2014, as in bvlc_alexnet.caffemodel), BlobProto and BlobShape.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.errors import WeightsError
+from finetune.formats.mapped import map_file
+from finetune.formats.protobuf import Value, fields, varint
+from finetune.formats.weights_file import Array, WeightsFile
+
+# Names that published files give themselves.
+_NETWORKS = {"AlexNet": "alexnet", "CaffeNet": "caffenet", "VGG_ILSVRC_16_layers": "vgg16"}
+_NETWORKS |= {name: name for name in _NETWORKS.values()}
+
+_V1_TYPES = {4: "Convolution", 14: "InnerProduct"}  # V1LayerParameter.LayerType
+_V1, _LAYER = 2, 100  # NetParameter.layers and NetParameter.layer
+
+
+def read_caffemodel(path: Path) -> WeightsFile:
+    """Return convolutions and inner products as transposed views of the mapped file; layers without blobs are passed.
+
+    Float kernels come in the order this package uses, but their bytes stay in Caffe's and may start at any byte:
+    copy one tensor at a time. Raises WeightsError for damaged files and for layers that hold other weights.
+    """
+    tensors: dict[str, Array] = {}
+    network = None
+    for number, value in fields(memoryview(map_file(path)), path.name):
+        if number == 1 and isinstance(value, memoryview):
+            network = _text(value)
+        elif number in (_V1, _LAYER) and isinstance(value, memoryview):
+            for name, tensor in _layer(path.name, value, v1=number == _V1):
+                if name in tensors:
+                    raise WeightsError(f"{path.name}: has two layers that own {name}; expected one, get the file again")
+                tensors[name] = tensor
+    if not tensors:
+        raise WeightsError(f"{path.name}: expected a Caffe network with weights, no layer has any; get another file")
+    return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=_NETWORKS.get(network or ""))
+
+
+def _layer(file: str, message: memoryview, *, v1: bool) -> Iterator[tuple[str, Array]]:
+    """Yield a layer's kernel and bias under our names."""
+    name_field, type_field, blobs_field = (4, 5, 6) if v1 else (1, 2, 7)
+    name, kind, blobs = "", "of no type", []
+    for number, value in fields(message, file):
+        if number == name_field and isinstance(value, memoryview):
+            name = _text(value)
+        elif number == type_field and isinstance(value, int | memoryview):
+            kind = _V1_TYPES.get(value, f"type {value}") if isinstance(value, int) else _text(value)
+        elif number == blobs_field and isinstance(value, memoryview):
+            blobs.append(value)
+        elif v1 and number == 1:  # V1LayerParameter.layer, a V0LayerParameter
+            raise WeightsError(
+                f"{file}: written by a Caffe from before 2014 (V0 layers); upgrade it with Caffe's "
+                "upgrade_net_proto_binary"
+            )
+    if not blobs:
+        return
+    if kind not in _V1_TYPES.values() or len(blobs) > 2:
+        raise WeightsError(
+            f"{file}: layer {name} is {kind} with {len(blobs)} blobs; expected Convolution or InnerProduct with kernel "
+            "and bias, so take a model without other layers that own weights"
+        )
+    kernel = _kernel(file, name, kind, _blob(file, name, blobs[0]))
+    yield f"{name}/kernel", kernel
+    for bias in blobs[1:]:
+        values = _blob(file, name, bias).reshape(-1)
+        if len(values) != kernel.shape[-1]:
+            raise WeightsError(
+                f"{file}: {name} has {len(values)} biases for {kernel.shape[-1]} outputs: damaged; get the file again"
+            )
+        yield f"{name}/bias", values
+
+
+def _kernel(file: str, name: str, kind: str, blob: Array) -> Array:
+    if kind == "Convolution" and blob.ndim == 4:
+        return blob.transpose(2, 3, 1, 0)  # outputs, inputs, height, width -> height, width, inputs, outputs
+    if kind == "InnerProduct" and blob.ndim >= 2 and prod(blob.shape[:-2]) == 1:  # V1 writes 1 × 1 × outputs × inputs
+        return blob.reshape(blob.shape[-2:]).T
+    raise WeightsError(f"{file}: the kernel of {name} is {_times(blob.shape)}, which no {kind} has; get the file again")
+
+
+def _blob(file: str, name: str, message: memoryview) -> Array:
+    """Return a BlobProto as an array of float32 or float64."""
+    legacy = [0, 0, 0, 0]  # num, channels, height, width
+    shape: list[int] | None = None
+    data = []
+    for number, value in fields(message, file):
+        match number, value:
+            case ((1 | 2 | 3 | 4), int()):
+                legacy[number - 1] = _signed(value)
+            case 7, memoryview():
+                shape = _shape(file, value)
+            case ((5 | 8), memoryview()):
+                data.append(_packed(file, name, value, np.dtype("<f4" if number == 5 else "<f8")))
+            case ((5 | 8), np.ndarray()):
+                data.append(value)
+    shape = legacy if shape is None else shape
+    found = sum(map(len, data))
+    if len(data) != 1 or not shape or min(shape) < 1 or prod(shape) != found:
+        raise WeightsError(
+            f"{file}: a blob of {name} is {_times(shape)}, but has {found:,} numbers in {len(data)} parts: "
+            "damaged; get the file again"
+        )
+    return data[0].reshape(shape)
+
+
+def _packed(file: str, name: str, data: memoryview, dtype: np.dtype[Any]) -> Array:
+    if len(data) % dtype.itemsize:
+        raise WeightsError(f"{file}: a blob of {name} ends in the middle of a number: damaged; get the file again")
+    return np.frombuffer(data, dtype)
+
+
+def _shape(file: str, message: memoryview) -> list[int]:
+    """Return a BlobShape's dimensions, packed or not."""
+    shape = []
+    for _, value in fields(message, file):
+        if isinstance(value, int):
+            shape.append(_signed(value))
+        elif isinstance(value, memoryview):
+            position = 0
+            while position < len(value) and len(shape) < 32:  # Caffe's own limit of axes
+                dimension, position = varint(value, position, file)
+                shape.append(_signed(dimension))
+    return shape
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _text(value: Value) -> str:
+    return ascii(bytes(value[:100]).decode(errors="replace"))[1:-1][:100] if isinstance(value, memoryview) else ""
+
+
+def _times(shape: list[int] | tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) or "without dimensions"

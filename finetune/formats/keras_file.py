@@ -1,0 +1,241 @@
+"""Keras' files: .h5 of Keras 2 and 3, .weights.h5 and .keras, read with h5py alone.
+
+Only the datasets are read; the description of the model in the file is never turned into layers, since a Lambda layer
+can hold any code. What the files look like: keras/src/legacy/saving/legacy_h5_format.py (`layer/…/kernel`) and
+keras/src/saving/saving_lib.py (`layers/conv2d_1/vars/0`).
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.errors import WeightsError
+from finetune.formats.layer_names import VGG16_CONVS, conv_names, dense_names, listed
+from finetune.formats.mapped import map_file
+from finetune.formats.stored_zip import StoredZip
+from finetune.formats.weights_file import Array, WeightsFile
+
+_MAX_OBJECTS = 10_000  # groups and datasets; VGG16 with its optimizer's state has about 200
+_MAX_DEPTH = 12  # groups within groups; a link to an outer group would have no end
+_MAX_CONFIG = 10_000_000  # bytes of config.json; VGG16's are 20,000
+_MAX_NAME = 1000  # bytes of a layer's name
+
+# keras.applications.VGG16's names for its last layers.
+_VGG16 = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
+# What Keras calls layers without a name, and the same of classes in config.json.
+_CLASSES = {"Conv2D": "conv2d", "Dense": "dense", "BatchNormalization": "batch_normalization"}
+_AUTOMATIC = re.compile(r"(conv2d|dense|batch_normalization)(?:_(\d+))?")
+# Keras 3 writes conv1/kernel, Keras 2 conv1/kernel:0, and Keras 1, as in the published VGG16, conv1_W_1:0.
+_WEIGHT = re.compile(r"(?:.*_)?(kernel|bias|gamma|beta|moving_mean|moving_variance|W|b)(?:_\d+)?(?::\d+)?")
+_BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # their order in Keras 3's numbered vars
+
+
+def read_keras(path: Path) -> WeightsFile:
+    """Return the weights in a file that Keras wrote, as views of the mapped file.
+
+    Layers of keras.applications' VGG16 get Caffe's names; those already called conv1, fc6 or bn1 keep theirs; those
+    with Keras' automatic names (conv2d_1) are named by their order. Raises WeightsError for other names, for damaged
+    files, and for links to other files or data that is not in this one.
+    """
+    data = memoryview(map_file(path))
+    configured: Mapping[str, str] = {}
+    if bytes(data[:2]) == b"PK":
+        entries = StoredZip(path, data)
+        if "model.weights.h5" not in entries or "config.json" not in entries:
+            raise WeightsError(f"{path.name}: expected model.weights.h5 and config.json as in a .keras file of Keras 3")
+        data, configured = entries["model.weights.h5"], _configured_names(path.name, entries["config.json"])
+    found = _read_hdf5(path.name, data, configured)
+    names = _our_names(path.name, dict.fromkeys(layer for layer, _ in found))
+    tensors = {f"{names[layer]}/{weight}": tensor for (layer, weight), tensor in found.items()}
+    ordered = dict(sorted(tensors.items(), key=lambda item: _forward_order(item[0])))
+    blocks = any(layer.startswith("block") for layer in names)
+    vgg16 = blocks and set(names.values()) <= {*VGG16_CONVS, *_VGG16.values()}
+    return WeightsFile(path, "keras", ordered, network="vgg16" if vgg16 else None)
+
+
+def _configured_names(name: str, config: memoryview) -> dict[str, str]:
+    """Return Keras 3's name of each layer's group (conv2d_1, counted by class) with the layer's own name."""
+    try:
+        if len(config) > _MAX_CONFIG:
+            raise ValueError("longer than any model's")
+        layers = json.loads(bytes(config))["config"]["layers"]
+        known = [(_CLASSES[str(layer["class_name"])], str(layer["config"]["name"])) for layer in layers
+                 if str(layer["class_name"]) in _CLASSES]  # fmt: skip
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise WeightsError(f"{name}: its config.json is damaged or no Keras model's; save the model again") from None
+    seen: dict[str, int] = {}
+    names = {}
+    for kind, layer in known:
+        number = seen[kind] = seen.get(kind, -1) + 1
+        names[f"{kind}_{number}" if number else kind] = layer
+    return names
+
+
+def _read_hdf5(name: str, data: memoryview, configured: Mapping[str, str]) -> dict[tuple[str, str], Array]:
+    """Return (layer, weight) -> array for every weight in an HDF5 file, by the file's own names of layers."""
+    import h5py  # here, since only this format needs it
+
+    found: dict[tuple[str, str], Array] = {}
+    try:
+        with h5py.File(_Bytes(data), "r") as file:
+            for parts, group, dataset in _datasets(name, file):
+                if parts[0] in ("optimizer", "optimizer_weights"):
+                    continue
+                key = _numbered(parts, group, configured) if "vars" in parts else _named(parts)
+                if key is None or key in found:
+                    raise WeightsError(
+                        f"{name}: {listed(['/'.join(parts)])} is no weight of a convolution, a dense layer or batch "
+                        "normalisation, or is there twice; these networks have nothing else, choose another file"
+                    )
+                found[key] = _array(name, "/".join(parts), dataset, data)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, UnicodeError):
+        raise WeightsError(f"{name}: its HDF5 structure is truncated or damaged; get the file again") from None
+    if not found:
+        raise WeightsError(f"{name}: expected the weights of a Keras model, the file has none; save the model again")
+    return found
+
+
+def _datasets(name: str, file: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yield every dataset with its path and its group; refuse whatever leads out of the file or has no end."""
+    import h5py
+
+    pending: list[tuple[tuple[str, ...], Any]] = [((), file)]
+    count = 0
+    while pending:
+        path, group = pending.pop()
+        for key in group:
+            parts, count = (*path, key), count + 1
+            if count > _MAX_OBJECTS or len(parts) > _MAX_DEPTH:
+                raise WeightsError(
+                    f"{name}: refused: it has more groups than any model, or groups that hold themselves"
+                )
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise WeightsError(
+                    f"{name}: refused: {listed(['/'.join(parts)])} is a link to elsewhere, Keras writes none; get the "
+                    "file from a source you trust"
+                )
+            item = group[key]
+            if isinstance(item, h5py.Dataset):
+                yield parts, group, item
+            else:
+                pending.append((parts, item))
+
+
+def _array(name: str, key: str, dataset: Any, data: memoryview) -> Array:
+    """Return the array in a dataset as a view of the file."""
+    if dataset.dtype.kind != "f" or not dataset.shape or 0 in dataset.shape:
+        raise WeightsError(
+            f"{name}: {listed([key])} is {listed([str(dataset.dtype)])} of shape {dataset.shape}; expected "
+            "floating-point weights; save the model's own weights"
+        )
+    offset = dataset.id.get_offset()  # None when virtual, external, chunked, compressed or never written
+    size = dataset.dtype.itemsize * dataset.size
+    if offset is None or dataset.chunks or dataset.external or size > dataset.id.get_storage_size():
+        raise WeightsError(
+            f"{name}: refused: {listed([key])} claims {size:,} bytes that do not lie in the file as one piece, as "
+            "Keras writes them; load and save it again with Keras"
+        )
+    return np.frombuffer(data[offset : offset + size], dataset.dtype).reshape(dataset.shape)
+
+
+def _named(parts: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return layer and weight of a path like conv1/model/conv1/kernel:0: the first part that is a layer's name.
+
+    Models within models (vgg16/block1_conv1/kernel) come out like others.
+    """
+    match = _WEIGHT.fullmatch(parts[-1])
+    layers = [part for part in parts[:-1] if part != "model_weights"]
+    if match is None or not layers:
+        return None
+    known = [layer for layer in layers if layer in _VGG16 or _caffe_name(layer) or _AUTOMATIC.fullmatch(layer)]
+    return (known or layers)[0], {"W": "kernel", "b": "bias"}.get(match[1], match[1])
+
+
+def _numbered(parts: tuple[str, ...], group: Any, configured: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return layer and weight of a path like layers/conv2d_1/vars/0."""
+    if len(parts) < 3 or parts[-2] != "vars" or not parts[-1].isdecimal():
+        return None
+    weights = _BATCH_NORM if len(group) == len(_BATCH_NORM) else ("kernel", "bias")
+    index = int(parts[-1][:3])
+    layer = configured.get(parts[-3], parts[-3])
+    if "name" in group.attrs and group.attrs.get_id("name").get_storage_size() <= _MAX_NAME:  # since Keras 3.5 or so
+        layer = str(group.attrs["name"])
+    return (layer, weights[index]) if index < len(weights) else None
+
+
+def _caffe_name(layer: str) -> str | None:
+    """Return Caffe's name of a layer that is called as in keras.applications' VGG16, or as in Caffe."""
+    if match := re.fullmatch(r"block(\d)_conv(\d)", layer):
+        return f"conv{match[1]}_{match[2]}"
+    return layer if re.fullmatch(r"(conv|fc|bn)\d+(_\d+)?", layer) else None
+
+
+def _our_names(name: str, layers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the file's names of layers with ours."""
+    vgg16 = any(layer.startswith("block") for layer in layers)
+    names = {layer: _VGG16.get(layer) if vgg16 and layer in _VGG16 else _caffe_name(layer) for layer in layers}
+    automatic = {layer: match for layer in layers if (match := _AUTOMATIC.fullmatch(layer))}
+    if len(automatic) == len(layers):
+        kinds: dict[str, list[str]] = {kind: [] for kind in _CLASSES.values()}
+        for layer, match in sorted(automatic.items(), key=lambda item: int(item[1][2] or 0)):
+            kinds[match[1]].append(layer)
+        convs, dense, norms = kinds.values()
+        names |= zip(convs, conv_names(len(convs)), strict=True)
+        names |= zip(dense, dense_names(len(dense), len(convs)), strict=True)
+        names |= {layer: f"bn{i}" for i, layer in enumerate(norms, 1)}
+    known = {layer: ours for layer, ours in names.items() if ours}
+    if len(known) != len(names) or len(set(known.values())) != len(known):
+        others = [layer for layer, ours in names.items() if not ours] or names
+        raise WeightsError(
+            f"{name}: expected layers called as in keras.applications' VGG16 (block1_conv1, …, predictions) or as in "
+            f"Caffe (conv1, bn1, fc6), but it has {listed(others)}; rename the layers and save again"
+        )
+    return known
+
+
+def _forward_order(key: str) -> tuple[bool, list[int], bool, int]:
+    """Sort conv1, bn1, conv2, …, fc6, each with its kernel before its bias."""
+    layer, weight = key.split("/")
+    order = ("kernel", "bias", *_BATCH_NORM)
+    return (
+        layer.startswith("fc"),
+        [int(n) for n in re.findall(r"\d+", layer)],
+        layer.startswith("bn"),
+        order.index(weight),
+    )
+
+
+class _Bytes(io.RawIOBase):
+    """A file over bytes that, unlike io.BytesIO, does not copy them."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._position = data, 0
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from the position on."""
+        part = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to `offset` from the start, the position or the end."""
+        self._position = max(0, offset + (0, self._position, len(self._data))[whence])
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True

@@ -1,0 +1,113 @@
+"""NumPy's .npz: a zip archive of one .npy a tensor, named `conv1/kernel`, or `conv1_1_W` as in vgg16_weights.npz.
+
+The VGG16 file is Davi Frossard's (https://www.cs.toronto.edu/~frossard/post/vgg16); its kernels are (height, width,
+inputs, filters) as ours.
+"""
+
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from finetune.errors import WeightsError
+from finetune.formats.mapped import replacing
+from finetune.formats.npy_file import numpy_floats, read_header
+from finetune.formats.weights_file import Array, WeightsFile
+
+# Floats deflate to 0.9 of their size, half of them zeros to 0.5; small files may hold nothing but zeros.
+_MAX_RATIO, _MAX_SMALL = 8, 16 << 20
+
+_PIECE = 1 << 20  # bytes read at once; zipfile holds them two or three times
+
+# What zipfile, zlib and NumPy raise for damaged archives.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error)
+
+
+def read_npz(path: Path) -> WeightsFile:
+    """Return the tensors of an .npz, read into memory one after the other and checked against the zip's checksums.
+
+    Raises WeightsError for a damaged archive, for members that are no floating-point arrays or claim more than the
+    file can hold; pickled members are refused by their type, and nothing is ever unpickled.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_sizes(path, members)
+            tensors = {_weight_name(path, member): _tensor(path, archive, member) for member in members}
+    except _DAMAGED as error:
+        reason = " ".join(ascii(str(error))[1:-1].split())[:100]
+        raise WeightsError(f"{path.name}: the archive is truncated or damaged ({reason}); get the file again") from None
+    if len(tensors) < len(members) or not tensors:
+        raise WeightsError(f"{path.name}: {len(members)} members with {len(tensors)} names; get the file again")
+    return WeightsFile(path, "npz", tensors)
+
+
+def write_npz(path: Path, tensors: Mapping[str, Array]) -> None:
+    """Write the tensors under their names, not compressed, so that equal tensors give equal files.
+
+    bfloat16, which NumPy does not know, becomes float32. Raises WeightsError for a tensor that is not floating-point,
+    and for a disk that is full.
+    """
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, tensor in tensors.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, numpy_floats(path, name, tensor), allow_pickle=False)
+
+
+def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive whose members add up to more than its size justifies, before any is read."""
+    total, size = sum(member.file_size for member in members), path.stat().st_size
+    if total > max(_MAX_RATIO * size, _MAX_SMALL):
+        raise WeightsError(
+            f"{path.name}: refused: {size:,} bytes that claim to hold {total:,}; weights do not compress "
+            f"{_MAX_RATIO} times, get another file"
+        )
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+            raise WeightsError(
+                f"{path.name}: refused: {_shown(member)} is encrypted or compressed in a way that np.savez never uses; "
+                "save it again with np.savez"
+            )
+
+
+def _weight_name(path: Path, member: zipfile.ZipInfo) -> str:
+    """Return `conv1_1/kernel` for `conv1_1/kernel.npy` and `conv1_1_W.npy`."""
+    name = member.filename.removesuffix(".npy")
+    if match := re.fullmatch(r"(.+)_([Wb])", name):
+        return f"{match[1]}/{'kernel' if match[2] == 'W' else 'bias'}"
+    if name == member.filename or "/" not in name:
+        raise WeightsError(
+            f"{path.name}: has a member {_shown(member)}; expected names like conv1/kernel.npy or conv1_1_W.npy"
+        )
+    return name
+
+
+def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """Return one member; its header is compared with its size before memory is taken."""
+    with archive.open(member) as file:
+        shape, fortran_order, dtype = read_header(file)
+        if dtype.kind != "f" or dtype.itemsize > 8:
+            raise WeightsError(f"{path.name}: {_shown(member)} holds {dtype}; expected float16, float32 or float64")
+        size = prod(shape) * dtype.itemsize
+        if min(shape, default=1) < 1 or size != member.file_size - file.tell():
+            raise WeightsError(
+                f"{path.name}: {_shown(member)} claims {'×'.join(map(str, shape[:32]))} numbers of {dtype}, but has "
+                f"{member.file_size - file.tell():,} bytes: damaged; get the file again"
+            )
+        data = np.empty(size, np.uint8)
+        for start in range(0, size, _PIECE):
+            piece = file.read(_PIECE)
+            if len(piece) < min(_PIECE, size - start):
+                raise EOFError(f"{_shown(member)} ends early")
+            data[start : start + _PIECE] = np.frombuffer(piece, np.uint8)
+        file.read(1)  # at the end the checksum is compared
+    return data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _shown(member: zipfile.ZipInfo) -> str:
+    return ascii(member.filename[:60])[1:-1]

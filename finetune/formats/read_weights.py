@@ -1,0 +1,141 @@
+"""A weights file of any kind: its content, never its extension, decides which reader it gets."""
+
+import mmap
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from finetune.errors import WeightsError
+from finetune.formats.mapped import map_file
+from finetune.formats.weights_file import WeightsFile
+
+Reader = Callable[[Path], WeightsFile]
+
+_KNOWN = ".safetensors, .npy, .npz, .caffemodel, .onnx, .pth, .h5 or .keras"
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_TORCH_STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of torch.save before 1.6
+
+# Protocol buffers have no signature, but are written in the order of their field numbers.
+_ONNX = b"\x08"  # ModelProto: 1 ir_version, an integer
+_CAFFE = (b"\x0a", b"\x12", b"\x1a", b"\xa2\x06")  # NetParameter: 1 name, 2 layers, 3 input, 100 layer; no integers
+
+_MAX_NAME = 200  # characters
+_MAX_DIRECTORY = 4 << 20  # bytes of a zip's directory; zipfile needs ten times as much memory, weights some thousand
+
+# What people have under the name of a weights file.
+_OTHER_KINDS = {
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"<!doctype": "a web page; download the file itself",
+    b"<html": "a web page; download the file itself",
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with git lfs pull",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"name:": "a text file like Caffe's .prototxt, which has no weights",
+    b"\x80": "a bare Python pickle, which could run code and is not read; save its arrays with np.savez",
+}
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Return the content of a weights file of any format this package reads.
+
+    Raises WeightsError with one line when the file is missing, empty, truncated, of another kind or refused.
+    """
+    file = _reader(path)(path)
+    for name in file.tensors:  # names reach terminals and reports
+        if not name.isprintable() or len(name) > _MAX_NAME:
+            raise WeightsError(
+                f"{path.name}: refused: a tensor is called {ascii(name)[:_MAX_NAME]}; expected up to {_MAX_NAME} "
+                "printable characters, so get another file"
+            )
+    return file
+
+
+def _reader(path: Path) -> Reader:
+    """Return the reader of the file's format. Readers are imported here: some load large libraries."""
+    data = map_file(path)
+    head = data[:64]
+    if head.startswith(b"\x93NUMPY"):
+        from finetune.formats.npy_file import read_npy
+
+        return read_npy
+    if head.startswith(b"PK"):
+        return _reader_of_zip(path, data)
+    if head.startswith(_HDF5):
+        from finetune.formats.keras_file import read_keras
+
+        return read_keras
+    if head.startswith(_TORCH_STREAM):
+        from finetune.formats.pytorch_file import read_pytorch
+
+        return read_pytorch
+    if head[8:9] == b"{":  # after the header's length
+        from finetune.formats.safetensors_file import read_safetensors
+
+        return read_safetensors
+    if head.startswith(_ONNX):
+        from finetune.formats.onnx_file import read_onnx
+
+        return read_onnx
+    if head.startswith(_CAFFE):
+        from finetune.formats.caffemodel import read_caffemodel
+
+        return read_caffemodel
+    raise _no_weights(path, head)
+
+
+def _reader_of_zip(path: Path, data: mmap.mmap) -> Reader:
+    """Return the reader of an .npz, .pth or .keras, told apart by the names of the members."""
+    _check_directory(path, data)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error):
+        raise _truncated(path) from None
+    if any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        from finetune.formats.pytorch_file import read_pytorch
+
+        return read_pytorch
+    if "model.weights.h5" in names:
+        from finetune.formats.keras_file import read_keras
+
+        return read_keras
+    if any(name.endswith(".npy") for name in names):
+        from finetune.formats.npz_file import read_npz
+
+        return read_npz
+    raise WeightsError(
+        f"{path.name}: a zip archive without weights; expected members *.npy (.npz), data.pkl (.pth) or "
+        "model.weights.h5 (.keras); unpack it, or get another file"
+    )
+
+
+def _check_directory(path: Path, data: mmap.mmap) -> None:
+    """Refuse a zip archive whose directory, which `zipfile` reads as a whole, is larger than weights need."""
+    end = data.rfind(b"PK\5\6", max(0, len(data) - 65_557))  # 22 bytes and a comment of up to 65,535
+    large = data.rfind(b"PK\6\6", max(0, len(data) - 65_633))  # zip64: 56 and 20 bytes more
+    if end < 0 or len(data) - end < 22:
+        raise _truncated(path)
+    size: int = struct.unpack_from("<I", data, end + 12)[0]
+    if size == 0xFFFFFFFF and 0 <= large <= end - 56:
+        size = struct.unpack_from("<Q", data, large + 40)[0]
+    if size > min(_MAX_DIRECTORY, len(data)):
+        raise WeightsError(
+            f"{path.name}: refused: a zip directory of {size:,} bytes; expected at most {_MAX_DIRECTORY:,} and no more "
+            "than the file has; get another file"
+        )
+
+
+def _truncated(path: Path) -> WeightsError:
+    return WeightsError(f"{path.name}: a zip archive (.npz, .pth or .keras) that is truncated or damaged; get it again")
+
+
+def _no_weights(path: Path, head: bytes) -> WeightsError:
+    for start, kind in _OTHER_KINDS.items():
+        if head.lower().startswith(start.lower()):
+            return WeightsError(f"{path.name}: expected a weights file ({_KNOWN}), but it is {kind}")
+    return WeightsError(
+        f"{path.name}: expected a weights file ({_KNOWN}), but its first bytes, {head[:8].hex(' ')}, are none of "
+        "theirs; get the file again"
+    )

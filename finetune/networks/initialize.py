@@ -1,0 +1,35 @@
+"""Starting values of layers that are trained from scratch."""
+
+from math import prod, sqrt
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.networks.network import Network
+
+PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
+
+
+def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> dict[str, NDArray[np.float32]]:
+    """Return starting values for `layers`; each depends on its name, its shape and the seed alone.
+
+    Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU and inputs of unit variance, so the first
+    one is divided by the pixels' deviation); the logits' with deviation 0.01, as in BVLC's fine-tuning example, so
+    that all classes start about equal. Scales and variances are 1, all others 0.
+    """
+    first, *_, logits = network.weighted_layers()
+    input_deviation = PIXEL_DEVIATION / float(np.mean(network.preprocessing.std))
+    tensors = {}
+    for name, shape in network.weight_shapes().items():
+        layer, weight = name.split("/")
+        if layer not in layers:
+            continue
+        if weight == "kernel":
+            generator = np.random.default_rng([seed, crc32(name.encode())])
+            deviation = 0.01 if layer == logits else sqrt(2 / prod(shape[:-1]))
+            deviation /= input_deviation if layer == first else 1
+            tensors[name] = generator.standard_normal(shape, np.float32) * np.float32(deviation)
+        else:
+            tensors[name] = np.full(shape, 1 if weight in ("gamma", "moving_variance") else 0, np.float32)
+    return tensors

@@ -1,0 +1,86 @@
+"""Read back what a training left in its run directory, and keep its evaluation there."""
+
+import csv
+import json
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from finetune.system.atomic import replacing
+from finetune.system.csv_cells import original
+from finetune.data.dataset import Dataset, Record, Skipped
+from finetune.data.split import Split
+from finetune.errors import RunError
+from finetune.runs.run import CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, SKIPPED, Run
+
+
+def read_dataset(run: Run) -> Dataset:
+    """Return the run's images with labels and sides, without digests; raise RunError when the files do not fit."""
+    class_names = tuple(_text(run, CLASSES).removesuffix("\n").split("\n"))
+    labels = {name: label for label, name in enumerate(class_names)}
+    records = []
+    for row in _rows(run, MANIFEST, ("path", "label", "split")):
+        if row["label"] not in labels or row["split"] not in ("train", "val"):
+            raise RunError(
+                f"{run.path / MANIFEST} has {row['path']} with label {row['label']!r} and split {row['split']!r}; "
+                f"expected a class of {CLASSES}, and train or val"
+            )
+        split: Split = "val" if row["split"] == "val" else "train"
+        records.append(Record(Path(row["path"]), labels[row["label"]], split, digest=""))
+    skipped = tuple(Skipped(Path(row["path"]), row["reason"]) for row in _rows(run, SKIPPED, ("path", "reason")))
+    return Dataset(tuple(records), class_names, skipped)
+
+
+def read_history(run: Run) -> list[dict[str, Any]]:
+    """Return one mapping an epoch: column -> number."""
+    try:
+        return [
+            {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+            for row in _rows(run, HISTORY, ("epoch",))
+        ]
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{run.path / HISTORY} is damaged ({error}); train again") from None
+
+
+def read_plan(run: Run) -> str:
+    """Return the plan as text, empty where the run has none."""
+    return _text(run, PLAN) if (run.path / PLAN).is_file() else ""
+
+
+def read_evaluation(run: Run) -> dict[str, Any] | None:
+    """Return what `write_evaluation` wrote, or None."""
+    if not (run.path / EVALUATION).is_file():
+        return None
+    try:
+        figures: dict[str, Any] = json.loads(_text(run, EVALUATION))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{run.path / EVALUATION} is no JSON ({error}); train again") from None
+    return figures
+
+
+def write_evaluation(run: Run, figures: Mapping[str, Any]) -> None:
+    """Write the figures on the validation images, as `Evaluation.to_json` gives them, and what the report shows."""
+    with replacing(run.path / EVALUATION) as temporary:
+        text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _rows(run: Run, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return the rows of a CSV file; raise RunError when it lacks one of `columns`."""
+    try:
+        read = csv.DictReader(StringIO(_text(run, name), newline=""), strict=True)
+        rows = [{column: original(cell) for column, cell in row.items() if column and cell is not None} for row in read]
+    except csv.Error as error:
+        raise RunError(f"{run.path / name} is damaged ({error}); train again") from None
+    if any(row.get(column) is None for row in rows for column in columns):
+        raise RunError(f"{run.path / name} is damaged: expected the columns {', '.join(columns)}; train again")
+    return rows
+
+
+def _text(run: Run, name: str) -> str:
+    try:
+        with (run.path / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except OSError:
+        raise RunError(f"{run.path} has no {name}: expected a run directory that `finetune train` finished") from None

@@ -1,0 +1,29 @@
+"""Phrases that many messages share: the nearest name, the first few of many, a shape."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean fc8?)` for the known name nearest to `name`, or an empty string when none is near."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.65)  # fc9 is 0.67 from fc8, zebra 0.6 from brass
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def first_few(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
+    """Return the first names for an error of one line, and how many more there are.
+
+    >>> first_few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return a shape or a size for people.
+
+    >>> shape_text((11, 11, 3, 96))
+    '11×11×3×96'
+    """
+    return "×".join(map(str, shape))

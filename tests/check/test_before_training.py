@@ -1,0 +1,46 @@
+"""What training can be told without a look at a pixel."""
+
+from pathlib import Path
+from typing import get_args
+
+from finetune.check.before_training import training_warnings
+from finetune.data.dataset import Dataset, Record
+from finetune.data.split import Split
+
+
+def dataset(*extra: Record, class_names: tuple[str, ...] = ("ants", "bees")) -> Dataset:
+    records = [
+        Record(Path(f"{name}{number}.jpg"), label, split, f"{name}{number}{split}")
+        for label, name in enumerate(class_names)
+        for split in get_args(Split)
+        for number in range(12)
+    ]
+    return Dataset((*records, *extra), class_names)
+
+
+def test_sound_data_has_no_warnings() -> None:
+    assert training_warnings(dataset()) == []
+
+
+def test_identical_pictures() -> None:
+    sound = dataset().records
+    extra = [
+        Record(Path("copy.jpg"), 1, "train", sound[0].digest),
+        Record(Path("copy2.jpg"), 1, "train", sound[1].digest),
+        Record(Path("leak.jpg"), 0, "val", sound[2].digest),
+    ]
+    assert training_warnings(dataset(*extra)) == [
+        "identical in different classes: ants0.jpg ('ants') = copy.jpg ('bees') and 1 more",
+        "identical in training and validation: ants2.jpg = leak.jpg",
+    ]
+
+
+def test_classes() -> None:
+    extra = [Record(Path("wasp.jpg"), 2, "train", "wasp")]
+    without = dataset(*extra)
+    assert training_warnings(Dataset(without.records, ("ants", "bees", "Ants "))) == [
+        "class names that differ only in case, spaces or signs: classes 'Ants ', 'ants'",
+        "classes in training or validation only: class 'Ants ' has no picture in validation",
+        "classes with few pictures to train on: class 'Ants ' has 1 to train on",
+        "classes of very different size: 'ants' has 12 to train on, 'Ants ' 1; always 'ants' is right for 48%",
+    ]

@@ -1,0 +1,113 @@
+"""Labels that a model doubts, on features whose answer is known."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.check import labels
+from finetune.check.check import check
+from finetune.check.labels import FeatureMaker, check_labels, require_extra
+from finetune.check.look import Seen
+from finetune.classifier import Classifier
+from finetune.data.dataset import Found
+from finetune.data.images import read_input
+from finetune.errors import DataError, UsageError, WeightsError
+from finetune.model import Model, save_model
+from finetune.networks import build
+from finetune.networks.initialize import fresh_weights
+
+
+def seen(class_names: list[str]) -> list[Seen]:
+    return [Seen(Found(Path(f"{row}.jpg"), name, "train")) for row, name in enumerate(class_names)]
+
+
+def two_clouds(count: int = 40) -> tuple[list[str], np.ndarray]:
+    """Return names and features of two classes that lie well apart."""
+    generator = np.random.default_rng(0)
+    names = ["ants", "bees"] * (count // 2)
+    centers = np.where(np.array(names)[:, None] == "ants", [4.0, 0, 1, 1], [0, 4.0, 1, 1])
+    return names, (centers + generator.uniform(0, 0.5, (count, 4))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A single tower of 67 pixels: without normalisation, whose compiling takes ten seconds."""
+    network = build("alexnet-owt", {"num_classes": 2, "input_size": 67, "fc_units": 8})
+    return Model(network, fresh_weights(network, tuple(network.weighted_layers()), seed=7), ("stripes", "dots"))
+
+
+def test_swapped_labels_are_found() -> None:
+    names, features = two_clouds()
+    assert check_labels(seen(names), features, range(40)) == ([], 1.0)
+    names[3], names[10] = "ants", "bees"
+    found, accuracy = check_labels(seen(names), features, range(40))
+    assert {finding.paths for finding in found} == {(Path("3.jpg"),), (Path("10.jpg"),)}
+    assert all(finding.kind == "suspect-label" and not finding.hard for finding in found)
+    by_path = {finding.paths[0].name: finding.message for finding in found}
+    assert by_path["3.jpg"].startswith("labelled 'ants', looks like 'bees' (")
+    assert accuracy == 38 / 40
+
+
+def test_copies_do_not_confirm_each_other() -> None:
+    """A class of two kinds of pictures, one of them a single picture and its copies, all labelled wrongly."""
+    names, features = two_clouds()
+    copies = list(range(1, 12, 2))  # bees by what they show
+    features[copies] = features[1]
+    for row in copies:
+        names[row] = "ants"
+    groups = [1 if row in copies else row for row in range(40)]
+    found, _ = check_labels(seen(names), features, groups)
+    assert {int(finding.paths[0].stem) for finding in found} == set(copies)
+
+
+def test_small_classes_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    names, features = two_clouds()
+    names[0] = names[1] = "wasps"
+    with caplog.at_level(logging.WARNING):
+        found, _ = check_labels(seen(names), features, range(40))
+    assert found == []
+    assert caplog.messages == ["too few pictures to doubt the labels of 'wasps'"]
+    message = "needs two classes of 10 different pictures or more, found 1; add pictures, or check without --model"
+    with pytest.raises(DataError, match=message):
+        check_labels(seen(names), features, [0 if name == "ants" else row for row, name in enumerate(names)])
+
+
+def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_extra()
+    monkeypatch.setattr(labels, "find_spec", lambda name: None if name == "cleanlab" else object())
+    with pytest.raises(UsageError, match=r"--model needs scikit-learn and cleanlab; pip install 'scikit-learn>=1.6' "):
+        require_extra()
+
+
+def test_features_are_those_in_front_of_the_last_layer(pictures: Callable[..., Path], model: Model) -> None:
+    paths = sorted(pictures(stripes=35).glob("*/*.png"))
+    maker = FeatureMaker(model)
+    for path in paths:
+        pixels = read_input(path, model.network.preprocessing)
+        assert isinstance(pixels, np.ndarray)
+        maker.add(pixels)
+    expected = [features.values for features in Classifier(model).features(paths, "fc7")]
+    np.testing.assert_allclose(maker.features(), np.stack(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_no_picture_and_damaged_weights(model: Model) -> None:
+    with pytest.raises(DataError, match="no picture can be read, so there is no label to doubt"):
+        FeatureMaker(model).features()
+    weights = {**model.weights, "fc7/bias": np.full_like(model.weights["fc7/bias"], np.nan)}
+    maker = FeatureMaker(Model(model.network, weights, model.class_names))
+    maker.add(np.zeros((67, 67, 3), np.uint8))
+    with pytest.raises(WeightsError, match="is not finite: its weights are damaged; use another"):
+        maker.features()
+
+
+def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_path: Path) -> None:
+    data = pictures(stripes=14, dots=14)
+    (data / "dots" / "broken.png").touch()
+    save_model(tmp_path / "model.safetensors", model)
+    checked = check(data, str(tmp_path / "model.safetensors"))
+    assert checked.accuracy is not None
+    assert checked.to_json()["label_check_accuracy"] == checked.accuracy
+    assert [finding.paths for finding in checked.of("unreadable")] == [(data / "dots" / "broken.png",)]

@@ -1,0 +1,153 @@
+"""The command line: what it prints where, and its exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune import __version__
+
+Finetune = Callable[..., tuple[int, str, str]]
+
+
+def test_help_and_version(finetune: Finetune) -> None:
+    code, out, err = finetune("--version")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(rf"finetune {__version__}\nTensorFlow \d.*\nKeras \d.*\nOpenCV \d.*\n", out)
+    code, out, err = finetune()
+    assert (code, err) == (0, "")
+    for command in ("train", "predict", "score", "evaluate", "report", "demo", "weights", "summary", "benchmark"):
+        assert f"  {command} " in out
+        code, text, _ = finetune(command, "--help")
+        assert code == 0
+        assert "Usage" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--skp", "fc8"], "No such option: --skp"),
+        (["train"], "--data is missing: name a folder"),
+        (["train", "--resume", "x", "--epochs", "3"], "--resume takes no other option, but --epochs was given"),
+        (["trian"], "No such command 'trian'"),
+        (["train", "--data", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
+        (["train", "--data", "x", "--epochs", "0"], "--epochs must be 1 or more, not 0"),
+        (["train", "--data", "x", "--resize", "stretch"], "Invalid value for '--resize'"),
+        (["predict"], "Missing argument"),
+        (["predict", "x.png", "--top", "0"], "Invalid value for '--top'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(finetune: Finetune, arguments: list[str], message: str) -> None:
+    code, out, err = finetune(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("finetune: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_failed_work_is_one_line_and_exit_code_1(finetune: Finetune, tmp_path: Path) -> None:
+    code, out, err = finetune("train", "--data", tmp_path / "nowhere")
+    assert (code, out) == (1, "")
+    assert err == f"finetune: error: expected a folder or list of pictures, but {tmp_path / 'nowhere'} does not exist\n"
+
+
+def test_train_then_predict(
+    finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    data, run = pictures(stripes=6, dots=6), tmp_path / "run"
+    arguments = ("train", "--data", data, "--weights", tiny_weights, "--out", run, "--epochs", 2, "--skip", "fc8,fc7")
+    code, out, err = finetune(*arguments)
+    assert code == 0
+    accuracy, model, following = out.splitlines()
+    assert accuracy.startswith("validation accuracy ")
+    assert model == f"model {run / 'model.safetensors'}"
+    assert following == f"next: finetune predict IMAGE --model {run}"
+    assert "fresh and trained: fc7, fc8" in err
+    assert "epoch 2 of 2: loss" in err
+
+    assert finetune(*arguments)[::2] == (
+        1, f"finetune: error: --out {run} holds a run already; choose another --out, or --overwrite to replace it\n",
+    )  # fmt: skip
+    assert finetune(*arguments, "--overwrite")[0] == 0
+
+    picture, missing = data / "dots" / "0.png", tmp_path / "missing.png"
+    code, out, _ = finetune("predict", missing, picture, "--model", run, "--json")
+    assert code == 3
+    first, second = map(json.loads, out.splitlines())
+    assert first == {"path": str(missing), "error": "cannot be opened (No such file or directory)"}
+    assert second["path"] == str(picture)
+    assert sum(row["probability"] for row in second["predictions"]) == pytest.approx(1)
+    assert {row["label"] for row in second["predictions"]} == {"dots", "stripes"}
+
+    code, out, _ = finetune("predict", picture, "--model", run / "model.safetensors", "--top", 1)
+    assert code == 0
+    assert out.startswith(f"{picture}\n   1  ")
+    assert len(out.splitlines()) == 2
+
+
+def test_ctrl_c_keeps_the_best_and_says_so(
+    finetune: Finetune,
+    pictures: Callable[..., Path],
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from finetune.training.head import Head, Labelled
+
+    evaluate = Head.evaluate
+    judged = 0
+
+    def interrupted(head: Head, data: Labelled) -> tuple[float, float]:
+        nonlocal judged
+        judged += 1
+        if judged == 3:
+            raise KeyboardInterrupt
+        return evaluate(head, data)
+
+    monkeypatch.setattr(Head, "evaluate", interrupted)
+    run = tmp_path / "run"
+    code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", run)
+    assert code == 1
+    assert "interrupted: 2 of 30 epochs were done; keeping the best" in err
+    assert f"model {run / 'model.safetensors'}" in out
+    assert finetune("predict", tmp_path / "pictures" / "dots" / "0.png", "--model", run)[0] == 0
+
+
+def test_interrupted_before_anything(finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetune.training.train.train", interrupt)
+    assert finetune("train", "--data", "x") == (1, "", "finetune: error: interrupted; nothing was finished\n")
+
+
+def loaded_modules(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    modules = loaded_modules("import finetune.cli.app")
+    assert not modules & {"tensorflow", "keras", "cv2", "numpy"}
+
+
+def test_errors_about_data_and_weights_need_no_tensorflow(tmp_path: Path, pictures: Callable[..., Path]) -> None:
+    data = pictures(stripes=2, dots=2)
+    code = (
+        "from pathlib import Path\nfrom finetune.config import TrainConfig\nfrom finetune.errors import FinetuneError\n"
+        "from finetune.training.train import train\n"
+        f"try: train(TrainConfig(data=Path({str(data)!r}), weights='none', skip=('fc9',)))\n"
+        "except FinetuneError: pass"
+    )
+    assert "tensorflow" not in loaded_modules(code)
+
+
+def test_python_m_finetune() -> None:
+    done = subprocess.run([sys.executable, "-m", "finetune", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"finetune {__version__}\n")

@@ -1,0 +1,149 @@
+"""`finetune check`: what it prints where, the page and the list, and what it refuses."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from finetune.cli.check import check
+from finetune.data.read_data import read_data
+from finetune.errors import DataError, FinetuneError, UsageError
+
+app = typer.Typer()
+app.command()(check)
+
+
+def invoke(*arguments: object) -> Result:
+    """Run the command; raise what it raises."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def data(pictures: Callable[..., Path]) -> Path:
+    """Two classes of drawn textures with an empty file, a copy, and four files that are no pictures."""
+    folder = pictures(stripes=14, dots=14)
+    (folder / "dots" / "broken.png").touch()
+    (folder / "dots" / "<b>copy.png").write_bytes((folder / "dots" / "3.png").read_bytes())
+    for number in range(4):
+        (folder / "stripes" / f"clip.mp{number}").touch()
+    return folder
+
+
+def test_tables(data: Path) -> None:
+    done = invoke(data)
+    assert (done.exit_code, done.stderr) == (0, "")
+    head, classes, hard, soft = done.stdout.rstrip("\n").split("\n\n")
+    assert head == f"{data}: 30 pictures, 29 readable"
+    assert [line.split()[0] for line in classes.splitlines()] == ["class", "dots", "stripes"]
+    assert [sum(map(int, line.split()[1:])) for line in classes.splitlines()[1:]] == [15, 14]
+    assert hard.splitlines()[0] == "hard: will hurt training"
+    assert hard.splitlines()[1:] == ["  cannot be read  1  dots/broken.png: the file is empty"]
+    assert soft.splitlines()[0] == "soft: worth knowing"
+    assert re.search(r"  identical in one class +1  dots/3.png = dots/<b>copy.png: 2 pictures of 'dots' in ", soft)
+    lines = [line.split(maxsplit=1)[-1].strip() for line in soft.splitlines() if "mp" in line or "more" in line]
+    assert lines[-1] == "1 more", "three examples, the fourth in number only"
+
+
+def test_json_is_one_object(data: Path) -> None:
+    (line,) = invoke(data, "--json").stdout.splitlines()
+    figures = json.loads(line)
+    assert (figures["files"], figures["readable"]) == (30, 29)
+    assert figures["findings"][0] == {
+        "kind": "unreadable",
+        "severity": "hard",
+        "message": "the file is empty",
+        "files": [str(data / "dots" / "broken.png")],
+    }
+
+
+class Page(HTMLParser):
+    """The tags of a page as a browser sees them, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_page_and_list(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="finetune.cli.check")
+    html, clean = tmp_path / "check.html", tmp_path / "clean.csv"
+    assert invoke(data, "--html", html, "--write-list", clean).exit_code == 0
+    assert caplog.messages == [
+        f"page {html}",
+        f"list {clean}: 28 pictures; 2 left out: cannot be read 1, identical in one class 1",
+    ]
+    assert len(read_data(clean).records) == 28
+    page = Page(html.read_text(encoding="utf-8"))
+    images = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 2, "the two copies; nothing can be shown of the others"
+    assert all(image.startswith("data:image/jpeg;base64,") for image in images)
+    assert not {"script", "link", "a", "b"} & {tag for tag, _ in page.tags}
+    assert "dots/<b>copy.png" in page.words
+    assert "1 × cannot be read" in page.words
+
+
+def test_a_page_without_findings(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    assert invoke(pictures(stripes=14, dots=14), "--html", tmp_path / "check.html").exit_code == 0
+    page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    assert page.words.count("Nothing found.") == 2
+
+
+def test_names_that_a_terminal_does_not_take(data: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(data / "dots") + b"/a\xff\n\x1b.png"))
+    odd.touch()
+    assert r"dots/a\udcff\n\x1b.png: the file is empty" in invoke(data).stdout
+
+
+def test_what_must_not_be_written(data: Path, tmp_path: Path) -> None:
+    def refused(*arguments: object) -> str:
+        with pytest.raises(UsageError) as error:
+            invoke(data, *arguments)
+        return str(error.value)
+
+    page, listing = tmp_path / "page.html", tmp_path / "data.csv"
+    assert refused("--html", data / "check.html") == (
+        f"--html {data / 'check.html'} lies in the data; choose a place outside {data}"
+    )
+    assert "lies in the data" in refused("--write-list", data / "dots" / "clean.csv")
+    assert refused("--html", tmp_path / "page") == f"--html {tmp_path / 'page'}: expected a name that ends with .html"
+    assert "expected a name that ends with .csv" in refused("--write-list", tmp_path / "list.txt")
+    assert refused("--html", tmp_path / "no" / "x.html").endswith(
+        f"there is no folder {tmp_path / 'no'}; make it or choose another place"
+    )
+    page.write_text("mine")
+    assert refused("--html", page) == f"--html {page} exists already; choose another name, or --overwrite to replace it"
+    assert page.read_text() == "mine"
+    assert invoke(data, "--html", page, "--overwrite").exit_code == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    listing.write_text("path,label\n")
+    with pytest.raises(UsageError, match="lies in the data"):
+        invoke(listing, "--write-list", listing, "--overwrite")
+    assert listing.read_text() == "path,label\n"
+
+
+def test_a_folder_that_cannot_be_written(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "check.html"))
+
+    monkeypatch.setattr("finetune.check.page.replacing", full)
+    with pytest.raises(FinetuneError, match=r"check.html cannot be written \(No space left on device\)"):
+        invoke(data, "--html", tmp_path / "check.html")
+
+
+def test_no_such_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none does not exist"):
+        invoke(tmp_path / "none")

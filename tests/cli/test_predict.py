@@ -1,0 +1,147 @@
+"""`finetune predict`: inputs of every kind, one row each, and the exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from finetune.cli.predict import predict
+from finetune.errors import DataError, FinetuneError, UsageError
+
+app = typer.Typer()
+app.command()(predict)
+
+
+@pytest.fixture
+def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two pictures, beside one that is empty; the current folder is the one above."""
+    folder = pictures(stripes=2)
+    (tmp_path / "broken.png").touch()
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def run(tiny_weights: Path, data: Path) -> Callable[..., Result]:
+    """Return a function that runs the command and raises what it raises."""
+
+    def invoke(*arguments: object, stdin: bytes = b"") -> Result:
+        every = [*map(str, arguments), "--model", str(tiny_weights)]
+        return CliRunner().invoke(app, every, input=stdin, catch_exceptions=False)
+
+    return invoke
+
+
+def rows(done: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> None:
+    Path("names.txt").write_text("pictures/stripes/1.png\ngone.png\n")
+    Path("names.csv").write_text("path,label\npictures/stripes/0.png,x\n")
+    done = run(
+        "pictures", "**/1.png", "@names.txt", "names.csv", "http://127.0.0.1/x.png", "broken.png", "-", "--json",
+        stdin=b"pictures/stripes/0.png\n",
+    )  # fmt: skip
+    assert done.exit_code == 3
+    assert [row["path"].removeprefix("pictures/stripes/") for row in rows(done)] == [
+        "0.png", "1.png", "1.png", "1.png", "gone.png", "0.png", "http://127.0.0.1/x.png", "broken.png", "0.png",
+    ]  # fmt: skip
+    assert [row["error"] for row in rows(done) if "error" in row] == [
+        "cannot be opened (No such file or directory)",
+        "not fetched, since FINETUNE_OFFLINE is set; unset it",
+        "the file is empty",
+    ]
+
+
+def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
+    os.rename("pictures/stripes/0.png", "new\nline.png")  # noqa: PTH104
+    done = run("-", "-0", "--json", stdin=b"new\nline.png\0pictures/stripes/1.png\0")
+    assert (done.exit_code, [row["path"] for row in rows(done)]) == (0, ["new\nline.png", "pictures/stripes/1.png"])
+    with pytest.raises(UsageError, match="-0 says how names on stdin end"):
+        run("pictures", "-0")
+
+
+def test_strict_stops_at_the_first(run: Callable[..., Result]) -> None:
+    with pytest.raises(DataError, match=r"^--strict: broken\.png: the file is empty$"):
+        run("pictures", "broken.png", "gone.png", "--strict")
+
+
+def test_abstaining_is_told(run: Callable[..., Result]) -> None:
+    done = run("pictures", "--abstain-below", 1, "--top", 1)
+    assert done.stdout.splitlines()[0] == "pictures/stripes/0.png  (abstained)"
+    assert all(row["abstained"] for row in rows(run("pictures", "--abstain-below", 1, "--json")))
+    assert "abstained" not in run("pictures").stdout
+
+
+def test_ten_crops_give_other_probabilities(run: Callable[..., Result]) -> None:
+    plain, ten = (rows(run("pictures", "--json", *option)) for option in ((), ("--ten-crop",)))
+    assert [row["path"] for row in plain] == [row["path"] for row in ten]
+    assert plain != ten
+
+
+def test_names_cannot_reach_the_terminal(run: Callable[..., Result]) -> None:
+    """A name may hold bytes that move the cursor or are no UTF-8; JSON escapes them."""
+    done = run("-", stdin=b"\x1b[2Jna\xffme.png\n")
+    assert done.stdout.splitlines()[0] == r"\x1b[2Jna\udcffme.png"
+    (row,) = rows(run("-", "--json", stdin=b"\x1b[2Jna\xffme.png\n"))
+    assert row["path"] == "\x1b[2Jna\udcffme.png"
+
+
+@pytest.mark.slow
+def test_a_reader_that_stops_early(data: Path, tiny_weights: Path) -> None:
+    """As `finetune predict pictures | head -1`: no traceback."""
+    (data / "more").mkdir()
+    for number in range(200):
+        (data / "more" / f"{number}.png").symlink_to(data / "stripes" / "0.png")
+    command = [sys.executable, "-m", "finetune", "predict", str(data), "--model", str(tiny_weights), "--top", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1
+
+
+def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
+    Path("one.txt").write_text("pictures/stripes/0.png\n")
+    Path("list.txt").write_text("pictures/stripes/0.png\npictures/stripes/1.png\n")
+    done = run("pictures/stripes/0.png", "--explain", "why.png", "--top", "1")
+    assert done.exit_code == 0
+    assert Path("why.png").read_bytes().startswith(b"\x89PNG")
+    for several in (
+        ("pictures/stripes/0.png", "pictures/stripes/1.png"),
+        ("pictures/stripes",),
+        ("@list.txt",),
+        ("pictures/**/*.png",),
+    ):
+        with pytest.raises(UsageError, match="--explain draws one picture; name one, or use finetune explain for each"):
+            run(*several, "--explain", "other.png")
+    assert run("@one.txt", "--explain", "other.png").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("why.png", "--explain why.png is there already; choose another name$"),
+        ("why.jpg", "--explain why.jpg: the picture is written as PNG; expected a name that ends in .png$"),
+        ("no/why.png", "--explain no/why.png: there is no folder no; make it, or choose another name$"),
+    ],
+)
+def test_explain_is_refused_before_the_rows(
+    run: Callable[..., Result], name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of its own option; predict has no --overwrite."""
+    monkeypatch.setattr("finetune.classifier.load", lambda *_: pytest.fail("the model was loaded"))
+    Path("why.png").write_text("mine")
+    with pytest.raises(FinetuneError, match=message):
+        run("pictures/stripes/0.png", "--explain", name)
+    assert Path("why.png").read_text() == "mine"

@@ -1,0 +1,155 @@
+"""`finetune score`: one file with a row for every input, whatever stops it."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from finetune.classifier import load
+from finetune.cli.predict import predict
+from finetune.cli.score import score
+from finetune.errors import DataError, RunError, UsageError
+
+app = typer.Typer()
+app.command()(score)
+app.command()(predict)
+
+
+@pytest.fixture
+def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seven pictures, the third of them unreadable; the current folder is the one above."""
+    folder = pictures(stripes=4, dots=3)
+    (folder / "dots" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def run(tiny_weights: Path, data: Path) -> Callable[..., Result]:
+    """Return a function that runs `score` or, as its first argument says, `predict`, and raises what it raises."""
+
+    def invoke(*arguments: object) -> Result:
+        command = () if arguments[0] == "predict" else ("score",)
+        every = [*command, *map(str, arguments), "--model", str(tiny_weights)]
+        return CliRunner().invoke(app, every, catch_exceptions=False)
+
+    return invoke
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_rows_are_those_of_predict(run: Callable[..., Result]) -> None:
+    done = run("pictures", "--out", "rows.jsonl")
+    assert (done.exit_code, done.stdout) == (3, "rows.jsonl: 7 rows, 1 of them not read\n")
+    assert rows("rows.jsonl") == [json.loads(line) for line in run("predict", "pictures", "--json").stdout.splitlines()]
+    assert [str(path) for path in Path().glob("*rows*")] == ["rows.jsonl"]
+
+
+def test_nothing_unreadable_is_exit_code_0(run: Callable[..., Result]) -> None:
+    assert run("pictures/stripes", "--out", "rows.jsonl").exit_code == 0
+
+
+def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    assert run("pictures", "--out", "rows.csv", "--top", 1, "--probabilities", "--abstain-below", 0.99).exit_code == 3
+    with Path("rows.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["path"] for line in lines] == [row["path"] for row in map(dict, lines)]
+    assert sum(float(lines[0][f"p:{name}"]) for name in ("red", "green", "blue")) == pytest.approx(1)
+    assert lines[0]["abstained"] == "true"
+    assert lines[2]["error"]
+    assert run("pictures", "--out", "rows.parquet", "--ten-crop").exit_code == 3
+    assert pq.read_table("rows.parquet").num_rows == 7
+    assert run("pictures", "--out", "fc7.npy", "--features", "fc7").exit_code == 3
+    expected = list(load(tiny_weights).features(sorted(Path("pictures").rglob("*.png")), "fc7"))
+    found = np.load("fc7.npy")
+    assert np.isnan(found[2]).all()
+    for row, features in zip(np.delete(found, 2, 0), (f for f in expected if f.values is not None), strict=True):
+        np.testing.assert_array_equal(row, features.values)
+    with Path("fc7.npy.csv").open(newline="") as file:
+        assert [line["path"] for line in csv.DictReader(file)] == [str(features.path) for features in expected]
+    assert run("pictures", "--out", "conv5.parquet", "--features", "conv5", "--pool", "mean").exit_code == 3
+    assert len(pq.read_table("conv5.parquet")["features"][0].as_py()) == 256
+
+
+def test_strict_stops_and_can_go_on(run: Callable[..., Result]) -> None:
+    arguments = ("pictures", "--out", "rows.jsonl", "--batch-size", 2)
+    with pytest.raises(
+        DataError, match=r"^--strict: pictures/dots/2\.png: the PNG .*; mend it and go on with --resume"
+    ):
+        run(*arguments, "--strict")
+    assert not Path("rows.jsonl").exists()
+    assert run(*arguments, "--resume").exit_code == 3
+    assert len(rows("rows.jsonl")) == 7
+
+
+def test_what_is_there_is_not_lost(run: Callable[..., Result]) -> None:
+    Path("rows.jsonl").write_text("precious")
+    with pytest.raises(RunError, match=r"rows\.jsonl exists; choose another --out, or --overwrite"):
+        run("pictures", "--out", "rows.jsonl")
+    for wrong in (["nowhere/*.png"], ["pictures", "--features", "fc9"], ["pictures", "--resume"]):
+        with pytest.raises((DataError, UsageError)):
+            run(*wrong, "--out", "rows.jsonl", "--overwrite")
+    assert Path("rows.jsonl").read_text() == "precious"
+    assert run("pictures", "--out", "rows.jsonl", "--overwrite").exit_code == 3
+    assert len(rows("rows.jsonl")) == 7
+
+
+def test_interrupted(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Iterator[object]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("finetune.scoring.score.rows", interrupted)
+    with pytest.raises(RunError, match="interrupted after 0 rows; the same with --resume goes on"):
+        run("pictures", "--out", "rows.jsonl")
+
+
+KILLED = """
+import os, signal
+from finetune.cli import app as cli
+from finetune.scoring import output
+
+output.SECONDS_BETWEEN_STATES = 0
+write = output.Output.write
+
+def write_then_die(self, rows):
+    write(self, rows)
+    if self.rows >= AFTER:
+        self._parts[-1].write(b"half a row")
+        self._parts[-1].flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+output.Output.write = write_then_die
+cli.main()
+"""
+
+
+@pytest.mark.slow
+def test_killed_twice(run: Callable[..., Result], data: Path, tiny_weights: Path) -> None:
+    """What is finished after two kills has the very bytes of what was never stopped."""
+    for number in range(60):
+        (data / f"{number:03}.png").symlink_to(data / "stripes" / f"{number % 4}.png")
+    arguments = ["pictures", "--features", "fc7", "--batch-size", "4"]
+    run(*arguments, "--out", "whole.npy")
+    command = ["score", *arguments, "--out", "killed.npy", "--model", str(tiny_weights)]
+    for more, after in (([], 20), (["--resume"], 44)):
+        program = KILLED.replace("AFTER", str(after))
+        killed = subprocess.run([sys.executable, "-c", program, *command, *more], capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not Path("killed.npy").exists()
+    done = run(*arguments, "--out", "killed.npy", "--resume")
+    assert (done.exit_code, done.stdout) == (3, "killed.npy: 67 rows, 1 of them not read\n")
+    for ending in ("npy", "npy.csv"):
+        assert Path(f"killed.{ending}").read_bytes() == Path(f"whole.{ending}").read_bytes()

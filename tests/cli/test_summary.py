@@ -1,0 +1,78 @@
+"""`finetune summary`: the numbers that courses derive by hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from finetune.cli.summary import summary
+from finetune.errors import FinetuneError, RunError, UsageError, WeightsError
+from finetune.formats.npy_file import write_npy
+from finetune.formats.read_weights import read_weights
+
+
+def run(*arguments: str | Path) -> str:
+    """Return what the command prints; raise what it raises."""
+    app = typer.Typer()
+    app.command()(summary)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, FinetuneError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def layers(printed: str) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.strip()}
+
+
+def test_vgg16_as_courses_have_it() -> None:
+    rows = layers(run("vgg16"))
+    assert rows["conv1_1"] == ["Conv", "224×224×64", "1,728", "1,792", "86,704,128", "12,845.1", "kB"]
+    assert rows["fc6"][1:3] == ["4096", "102,760,448"]
+    assert rows["total"][0] == "138,357,544"
+
+
+def test_as_json() -> None:
+    costs: dict[str, Any] = json.loads(run("alexnet", "--json"))
+    assert (costs["parameters"], costs["trainable_parameters"]) == (60_965_224, 60_965_224)
+    assert costs["multiply_adds"] == 724_406_816
+    assert costs["layers"][0]["output_shape"] == [55, 55, 96]
+    assert json.loads(run("alexnet-bn", "--json"))["trainable_parameters"] == 62_383_848 - 2_752
+
+
+def test_run_and_file(tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(tiny_weights.read_bytes())
+    printed = run(tmp_path)
+    assert printed == run(tiny_weights)
+    assert printed.startswith("alexnet (num_classes 3, input_size 67, fc_units 8), input 67×67×3, for one picture\n")
+    assert layers(printed)["fc8"][1] == "3"
+
+
+def test_file_that_fits_two_networks(tiny_weights: Path, tmp_path: Path) -> None:
+    write_npy(tmp_path / "tiny.npy", read_weights(tiny_weights).tensors)
+    with pytest.raises(WeightsError, match="say which with --network alexnet or --network caffenet"):
+        run(tmp_path / "tiny.npy")
+    assert run(tmp_path / "tiny.npy", "--network", "caffenet").startswith("caffenet (num_classes 3")
+
+
+def test_what_is_none_of_them(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"'alexnat' is no network \(did you mean alexnet\?\), run directory or weights file"
+    ):
+        run("alexnat")
+    with pytest.raises(RunError, match=r"has no model\.safetensors: expected a run directory"):
+        run(tmp_path)
+
+
+def test_needs_no_tensorflow(tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(tiny_weights.read_bytes())
+    script = "import sys; from finetune.cli.summary import summary; summary(sys.argv[1])"
+    script += "; sys.exit('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

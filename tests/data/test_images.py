@@ -1,0 +1,93 @@
+"""What counts as a picture for a classifier: paths, arrays, and ten crops of one."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from finetune.data.images import array_to_bgr, place_of, read_input, several, ten_crop_preprocessing, ten_crops
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import ImageError, UsageError
+
+SMALL = Preprocessing(size=2, mean=(0.0, 0.0, 0.0), resize="warp", resize_to=4)
+BLUE_BGR = np.full((4, 4, 3), (200, 20, 10), np.uint8)
+
+
+def test_an_array_is_read_as_its_file_is(tmp_path: Path) -> None:
+    """The same picture as file, BGR and RGB array gives the same input; blue is the first channel of BGR."""
+    cv2.imwrite(str(tmp_path / "blue.png"), BLUE_BGR)
+    from_file = read_input(tmp_path / "blue.png", SMALL)
+    np.testing.assert_array_equal(from_file, np.full((2, 2, 3), (200, 20, 10)))
+    np.testing.assert_array_equal(read_input(str(tmp_path / "blue.png"), SMALL), from_file)
+    np.testing.assert_array_equal(read_input(BLUE_BGR, SMALL, "bgr"), from_file)
+    np.testing.assert_array_equal(read_input(BLUE_BGR[..., ::-1], SMALL, "rgb"), from_file)
+    np.testing.assert_array_equal(read_input(BLUE_BGR, SMALL, "rgb"), np.full((2, 2, 3), (10, 20, 200)))
+
+
+def test_gray_needs_no_order_and_stays_what_it_is() -> None:
+    gray = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    np.testing.assert_array_equal(array_to_bgr(gray, None), np.stack([gray] * 3, axis=2))
+    mnist = Preprocessing(size=4, mean=(0.0,), std=(1.0,), channel_order="GRAY", resize_to=4)
+    np.testing.assert_array_equal(read_input(gray, mnist)[..., 0], gray)
+
+
+@pytest.mark.parametrize(
+    ("array", "order", "message"),
+    [
+        (BLUE_BGR, None, r"an array in colour needs channel_order, 'rgb' or 'bgr', which is never guessed; None came"),
+        (BLUE_BGR, "RGB", r"an array in colour needs channel_order, .*; 'RGB' came"),
+        (BLUE_BGR.astype(np.float32), "rgb", r"expected an array of uint8, 0 to 255, float32 came; convert it"),
+        (BLUE_BGR.astype(np.int64), "rgb", r"expected an array of uint8, .* int64 came"),
+        (np.zeros((4, 4, 4), np.uint8), "rgb", r"expected an array \(height, width, 3\) or, .*, \(4, 4, 4\) came"),
+        (np.zeros((3, 4, 5), np.uint8), "rgb", r"\(3, 4, 5\) came"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "rgb", r"\(1, 4, 4, 3\) came"),
+        (np.zeros((0, 4, 3), np.uint8), "rgb", r"\(0, 4, 3\) came"),
+        (np.zeros(4, np.uint8), None, r"\(4,\) came"),
+    ],
+)
+def test_other_arrays_are_refused(array: np.ndarray, order: str | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_input(array, SMALL, order)  # type: ignore[arg-type]
+
+
+def test_a_single_picture_is_no_list_of_pictures(tmp_path: Path) -> None:
+    """Else the rows of an array would be taken for gray pictures and the letters of a name for names."""
+    for single, kind in ((BLUE_BGR, r"one array of shape \(4, 4, 3\)"), ("a.jpg", "'a.jpg'"), (Path("b"), "'b'")):
+        with pytest.raises(UsageError, match=rf"^expected several pictures, {kind} came; put it into a list: \[pict"):
+            several(single)  # type: ignore[arg-type]
+    assert len(list(several(np.stack([BLUE_BGR] * 3)))) == 3
+
+
+def test_places() -> None:
+    assert place_of("photo.jpg") == Path("photo.jpg")
+    assert place_of("http://x/photo.jpg") == "http://x/photo.jpg"
+    assert place_of(BLUE_BGR) is None
+
+
+def test_what_cannot_be_read_is_returned(tmp_path: Path) -> None:
+    assert str(read_input(tmp_path / "gone.png", SMALL)) == "cannot be opened (No such file or directory)"
+    error = read_input("http://127.0.0.1/x.jpg", SMALL)
+    assert isinstance(error, ImageError)
+    assert str(error) == "not fetched, since FINETUNE_OFFLINE is set; unset it"
+
+
+def test_ten_crops_by_hand() -> None:
+    """A 4 × 4 square whose pixels are numbered row by row: the first pixel of a 2 × 2 crop tells where it lies."""
+    square = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
+    crops = ten_crops(square, 2)
+    assert crops.shape == (10, 2, 2, 1)
+    assert crops[:5, 0, 0, 0].tolist() == [0, 2, 8, 10, 5]
+    np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])
+    assert crops[5, 0].ravel().tolist() == [1, 0]
+
+
+def test_ten_crops_are_cut_from_the_square_before_the_crop() -> None:
+    network = Preprocessing(size=227, mean=(0.0, 0.0, 0.0))
+    assert ten_crop_preprocessing(network).size == 256
+    wide = np.zeros((256, 400, 3), np.uint8)
+    wide[:, 72:328] = 255  # the middle 256 columns
+    square = read_input(wide, ten_crop_preprocessing(network), "bgr")
+    assert isinstance(square, np.ndarray)
+    assert square.shape == (256, 256, 3)
+    assert square.min() == 255

@@ -1,0 +1,184 @@
+"""What the arguments mean: one input for each picture, in order."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from finetune.data import inputs
+from finetune.data.inputs import expand
+from finetune.errors import DataError, UsageError
+from finetune.runs.run import MANIFEST
+
+PNG = b"\x89PNG\r\n\x1a\n...."
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures in the current folder, one that only its bytes show, one hidden, and a text."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.png", "sub/c.jpg", "sub/.hidden.jpg", "notes.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    Path("sub/d").write_bytes(PNG)
+
+
+def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(inputs.sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))  # type: ignore[type-var]
+
+
+def names(*arguments: str, null: bool = False) -> list[str]:
+    return [str(name) for name in expand(arguments, null)]
+
+
+def test_files_come_as_they_are_whether_or_not_they_exist() -> None:
+    assert names("b.jpg", "notes.txt", "gone.jpg", "b.jpg") == ["b.jpg", "notes.txt", "gone.jpg", "b.jpg"]
+    assert list(expand(["train-images#7"])) == [Path("train-images#7")]
+
+
+def test_urls_stay_text() -> None:
+    assert list(expand(["http://host//x.jpg?a=*", "ftp://host/x"])) == ["http://host//x.jpg?a=*", "ftp://host/x"]
+
+
+def test_folders_give_their_pictures_sorted() -> None:
+    assert names("sub", "b.jpg") == ["sub/c.jpg", "sub/d", "b.jpg"]
+    assert names(".") == ["a.png", "b.jpg", "sub/c.jpg", "sub/d"]
+
+
+def test_globs_give_their_pictures_sorted(tmp_path: Path) -> None:
+    assert names("*") == ["a.png", "b.jpg"]
+    assert names("*.[jp][pn]g") == ["a.png", "b.jpg"]
+    assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg"]
+    assert names(f"{tmp_path}/?.jpg") == [f"{tmp_path}/b.jpg"]
+    Path("b[1].jpg").touch()
+    assert names("b[1].jpg") == ["b[1].jpg"], "a file of that very name comes first"
+
+
+def test_clutter_is_passed_over_unless_it_is_named() -> None:
+    for name in ("__MACOSX/sub/._c.jpg", "__MACOSX/c.jpg", "sub/@eaDir/c.jpg/THUMB.jpg", "._a.png", "sub/phone.HEIC"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert names(".") == ["a.png", "b.jpg", "sub/c.jpg", "sub/d", "sub/phone.HEIC"]
+    assert names("**/*") == ["a.png", "b.jpg", "sub/c.jpg", "sub/d", "sub/phone.HEIC"]
+    assert names("sub/@eaDir/**/*.jpg") == ["sub/@eaDir/c.jpg/THUMB.jpg"]
+
+
+@pytest.mark.parametrize("argument", ["@pipe", "pipe.csv"])
+def test_a_list_that_is_a_pipe(argument: str) -> None:
+    """It can be read only once, and opening it waits for somebody who writes."""
+    name = argument.removeprefix("@")
+    os.mkfifo(name)
+    with pytest.raises(
+        DataError, match=rf"^the list {name} is a pipe or device, expected a file; name - and pipe the names .*$"
+    ):
+        expand([argument])
+
+
+def test_a_list_is_a_name_a_line(tmp_path: Path) -> None:
+    """Beside the list, else in the current folder; blank lines, CRLF and a byte order mark are no part of names."""
+    Path("sub/list.txt").write_bytes(
+        b"\xef\xbb\xbfc.jpg\r\n\n  b.jpg\nb.jpg\nhttp://host/x.jpg\ngone.jpg\nna\xffme.jpg"
+    )
+    assert names("@sub/list.txt") == [
+        "sub/c.jpg", "sub/  b.jpg", "b.jpg", "http://host/x.jpg", "sub/gone.jpg", "sub/na\udcffme.jpg",
+    ]  # fmt: skip
+
+
+def test_csv_with_a_column_path() -> None:
+    Path("sub/list.csv").write_text('label, path\nx,c.jpg\n"y, z","b.jpg"\nx,"a, b.jpg"\n')
+    assert names("sub/list.csv") == ["sub/c.jpg", "b.jpg", "sub/a, b.jpg"]
+    Path(MANIFEST).write_text("path,label,split\nsub/c.jpg,ants,train\n")
+    assert names(MANIFEST) == ["sub/c.jpg"]
+
+
+def test_names_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe(monkeypatch, b"b.jpg\nsub/c.jpg\r\n\nhttp://host/x\n-\n@x")
+    assert names("a.png", "-") == ["a.png", "b.jpg", "sub/c.jpg", "http://host/x", "-", "@x"]
+    pipe(monkeypatch, b"new\nline.jpg\0sub/c.jpg\0")
+    assert names("-", null=True) == ["new\nline.jpg", "sub/c.jpg"]
+
+
+def test_names_cut_anywhere_by_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "_CHUNK", 3)
+    pipe(monkeypatch, b"one.jpg\n\ntwo.jpg\r\nthree.jpg")
+    assert names("-") == ["one.jpg", "two.jpg", "three.jpg"]
+
+
+def test_a_long_list_is_read_as_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        read_so_far = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+            buffer[:6] = b"x.jpg\n"
+            Endless.read_so_far += 6
+            return 6
+
+    monkeypatch.setattr(inputs.sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless(), 64)))
+    endless: Iterator[Path | str] = expand(["-"])
+    assert [next(endless) for _ in range(50)] == [Path("x.jpg")] * 50
+    assert Endless.read_so_far <= 600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["-", "b.jpg", "-"], UsageError, r"- stands twice: stdin can be read only once"),
+        (["*.gif"], DataError, r"\*\.gif matches no picture; check the pattern, or quote it"),
+        (["empty"], DataError, r"empty has no pictures in it; name a folder of pictures"),
+        (["@gone.txt"], DataError, r"the list gone\.txt cannot be opened \(No such file or directory\)"),
+        (["@empty"], DataError, r"the list empty cannot be opened \(Is a directory\)"),
+        (["@notes.txt"], DataError, r"@notes\.txt names no picture; write one a line"),
+        (["gone.csv"], DataError, r"gone\.csv cannot be opened \(No such file or directory\); check the path"),
+        (["other.csv"], DataError, r"other\.csv, line 1: expected a column path, found 'file,label'"),
+        (["none.csv"], DataError, r"none\.csv names no picture; write one a line"),
+        (["comma.csv"], DataError, r"comma\.csv, line 2: too many fields; quote a path that has a comma"),
+        (["hole.csv"], DataError, r"hole\.csv, line 2: no path"),
+        (["@nul.txt"], DataError, r"nul\.txt, name 1: expected one name a line, found a NUL; pipe .* into - with -0"),
+        (["@huge.txt"], DataError, r"expected a list of names, found one of over 65,536 bytes; is this a list\?"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_read(
+    arguments: list[str], error: type[Exception], message: str
+) -> None:
+    Path("empty").mkdir()
+    Path("other.csv").write_text("file,label\nx,y\n")
+    Path("none.csv").write_text("path\n")
+    Path("comma.csv").write_text("path\na,b.jpg\n")
+    Path("hole.csv").write_text("path,label\n,x\n")
+    Path("nul.txt").write_bytes(b"a.jpg\0b.jpg\0")
+    Path("huge.txt").write_bytes(b"x" * 200_000)
+    with pytest.raises(error, match=message):
+        expand(["b.jpg", *arguments])
+
+
+def test_nul_without_stdin_and_nothing_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="-0 says how names on stdin end; it needs - among the inputs"):
+        expand(["b.jpg"], null=True)
+    pipe(monkeypatch, b"\n\n")
+    with pytest.raises(DataError, match="expected names of pictures on stdin, but nothing came"):
+        list(expand(["-"]))
+
+
+def test_a_damaged_line_is_told_when_its_turn_comes() -> None:
+    Path("list.csv").write_text('path\nb.jpg\n"x"y\n')
+    found = expand(["list.csv"])
+    assert next(found) == Path("b.jpg")
+    with pytest.raises(DataError, match=r"list\.csv, line 3: not CSV"):
+        next(found)
+
+
+def test_overlong_names_reach_the_reader() -> None:
+    long = "x" * 5000
+    assert names(long) == [long]
+    Path("list.txt").write_text(long)
+    assert names("@list.txt") == [long]
+
+
+def test_loops_of_links_end() -> None:
+    Path("sub/up").symlink_to("..")
+    assert names("sub") == ["sub/c.jpg", "sub/d"]

@@ -1,0 +1,262 @@
+"""report.html: escaped, self-contained, and the same from the run directory alone."""
+
+import base64
+import html
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from finetune.config import TrainConfig
+from finetune.data.dataset import Dataset, Record, Skipped
+from finetune.data.thumbnails import thumbnails
+from finetune.errors import RunError
+from finetune.evaluation.evaluate import assess
+from finetune.evaluation.report import render_report, report, with_thumbnails
+from finetune.model import Model
+from finetune.runs.provenance import command, versions
+from finetune.runs.read_run import write_evaluation
+from finetune.runs.run import Run
+
+EPOCHS = [
+    {
+        "epoch": number,
+        "learning_rate": 0.1 / number,
+        "train_loss": 0.5,
+        "train_accuracy": 0.5,
+        "val_loss": 0.25,
+        "val_accuracy": 0.875,
+    }
+    for number in (1, 2)
+]
+CONFIG = {"data": "photos"}
+METRICS = {"val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": False}
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$x^2_{$")
+
+
+class Page(HTMLParser):
+    """The tags of a page, with their attributes, as a browser sees them, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.words += " "
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def plots(self) -> Iterator[str]:
+        for tag, attributes in self.tags:
+            prefix, _, content = (attributes.get("src") or "").partition(",")
+            if tag == "img" and prefix == "data:image/svg+xml;base64":
+                yield base64.b64decode(content).decode()
+
+
+def dataset(names: tuple[str, ...], paths: list[Path], skipped: tuple[Skipped, ...] = ()) -> Dataset:
+    records = tuple(Record(path, i % len(names), "val", "") for i, path in enumerate(paths))
+    return Dataset((*records, *(Record(Path("t"), label, "train", "") for label in range(len(names)))), names, skipped)
+
+
+def judged(names: tuple[str, ...], paths: list[Path], temperature: float = 1.0) -> dict[str, Any]:
+    """The evaluation of a model that always says the first class, least sure of the last image."""
+    output = np.zeros((len(paths), len(names)), np.float32)
+    output[:, 0] = np.arange(len(paths), 0, -1)
+    labelled = [(path, i % len(names)) for i, path in enumerate(paths)]
+    return with_thumbnails(assess(labelled, output, names, temperature).to_json())
+
+
+def test_names_and_paths_are_harmless(pictures: Callable[..., Path]) -> None:
+    paths = sorted(pictures(stripes=6).rglob("*.png"))
+    hostile = paths[0].with_name(f"{HOSTILE[0].replace('/', '')}.png")
+    paths[0].rename(hostile)
+    paths[0] = hostile
+    skipped = (Skipped(Path(HOSTILE[1]), "<b>damaged</b>"),)
+    page = Page(
+        render_report(
+            "<em>", {"data": "<i>", "weights": "<u>"}, "<s>plan</s>", METRICS, EPOCHS,
+            dataset(HOSTILE, paths, skipped), judged(HOSTILE, paths),
+        )
+    )  # fmt: skip
+    assert not {tag for tag, _ in page.tags} & {"script", "i", "u", "s", "em", "link", "iframe", "object"}
+    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
+    for text in (*HOSTILE, "<b>damaged</b>", "<em>", "<i>", "<u>", "<s>plan</s>", hostile.name):
+        assert text in page.words
+
+
+def test_nothing_is_asked_of_the_network(pictures: Callable[..., Path]) -> None:
+    paths = sorted(pictures(stripes=6).rglob("*.png"))
+    text = render_report("run", CONFIG, "plan", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths, 2.0))
+    page = Page(text)
+    links = [a[name] for _, a in page.tags for name in ("src", "href", "srcset", "action", "data") if name in a]
+    assert len(links) == 5 + 4 + 6  # plots: three by epoch and two of reliability; then the wrong and the uncertain
+    assert all(link and link.startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,")) for link in links)
+    assert not re.search(r"@import|url\(|https?:", text)
+    (policy,) = (a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    for plot in page.plots():
+        assert "<script" not in plot
+        assert not re.search(r'href="(?!#)', plot)
+
+
+def test_what_stands_on_it(pictures: Callable[..., Path]) -> None:
+    """Of five stripes the model takes all for ants: three are, two are bees."""
+    paths = sorted(pictures(stripes=5).rglob("*.png"))
+    names = ("ants", "bees")
+    config = {
+        "data": "my/photos",
+        "skip": ["fc8"],
+        "layer_lr": [],
+        "patience": None,
+        "mixup": 0.0,
+        "version": "9.9",
+        "versions": {"finetune": "9.9", "numpy": "8.8"},
+    }
+    text = render_report(
+        "insects", config, "frozen: all", METRICS, EPOCHS, dataset(names, paths), judged(names, paths, 2.0)
+    )
+    words = " ".join(Page(text).words.split())
+    for part in (
+        "insects: 2 classes of photos Validation accuracy 87.5 % (epoch 1 of 2)",
+        "Of 5 validation pictures, 60.0 % are right (95 % interval 23.1 % to 88.2 %).",
+        "The best epoch was chosen on these same pictures, so this flatters: finetune evaluate RUN --data FOLDER",
+        "frozen: all",
+        "ants 1 3 60.0 % 100.0 % 75.0 %",
+        "bees 1 2 0.0 % 0.0 % 0.0 %",
+        "ants 3 0 bees 2 0",
+        "divided by the temperature 2.000",
+        "as trained as used validation loss 1.3027 0.8389 expected calibration error",
+        "finetune train --data my/photos --skip fc8 data my/photos skip fc8 mixup 0.0 version 9.9 Versions",
+        "numpy 8.8",
+    ):
+        assert part in words.replace("\N{NO-BREAK SPACE}", " "), part
+    wrong, uncertain = words.split("The most wrong")[1].split("The least certain")
+    assert wrong.index("1.png") < wrong.index("3.png")
+    assert "0.png" not in wrong
+    assert re.findall(r"\d\.png", uncertain) == ["4.png", "3.png", "2.png", "1.png", "0.png"]
+
+
+def test_reliability_is_a_point_a_bin_and_its_legend_lies_below(pictures: Callable[..., Path]) -> None:
+    """Of 49 pictures three bins; the legend's words stand below the axis's own."""
+    names = ("ants", "bees")
+    figures = judged(names, [Path(f"{i}.png") for i in range(49)])
+    assert [bin["images"] for bin in figures["reliability_after"]] == [16, 16, 17]
+    paths = [Path(f"{i}.png") for i in range(49)]
+    *_, plot = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), figures)).plots()
+    heights = {
+        text: float(y)
+        for y, text in re.findall(r'<text[^>]*(?:translate\([\d.]+ | y=")([\d.]+)[^>]*>([^<]+)</text>', plot)
+    }
+    assert heights["16 to 17 pictures each"] == pytest.approx(heights["ideal"], abs=1)
+    assert heights["ideal"] > heights["confidence, %"]
+
+
+def test_without_an_evaluation_or_with_many_classes() -> None:
+    names = tuple(f"class {i}" for i in range(30))
+    paths = [Path(f"{i}.png") for i in range(60)]
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths)))
+    assert "precision" not in page.words
+    assert "Plan" not in page.words
+    assert len(list(page.plots())) == 3
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), judged(names, paths)))
+    words = " ".join(page.words.split())
+    assert "true predicted pictures class 1 class 0 2 class 2 class 0 2" in words
+    assert len(list(page.plots())) == 3 + 1 + 1
+    assert "the true class is among the first five" in words
+
+
+def test_many_skipped_files_are_counted() -> None:
+    skipped = tuple(Skipped(Path(f"{i}.jpg"), "the file is empty") for i in range(203))
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(("a", "b"), [Path("x")], skipped)))
+    assert page.words.count("the file is empty") == 200
+    assert "3 more stand in skipped.csv." in page.words
+
+
+def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> None:
+    """The page that is written again is the first to the byte, with the photos gone."""
+    data = pictures(stripes=3, dots=3)
+    paths, names = sorted(data.rglob("*.png")), ("dots", "stripes")
+    images, figures = dataset(names, paths), judged(names, paths)
+    run = Run(tmp_path / "run")
+    run.begin({"data": str(data), "version": "0"}, images)
+    run.write_history(EPOCHS[0].keys(), [tuple(epoch.values()) for epoch in EPOCHS])
+    run.write_model(tiny_model)
+    run.write_metrics(METRICS)
+    write_evaluation(run, figures)
+    (run.path / "plan.txt").write_text("the plan")
+    first = render_report("run", run.config(), "the plan", METRICS, EPOCHS, images, figures)
+    for path in paths:
+        path.unlink()
+    assert report(run.path) == run.path / "report.html"
+    assert (run.path / "report.html").read_text(encoding="utf-8") == first
+    assert len(re.findall("data:image/jpeg", first)) == 3 + 6
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"has no model\.safetensors"):
+        report(tmp_path)
+
+
+def test_thumbnails_are_small_and_keep_the_shape(tmp_path: Path) -> None:
+    wide, tiny, broken = (tmp_path / name for name in ("wide.png", "tiny.png", "broken.png"))
+    cv2.imwrite(str(wide), np.full((300, 1000, 3), (255, 0, 0), np.uint8))
+    cv2.imwrite(str(tiny), np.zeros((1, 9, 3), np.uint8))
+    broken.write_bytes(b"no picture")
+    found = thumbnails([wide, broken, tiny, wide, tmp_path / "gone.png"])
+    assert list(found) == [str(wide), str(tiny)]
+    shapes = {}
+    for path, uri in found.items():
+        assert uri.startswith("data:image/jpeg;base64,/9j/")  # FF D8 FF, which begins every JPEG
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(uri.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        shapes[Path(path).name] = image.shape[:2]
+        if path == str(wide):
+            np.testing.assert_allclose(image.mean(axis=(0, 1)), (255, 0, 0), atol=3)
+    assert shapes == {"wide.png": (48, 160), "tiny.png": (1, 9)}
+
+
+def test_the_command_repeats_the_run() -> None:
+    config = TrainConfig(
+        data=Path("my photos"), out=Path("run"), skip=("fc7", "fc8"), epochs=5, cache=False, overwrite=True, seed=3
+    )
+    line = command({**config.to_json(), "version": "1"})
+    assert line == (
+        "finetune train --data 'my photos' --skip fc7,fc8 --out run --epochs 5 --seed 3 --no-cache --overwrite"
+    )
+    assert shlex.split(line)[3] == "my photos"
+    assert command({"data": "$(rm x)"}) == "finetune train --data '$(rm x)'"
+
+
+def test_versions() -> None:
+    found = versions()
+    assert found["numpy"] == np.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"finetune", "tensorflow", "keras", "system"} <= set(found)
+
+
+def test_equal_figures_give_equal_pages() -> None:
+    paths = [Path(f"{i}.png") for i in range(6)]
+    pages = [
+        render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths))
+        for _ in range(2)
+    ]
+    assert pages[0] == pages[1]
+    assert html.unescape(pages[0]).count(HOSTILE[2])
+
+
+def test_neither_plots_nor_tensorflow_are_loaded_before_they_are_needed() -> None:
+    program = "import sys\nimport finetune.evaluation.report, finetune.evaluation.evaluate\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(loaded) & {"matplotlib", "tensorflow"}

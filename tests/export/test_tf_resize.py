@@ -1,0 +1,66 @@
+"""OpenCV's resizing in TensorFlow: the same pixels as `finetune.data.decode` takes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from finetune.data import network_input
+from finetune.data.preprocessing import Preprocessing
+from finetune.export.tf_resize import resize, to_input
+
+SIZES = [  # height and width before, then after
+    ((30, 40), (25, 33)),
+    ((64, 48), (32, 24)),  # half: .5 is rounded up
+    ((90, 60), (30, 20)),  # whole factors
+    ((120, 200), (27, 31)),
+    ((20, 30), (51, 76)),
+    ((1, 1), (9, 9)),
+    ((2, 3), (40, 60)),
+    ((33, 44), (33, 44)),
+    ((5, 90), (12, 12)),  # one side grows, the other shrinks, and the whole too
+    ((90, 5), (12, 12)),
+    ((10, 20), (9, 40)),  # the whole grows
+]
+
+
+def pixels(height: int, width: int, seed: int = 0) -> network_input.Image:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def same(found: network_input.Image, expected: network_input.Image, but_for: float) -> None:
+    """Averages may differ by 1 in a small share: the order of a sum decides what a rounding error makes of .5."""
+    assert found.shape == expected.shape
+    difference = np.abs(found.astype(int) - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= but_for
+
+
+@pytest.mark.parametrize(("before", "after"), SIZES)
+def test_every_way_of_resizing(before: tuple[int, int], after: tuple[int, int]) -> None:
+    image = pixels(*before)
+    expected = network_input.resize(image, after[1], after[0])
+    found = resize(tf.constant(image), tf.constant(after[1]), tf.constant(after[0])).numpy()
+    averaged = after[0] <= before[0] and after[1] <= before[1]
+    same(found, expected, but_for=0.002 if averaged else 0)
+
+
+def test_half_by_hand() -> None:
+    """1, 2, 2, 1 have the mean 1.5, which OpenCV makes 2, and 0, 1, 1, 0 the mean .5, which it makes 1."""
+    image = np.uint8([[1, 2, 0, 1], [2, 1, 1, 0]])[..., None].repeat(3, axis=2)
+    assert resize(tf.constant(image), tf.constant(2), tf.constant(1)).numpy()[0, :, 0].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("shape", [(300, 401), (401, 300), (40, 31), (1, 500), (130, 3), (114, 57)])
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(size=57, mean=(0, 0, 0), channel_order="RGB"),
+        Preprocessing(size=57, mean=(0, 0, 0), channel_order="RGB", resize="warp"),
+        Preprocessing(size=28, mean=(0,), std=(255,), channel_order="GRAY", resize_to=28),
+    ],
+)
+def test_network_input(shape: tuple[int, int], preprocessing: Preprocessing) -> None:
+    image = pixels(*shape, seed=1)
+    found = to_input(tf.constant(image[..., ::-1].copy()), preprocessing).numpy()
+    expected = network_input.to_input(image, preprocessing)
+    same(found, expected, but_for=0.001)

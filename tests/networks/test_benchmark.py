@@ -1,0 +1,175 @@
+"""`finetune benchmark`: what is counted, by hand and with made-up times. How fast it is, no test says."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from finetune.cli.benchmark import _report
+from finetune.cli.benchmark import benchmark as command
+from finetune.errors import DataError, FinetuneError, UsageError
+from finetune.networks import NETWORKS, build
+from finetune.networks import benchmark as module
+from finetune.networks.benchmark import BURN_IN, MATRIX_PRODUCTS, MATRIX_SIDE, Benchmark, Timing, benchmark, timing
+from finetune.networks.forward import forward, normalize
+from finetune.networks.initialize import fresh_weights
+
+SMALL = {
+    "alexnet": {"input_size": 67, "fc_units": 8, "num_classes": 3},
+    "caffenet": {"input_size": 67, "fc_units": 8, "num_classes": 3},
+    "alexnet-owt": {"input_size": 67, "fc_units": 8, "num_classes": 3},
+    "alexnet-book": {"input_size": 67},
+    "alexnet-bn": {"input_size": 67, "fc_units": 8, "num_classes": 3},
+    "alexnet-mnist": {"fc_units": 8},
+    "vgg16": {"input_size": 32, "fc_units": 8, "num_classes": 3},
+}
+
+
+def run(*arguments: str | Path) -> str:
+    """Return what the command prints; raise what it raises."""
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, FinetuneError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> list[object]:
+    """Make the n-th measured call take seconds(n), whatever it takes; return the list of what the calls gave."""
+    results: list[object] = []
+
+    def elapsed(call: Callable[[], object]) -> float:
+        results.append(call())
+        return seconds(len(results) - 1)
+
+    monkeypatch.setattr(module, "_elapsed", elapsed)
+    return results
+
+
+def test_timing_by_hand() -> None:
+    measured = timing([0.1, 0.2, 0.3], batch_size=4, operations=8 * 10**9)
+    assert measured.ms_mean == pytest.approx(200)
+    assert measured.ms_std == pytest.approx(1000 * math.sqrt((0.01 + 0 + 0.01) / 3))
+    assert (measured.images_per_second, measured.gflops) == pytest.approx((20, 40))
+
+
+def test_burn_in_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = MATRIX_PRODUCTS + BURN_IN  # before the first batch that counts
+    results = let_time_pass(monkeypatch, lambda n: 1 + n / 10 if n < MATRIX_PRODUCTS else 0.5 if n >= calls else 99)
+    network = build("alexnet", SMALL["alexnet"])
+    monkeypatch.setattr(module, "forward_backward", lambda *_: len)  # not the one of interest
+    measured = benchmark(network, batch_size=2, batches=3)
+    assert len(results) == MATRIX_PRODUCTS + 2 * (BURN_IN + 3)
+    assert measured.matmul_gflops == pytest.approx(2 * MATRIX_SIDE**3 / 1e9)  # the best took 1 s
+    multiply_adds = sum(step.layer.multiply_adds(step.input_shape) for step in network.steps())
+    assert measured.forward == Timing(500, 0, 4, pytest.approx(2 * 2 * multiply_adds / 0.5 / 1e9))
+    assert measured.forward_backward.gflops == pytest.approx(3 * measured.forward.gflops)
+
+
+def test_report() -> None:
+    measured = Benchmark("alexnet", 32, "bfloat16", 200.0, Timing(150.04, 2.5, 213.3, 150.0), Timing(500, 0, 64, 50.0))
+    assert _report(measured, 100, "bfloat16").splitlines() == [
+        "alexnet, 100 batches of 32, bfloat16; a matrix product reaches 200.0 GFLOP/s",
+        "",
+        "                  ms per batch  images/s  GFLOP/s  of a matrix product",
+        "forward            150.0 ± 2.5     213.3    150.0                  75%",
+        "forward-backward   500.0 ± 0.0      64.0     50.0                  25%",
+        "",
+        "mean ± standard deviation; 2 operations for a multiply-add; backward counted as 2 × forward",
+    ]
+    rows = _report(measured, 100, "auto").splitlines()
+    assert rows[4].split() == ["forward-backward,", "float32", "500.0", "±", "0.0", "64.0", "50.0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_as_json(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BURN_IN", 1)
+    monkeypatch.setattr(module, "MATRIX_SIDE", 8)
+    monkeypatch.setattr("finetune.networks.build", lambda name: build(name, SMALL[name]))
+    measured: dict[str, Any] = json.loads(run(name, "--batches", "1", "--batch-size", "2", "--json"))
+    assert list(measured) == [
+        "network",
+        "batch_size",
+        "precision",
+        "matmul_gflops",
+        "forward",
+        "forward_backward",
+    ]
+    assert (measured["network"], measured["batch_size"], measured["precision"]) == (name, 2, "float32")
+    assert measured["matmul_gflops"] > 0
+    for kind in ("forward", "forward_backward"):
+        assert list(measured[kind]) == ["ms_mean", "ms_std", "images_per_second", "gflops"]
+        assert all(isinstance(value, float) for value in measured[kind].values())
+        assert measured[kind]["ms_mean"] > 0
+        assert measured[kind]["ms_std"] == 0  # of one batch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["alexnet", "alexnet-bn"])
+def test_gradients_of_all_weights_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BURN_IN", 0)
+    monkeypatch.setattr(module, "MATRIX_SIDE", 8)
+    results = let_time_pass(monkeypatch, lambda _: 1.0)
+    measured = benchmark(build(name, SMALL[name]), batch_size=2, batches=1, precision="bfloat16")
+    assert measured.precision == "bfloat16"
+    assert str(np.asarray(results[-1]).dtype) == "bfloat16"
+
+
+def test_forward_backward_takes_the_gradient_of_half_the_sum_of_squares() -> None:
+    """Of alexnet-mnist the logits' bias has the logits as gradient; the function gives one value of each weight."""
+    import tensorflow as tf
+
+    network = build("alexnet-mnist", SMALL["alexnet-mnist"])
+    weights = fresh_weights(network, tuple(network.weighted_layers()), seed=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *network.input_shape), np.uint8)
+    variables = {name: tf.Variable(value) for name, value in weights.items()}
+    with tf.GradientTape() as tape:
+        seed = tf.constant(0, tf.int64)
+        outputs = forward(network.layers, variables, normalize(network.preprocessing, pixels), seed=seed)
+        objective = tf.reduce_sum(outputs**2) / 2
+    expected = sum(float(tf.reshape(g, [-1])[0]) for g in tape.gradient(objective, list(variables.values())))
+    assert module.forward_backward(network, weights, "float32")(pixels) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_batches_from_files(pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BURN_IN", 1)
+    monkeypatch.setattr(module, "MATRIX_SIDE", 8)
+    monkeypatch.setattr("finetune.networks.build", lambda name: build(name, SMALL[name]))
+    seen: list[Path] = []
+    read = module.read_input
+    monkeypatch.setattr(module, "read_input", lambda path, how: seen.append(path) or read(path, how))
+    folder = pictures(stripes=3, dots=2)
+    run("alexnet", "--batches", "2", "--batch-size", "4", "--from-files", folder)
+    assert len(seen) == 2 * (1 + 2) * 4  # forward and forward-backward, burn-in and two batches of four
+    assert set(seen) == set(folder.rglob("*.png"))
+
+
+def test_what_cannot_be_measured(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no network 'alexnat' \(did you mean alexnet\?\)"):
+        run("alexnat")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty has no pictures; name a folder with some, or leave out --from-files"):
+        run("alexnet-mnist", "--from-files", tmp_path / "empty")
+    folder = pictures(stripes=1)
+    (folder / "stripes" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"0\.png cannot be read: not an image.*; take it out of the folder"):
+        run("alexnet-mnist", "--from-files", folder)
+
+
+def test_wrong_network_needs_no_tensorflow() -> None:
+    script = "import sys; from finetune.cli.benchmark import benchmark\n"
+    script += "try: benchmark('alexnat')\nexcept Exception: sys.exit('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,73 @@
+"""A run directory is read back as it was written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from finetune.data.dataset import Dataset, Record, Skipped
+from finetune.errors import RunError
+from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan, write_evaluation
+from finetune.runs.run import Run
+
+ODD = Path(os.fsdecode(b'a "quoted", name with \xff.png'))  # no UTF-8
+DATASET = Dataset(
+    (Record(Path("ü b.png"), 0, "train", ""), Record(ODD, 1, "val", ""), Record(Path("a\u2028b"), 1, "train", "")),
+    ("ants, red", "bees"),
+    (Skipped(Path("broken.jpg"), "not an image: expected JPEG, PNG"),),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run(tmp_path / "run")
+    run.begin({"seed": 1}, DATASET)
+    return run
+
+
+def test_images(run: Run) -> None:
+    assert read_dataset(run) == DATASET
+
+
+def test_history(run: Run) -> None:
+    run.write_history(("epoch", "train_loss"), [(1, 0.1), (2, 1e-9)])
+    assert read_history(run) == [{"epoch": 1, "train_loss": 0.1}, {"epoch": 2, "train_loss": 1e-9}]
+
+
+def test_evaluation_and_plan(run: Run) -> None:
+    assert (read_evaluation(run), read_plan(run)) == (None, "")
+    figures = {"top1": 1 / 3, "most_wrong": [{"path": str(ODD)}]}
+    write_evaluation(run, figures)
+    assert read_evaluation(run) == figures
+    run.begin({"seed": 1}, DATASET, "all frozen\nnothing trained")
+    assert read_plan(run) == "all frozen\nnothing trained\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.csv", None, r"has no manifest\.csv: expected a run directory that `finetune train` finished"),
+        ("manifest.csv", "path,label\na.png,bees\n", r"manifest\.csv is damaged: expected the columns path, label"),
+        ("manifest.csv", "path,label,split\na.png,wasps,val\n", r"a\.png with label 'wasps' and split 'val'; expected"),
+        ("manifest.csv", "path,label,split\na.png,bees,dev\n", r"a\.png with label 'bees' and split 'dev'; expected"),
+        ("classes.txt", None, r"has no classes\.txt"),
+        ("skipped.csv", "file\na.png\n", r"skipped\.csv is damaged"),
+    ],
+)
+def test_damaged_images(run: Run, name: str, content: str | None, message: str) -> None:
+    (run.path / name).unlink()
+    if content is not None:
+        (run.path / name).write_text(content)
+    with pytest.raises(RunError, match=message):
+        read_dataset(run)
+
+
+def test_damaged_history_and_evaluation(run: Run) -> None:
+    with pytest.raises(RunError, match=r"has no history\.csv"):
+        read_history(run)
+    (run.path / "history.csv").write_text("epoch,train_loss\n1,0.5\n2,\n")
+    with pytest.raises(RunError, match=r"history\.csv is damaged \(could not convert string to float"):
+        read_history(run)
+    (run.path / "evaluation.json").write_text("{")
+    with pytest.raises(RunError, match=r"evaluation\.json is no JSON"):
+        read_evaluation(run)

@@ -1,0 +1,103 @@
+"""The run directory: never in the way of what was there, and read back as written."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from finetune.data.dataset import Dataset, Record, Skipped
+from finetune.errors import RunError
+from finetune.export.export import export
+from finetune.model import Model
+from finetune.runs.run import Run, newest, open_run
+
+DATASET = Dataset(
+    (Record(Path("a,b.png"), 0, "train", "00"), Record(Path("ü.png"), 1, "val", "01")),
+    ("ants", "bees"),
+    (Skipped(Path("broken.jpg"), "the file is empty"),),
+)
+
+
+def finished(path: Path, model: Model) -> Run:
+    run = Run.prepare(path, overwrite=False)
+    run.begin({"seed": 1}, DATASET)
+    run.write_model(model)
+    run.write_metrics({"val_accuracy": 1.0})
+    return run
+
+
+def test_files_of_a_run(tmp_path: Path, tiny_model: Model) -> None:
+    run = finished(tmp_path / "deep" / "run", tiny_model)
+    run.write_history(("epoch", "loss"), [(1, 0.5), (2, 0.25)])
+    texts = {p.name: p.read_text(encoding="utf-8") for p in run.path.iterdir() if p.suffix != ".safetensors"}
+    assert texts == {
+        "config.json": '{\n  "seed": 1\n}\n',
+        "manifest.csv": 'path,label,split\n"a,b.png",ants,train\nü.png,bees,val\n',
+        "skipped.csv": "path,reason\nbroken.jpg,the file is empty\n",
+        "classes.txt": "ants\nbees\n",
+        "history.csv": "epoch,loss\n1,0.5\n2,0.25\n",
+        "metrics.json": '{\n  "val_accuracy": 1.0\n}\n',
+    }
+    assert run.metrics() == {"val_accuracy": 1.0}
+    assert open_run(run.path).model == run.path / "model.safetensors"
+
+
+def test_a_run_is_replaced_only_when_asked(tmp_path: Path, tiny_model: Model) -> None:
+    run = finished(tmp_path / "run", tiny_model)
+    (run.path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds a run already; choose another --out, or --overwrite to replace it"):
+        Run.prepare(run.path, overwrite=False)
+    Run.prepare(run.path, overwrite=True)
+    assert run.model.is_file(), "preparing writes and removes nothing"
+    Run.prepare(run.path, overwrite=True).begin({}, DATASET)
+    assert not run.model.exists(), "a model of the older run must not stand beside the new one's figures"
+    assert (run.path / "notes.txt").read_text() == "mine"
+
+
+def test_an_older_run_takes_its_exports_along(tmp_path: Path, tiny_model: Model) -> None:
+    run = finished(tmp_path / "run", tiny_model)
+    assert export(str(run.path), "npy").folder == run.path / "export-npy"
+    (run.path / "notes").mkdir()
+    run.begin({}, DATASET)
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "classes.txt", "config.json", "manifest.csv", "notes", "skipped.csv"
+    ]  # fmt: skip
+
+
+def test_runs_of_the_same_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Clock":
+            return cls(2030, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("finetune.runs.run.datetime", Clock)
+    for name in ("2030-01-02_030405", "2030-01-02_030405_2", "2030-01-02_030405_3"):
+        run = Run.prepare(None, overwrite=False)
+        assert run.path == Path("runs", name)
+        with run.held({"seed": 1}):
+            run.begin({"seed": 1}, DATASET)
+
+
+def test_a_folder_with_other_files_is_never_written_to(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="has files in it and is no run; choose another --out"):
+        Run.prepare(tmp_path, overwrite=True)
+    with pytest.raises(RunError, match="is a file; expected the name of a new folder"):
+        Run.prepare(tmp_path / "thesis.tex", overwrite=True)
+
+
+def test_newest(tmp_path: Path, tiny_model: Model) -> None:
+    assert newest(tmp_path / "runs") is None
+    old, new = (finished(tmp_path / "runs" / name, tiny_model) for name in ("z-old", "a-new"))
+    Run.prepare(tmp_path / "runs" / "unfinished", overwrite=False).begin({}, DATASET)
+    os.utime(old.model, (1, 1))
+    found = newest(tmp_path / "runs")
+    assert found is not None
+    assert found.path == new.path
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"has no model\.safetensors: expected a run directory"):
+        open_run(tmp_path)

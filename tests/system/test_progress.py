@@ -1,0 +1,85 @@
+import io
+import logging
+import sys
+
+import pytest
+
+from finetune.system import progress
+from finetune.system.progress import track
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that a test turns: `seconds[0] += 2`."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def run(seconds: list[float], items: int, each: float) -> None:
+    """Take all items, each in the given time."""
+    for _ in track(range(items), items, "reading", "files"):
+        seconds[0] += each
+
+
+def test_a_line_every_five_seconds(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """Two seconds an item: the first line after three of them, at half an item a second."""
+    with caplog.at_level(logging.INFO, "finetune"):
+        run(seconds, items=8, each=2)
+    assert caplog.messages == [
+        "reading: 3 of 8 files, 0.5 files/s, 10 s left",
+        "reading: 6 of 8 files, 0.5 files/s, 4 s left",
+    ]
+
+
+def test_a_number_that_nobody_knows(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "finetune"):
+        for _ in track(range(3), None, "reading", "files"):
+            seconds[0] += 5
+    assert caplog.messages[:2] == ["reading: 1 files, 0.2 files/s", "reading: 2 files, 0.2 files/s"]
+
+
+def test_quick_work_shows_nothing(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "finetune"):
+        run(seconds, items=100, each=0.04)
+    assert caplog.messages == []
+
+
+def test_silent_when_the_logger_lets_no_info_through(
+    seconds: list[float], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.WARNING, "finetune"):
+        run(seconds, items=8, each=2)
+    assert caplog.messages == []
+    assert capfd.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with caplog.at_level(logging.INFO, "finetune"):
+        assert list(track("abc", 3, "reading", "files")) == ["a", "b", "c"]
+    assert "reading" in terminal.getvalue()
+    assert "files/s" in terminal.getvalue()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+def test_items_pass_through_one_by_one(level: int, caplog: pytest.LogCaptureFixture) -> None:
+    source = iter("abc")
+    with caplog.at_level(level, "finetune"):
+        tracked = track(source, 3, "reading", "files")
+        assert next(tracked) == "a"
+        assert next(source) == "b"  # not taken ahead
+        assert list(tracked) == ["c"]
+
+
+def test_an_exception_comes_through(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "finetune"), pytest.raises(ZeroDivisionError):
+        list(track((1 // number for number in (1, 0)), 2, "reading", "files"))

@@ -1,0 +1,31 @@
+import pytest
+
+from finetune.system.text import did_you_mean, first_few, shape_text
+
+
+def test_the_nearest_name_is_suggested() -> None:
+    assert did_you_mean("fc9", ["conv1", "fc8"]) == " (did you mean fc8?)"
+    assert did_you_mean("zebra", ["brass"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b"], "a, b"),
+        (["a", "b", "c"], "a, b and 1 more"),
+        (["a"] * 1002, "a, a and 1,000 more"),
+    ],
+)
+def test_the_first_few_are_named_and_the_others_counted(names: list[str], text: str) -> None:
+    assert first_few(names, most=2) == text
+
+
+def test_a_separator_of_ones_own() -> None:
+    assert first_few(["a", "b", "c"], 2, " = ") == "a = b and 1 more"
+
+
+def test_shapes_are_joined_by_a_cross() -> None:
+    assert shape_text((11, 11, 3, 96)) == "11×11×3×96"
+    assert shape_text([]) == ""
