@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 
 Make = Callable[[bytes, Image], bytes]  # from a JPEG's own bytes and its pixels to what is written
 

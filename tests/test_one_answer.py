@@ -119,7 +119,7 @@ def test_arrays(
 ) -> None:
     """Decoded as files are: of a JPEG twice as large as needed that is its reduced form."""
     short_side = classifier.model.network.preprocessing.short_side
-    pixels = [decode(path.read_bytes(), short_side) for path in files]
+    pixels = [decode(path.read_bytes(), short_side).image for path in files]
     pictures = [array[..., ::-1] if channel_order == "rgb" else array for array in pixels]
     found = answers(classifier, pictures, 8, channel_order=channel_order)
     hold(table, f"arrays, {channel_order}", found, alone)
@@ -129,7 +129,7 @@ def test_arrays_at_full_size(
     classifier: Classifier, files: list[Path], alone: Answers, table: dict[str, float]
 ) -> None:
     """A JPEG that is at least twice as large as needed is decoded at a reduced size: the one place that differs."""
-    full = [decode(path.read_bytes()) for path in files]
+    full = [decode(path.read_bytes()).image for path in files]
     found = answers(classifier, full, 8, channel_order="bgr")
     reduced = [path.name == "huge.jpg" for path in files]
     hold(table, "arrays at full size, but for huge JPEGs", found[np.invert(reduced)], alone[np.invert(reduced)])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from finetune.check.finding import Finding
 from finetune.check.look import Seen
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.errors import DataError, UsageError, WeightsError
 from finetune.model import Model
 from finetune.system.extras import needs

@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.data.channels import Image
 from finetune.data.dataset import Found
-from finetune.data.decode import Image, decode
+from finetune.data.decode import decode
 from finetune.data.header import read_header
 from finetune.data.images import read_bytes
-from finetune.data.network_input import resize, to_input
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
+from finetune.data.resize import resize
 from finetune.errors import ImageError
 
 HASH_BITS = 256  # 16 × 16 coefficients; 64 do not tell 2 % cropped copies from other photos (hymenoptera: 12 and 14)
@@ -59,9 +61,8 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
     try:
         data = read_bytes(file.path)
         header = read_header(data)
-        damage: list[str] = []
         side = max(_NEEDED_SIDE, preprocessing.short_side if preprocessing else 0)
-        image = decode(data, side, header, on_damage=damage.append)
+        image, damage = decode(data, side, header)
     except ImageError as error:
         return Seen(file, str(error))
     step = max(1, min(image.shape[:2]) // _NEEDED_SIDE)
@@ -76,7 +77,7 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
         colour_model=_colour_model(header.mode, some),
         deviation=float(cv2.meanStdDev(some)[1].max()),
         main_colour=_main_colour(some),
-        damage="".join(damage),
+        damage=damage,
         codes=hash_codes(image),
         pixels=to_input(image, preprocessing) if preprocessing else None,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.errors import RunError
 from finetune.training.train import train
 

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.choices import Crop
-from finetune.data.network_input import in_channel_order, resize, resize_for_crop, to_input
+from finetune.data.channels import Image, in_channel_order
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
+from finetune.data.resize import resize, resize_for_crop
 from finetune.errors import UsageError
 from finetune.system.text import did_you_mean
 
-Image = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 Vector = tuple[float, float, float]
 

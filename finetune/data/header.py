@@ -1,7 +1,6 @@
 """What an image file says of itself before its pixels are decoded: format, size, orientation."""
 
 import logging
-import struct
 import warnings
 from collections.abc import Callable
 from io import BytesIO
@@ -16,12 +15,12 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from finetune.data.exif import read_orientation
 from finetune.data.png import read_png
 from finetune.data.tiff import Alpha, tiff_alpha
 from finetune.errors import ImageError
 
 MAX_PIXELS = 100_000_000  # more would need 300 MB for one image; refused by the header
-_EXIF_ORIENTATION = 0x0112  # Exif 2.3, table 4
 
 
 class _JpegFile(JpegImageFile):
@@ -104,20 +103,4 @@ def read_header(data: bytes) -> Header:
     # A marker byte pair cannot occur inside the compressed data, so its absence proves a cut.
     if name == "JPEG" and data.find(b"\xff\xd9", header_end) < 0:
         raise ImageError("the JPEG is cut short (no end marker)")
-    return Header(name, width, height, _orientation(exif), alpha, mode)
-
-
-def _orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, in an EXIF block; 1 when there is none or the block is damaged."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = ">" if tiff.startswith(b"MM") else "<"
-    try:
-        (start,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, start)
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, at)
-            if tag == _EXIF_ORIENTATION:
-                return value if value in range(1, 9) else 1
-    except struct.error:  # a damaged block says nothing
-        pass
-    return 1
+    return Header(name, width, height, read_orientation(exif), alpha, mode)

@@ -4,14 +4,14 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.decode import Image, decode, warn_of_damage
+from finetune.data.channels import Image
+from finetune.data.decode import decode, warn_of_damage
 from finetune.data.idx import idx_place, image_bytes
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
@@ -54,7 +54,7 @@ def read_input(
             pixels = read_image(place, preprocessing.short_side)
         else:
             url = str(place)
-            pixels = decode(read_url(url), preprocessing.short_side, on_damage=partial(warn_of_damage, url))
+            pixels = _decode_and_warn(read_url(url), url, preprocessing.short_side)
         return to_input(pixels, preprocessing)
     except ImageError as error:
         return error
@@ -62,7 +62,14 @@ def read_input(
 
 def read_image(path: Path, short_side: int | None = None) -> Image:
     """Read and decode a file, as `decode`; raise ImageError when it cannot be opened. Damage is warned of once."""
-    return decode(read_bytes(path), short_side, on_damage=partial(warn_of_damage, path))
+    return _decode_and_warn(read_bytes(path), path, short_side)
+
+
+def _decode_and_warn(data: bytes, name: Path | str, short_side: int | None) -> Image:
+    image, damage = decode(data, short_side)
+    if damage:
+        warn_of_damage(name, damage)
+    return image
 
 
 def read_bytes(path: Path) -> bytes:

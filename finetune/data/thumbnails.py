@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from finetune.data.images import read_image
-from finetune.data.network_input import resize
+from finetune.data.resize import resize
 from finetune.errors import ImageError
 from finetune.system.parallel import parallel_map
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.errors import RunError, UsageError
 from finetune.system.atomic import replacing
 from finetune.system.quiet import import_matplotlib

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.classifier import Classifier, Score
-from finetune.data.network_input import to_rgb
+from finetune.data.channels import to_rgb
 from finetune.errors import UsageError
 from finetune.explain.drawing import check_out, draw_explanations
 from finetune.explain.input import read_one

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.data.images import read_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.classifier import Classifier
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.explain.map_layer import check_map_layer, last_convolution
 from finetune.metrics import softmax
 from finetune.system.progress import track

@@ -112,7 +112,7 @@ def _write(
             writer.write(path, model, temperature, _rgb(calibration, preprocessing))
     exact = _reference(model, temperature)
     drawn = drawn_pictures(preprocessing)
-    pixels = np.stack([to_input(decode(data, preprocessing.short_side), preprocessing) for data in drawn])
+    pixels = np.stack([to_input(decode(data, preprocessing.short_side).image, preprocessing) for data in drawn])
     given: Any = drawn if format == "saved_model" else _rgb(pixels, preprocessing)
     found = _loaded_again(format, lambda: writer.answers(path, given))
     difference = float(abs(found - exact(pixels)).max())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.data.folder import image_files
 from finetune.data.images import read_input
 from finetune.data.preprocessing import Preprocessing

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.export.graph import probabilities
 from finetune.model import Model
 

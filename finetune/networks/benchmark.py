@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from finetune.choices import Precision, PrecisionOption
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.data.folder import image_files
 from finetune.data.images import read_input
 from finetune.errors import DataError, ImageError

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 
 from finetune.data.augment import Augmentation, augmented_input, view_generator
+from finetune.data.channels import Image
 from finetune.data.dataset import Record
-from finetune.data.decode import Image
 from finetune.data.images import read_image
-from finetune.data.network_input import resize
 from finetune.data.preprocessing import ChannelOrder, Preprocessing
+from finetune.data.resize import resize
 from finetune.errors import DataError, ImageError
 
 ROWS, VIEWS = 5, 7  # pictures, and views of each: view 0, as in use, and six augmented ones

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from finetune.choices import Precision
 from finetune.data.augment import LEVELS, Augmentation, augmented_input, view_generator
+from finetune.data.channels import Image
 from finetune.data.dataset import Record
-from finetune.data.decode import Image, decode, warn_of_damage
+from finetune.data.decode import decode, warn_of_damage
 from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
 from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
@@ -171,10 +171,11 @@ class Trunk:
 
     def _decode(self, job: _Job) -> _Job:
         try:
-            told = partial(warn_of_damage, job.path)
-            image = decode(_unchanged(job), self._preprocessing.short_side, on_damage=told)
+            image, damage = decode(_unchanged(job), self._preprocessing.short_side)
         except ImageError as error:
             return _Job(job.path, job.digest, (), error=str(error))
+        if damage:
+            warn_of_damage(job.path, damage)
         inputs = tuple(
             augmented_input(image, self._preprocessing, view_generator(job.digest, max(view, 0)), self._augmentation)
             for view in job.views

@@ -63,11 +63,11 @@ def test_no_image(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize("data", FILES.values(), ids=FILES)
 def test_a_cut_file_is_refused(data: bytes) -> None:
     """Wherever the cut is, there is an error or the whole picture, never a part of it."""
-    whole, refused = decode(data), 0
+    whole, refused = decode(data).image, 0
     lengths = [*range(1, min(len(data), 64)), *np.linspace(64, len(data) - 1, 60, dtype=int).tolist()]
     for length in lengths:
         try:
-            np.testing.assert_array_equal(decode(data[:length]), whole)
+            np.testing.assert_array_equal(decode(data[:length]).image, whole)
         except ImageError:
             refused += 1
     assert refused >= len(lengths) - 2
@@ -81,7 +81,7 @@ def test_damage_raises_nothing_but_image_errors(data: bytes) -> None:
         for _ in range(chance.choice((1, 3, 10))):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         with suppress(ImageError):
-            assert decode(bytes(damaged)).shape[2] == 3
+            assert decode(bytes(damaged)).image.shape[2] == 3
 
 
 def patched(data: bytes, at: int, form: str, *values: int) -> bytes:
@@ -152,7 +152,7 @@ def test_damaged_exif_is_harmless(format: str) -> None:
         if format == "PNG":  # whose checksum would be wrong, which is harmless as well
             assert read_header(data[:at] + damaged + data[at + len(content) :]).format == "PNG"
         else:
-            assert decode(data[:at] + damaged + data[at + len(content) :]).size == 32 * 48 * 3
+            assert decode(data[:at] + damaged + data[at + len(content) :]).image.size == 32 * 48 * 3
 
 
 @pytest.mark.parametrize("length", [0, 5, 6, 10, 14, 16, 20, 25])
@@ -162,7 +162,7 @@ def test_cut_exif_is_harmless(length: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = encode(RGB, "JPEG", exif=block.tobytes()[:length])
-    assert decode(data).shape == (32, 48, 3)
+    assert decode(data).image.shape == (32, 48, 3)
 
 
 def test_nothing_is_printed_beside_the_errors(tmp_path: Path) -> None:

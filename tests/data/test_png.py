@@ -22,18 +22,18 @@ def test_transparent_gray_is_white_at_any_depth(bits: int) -> None:
     packed = int("".join(f"{value:0{bits}b}" for value in [1, 0] * 4), 2).to_bytes(bits, "big")
     data = png(8, 1, bits, 0, b"\0" + packed, png_chunk(b"tRNS", b"\0\1"))
     assert read_png(data).transparent == 255 // (2**bits - 1)
-    assert decode(data)[0, :, 0].tolist() == [255, 0] * 4
+    assert decode(data).image[0, :, 0].tolist() == [255, 0] * 4
 
 
 def test_transparent_gray_of_16_bits() -> None:
     data = png(2, 1, 16, 0, b"\0" + b"\x12\x34\x12\x35", png_chunk(b"tRNS", b"\x12\x34"))
-    assert decode(data)[0, :, 0].tolist() == [255, 0x12]
+    assert decode(data).image[0, :, 0].tolist() == [255, 0x12]
 
 
 def test_damage_outside_the_pixels_is_harmless() -> None:
     wrong_sum = png_chunk(b"tEXt", b"Comment\0words")[:-1] + b"!"
     no_profile = png_chunk(b"iCCP", b"x\0\0junk")
-    assert decode(png(8, 1, 8, 0, ROW, wrong_sum, no_profile))[0, :, 0].tolist() == list(range(8))
+    assert decode(png(8, 1, 8, 0, ROW, wrong_sum, no_profile)).image[0, :, 0].tolist() == list(range(8))
 
 
 @pytest.mark.parametrize("kind", ["IHDR", "IDAT", "IEND"])

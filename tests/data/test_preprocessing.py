@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from finetune.data.network_input import resize, to_input
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
+from finetune.data.resize import resize
 from finetune.errors import UsageError, WeightsError
 
 CROP = Preprocessing(size=227, mean=CAFFE_MEAN_BGR)

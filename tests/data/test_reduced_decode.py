@@ -27,7 +27,7 @@ def test_a_jpeg_is_decoded_no_larger_than_needed(
     """Halves are taken while both sides stay long enough; what comes is the average of the pixels it stands for."""
     ramp = np.linspace(0, 255, size[0])[None, :, None] * np.ones((size[1], 1, 3))
     data = cv2.imencode(".jpg", ramp.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    image = decode(data, short_side)
+    image = decode(data, short_side).image
     assert image.shape[1::-1] == expected
     np.testing.assert_allclose(
         image[5, :, 0], cv2.resize(ramp, expected, interpolation=cv2.INTER_AREA)[5, :, 0], atol=4
@@ -41,7 +41,7 @@ def test_a_reduced_jpeg_is_turned_upright_too() -> None:
     exif[0x0112] = 6
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", exif=exif)
-    image = decode(stream.getvalue(), 100)
+    image = decode(stream.getvalue(), 100).image
     assert image.shape == (200, 150, 3)
     assert image[20, 130].min() > 240
     assert image[20, 20].max() < 15
@@ -49,4 +49,4 @@ def test_a_reduced_jpeg_is_turned_upright_too() -> None:
 
 def test_other_formats_are_decoded_whole() -> None:
     data = cv2.imencode(".png", np.zeros((300, 400, 3), np.uint8))[1].tobytes()
-    assert decode(data, 10).shape == (300, 400, 3)
+    assert decode(data, 10).image.shape == (300, 400, 3)

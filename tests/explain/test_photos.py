@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from finetune.classifier import Classifier, load
-from finetune.data.decode import Image
+from finetune.data.channels import Image
 from finetune.explain import grad_cam, occlusion
 from finetune.explain.input import read_one
 from finetune.networks.initialize import fresh_weights

@@ -25,7 +25,7 @@ def in_graph() -> Decoder:
 
 def difference(in_graph: Decoder, data: bytes) -> int:
     """Return the largest difference of a pixel."""
-    found, expected = in_graph(tf.constant(data)).numpy(), decode.decode(data, SHORT_SIDE)[..., ::-1]
+    found, expected = in_graph(tf.constant(data)).numpy(), decode.decode(data, SHORT_SIDE).image[..., ::-1]
     assert found.shape == expected.shape
     return int(np.abs(found.astype(int) - expected).max())
 

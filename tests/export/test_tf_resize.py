@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from finetune.data import network_input
+from finetune.data import resize as data_resize
+from finetune.data.channels import Image
 from finetune.data.preprocessing import Preprocessing
 from finetune.export.tf_resize import resize, to_input
 
@@ -23,11 +25,11 @@ SIZES = [  # height and width before, then after
 ]
 
 
-def pixels(height: int, width: int, seed: int = 0) -> network_input.Image:
+def pixels(height: int, width: int, seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def same(found: network_input.Image, expected: network_input.Image, but_for: float) -> None:
+def same(found: Image, expected: Image, but_for: float) -> None:
     """Averages may differ by 1 in a small share: the order of a sum decides what a rounding error makes of .5."""
     assert found.shape == expected.shape
     difference = np.abs(found.astype(int) - expected)
@@ -38,7 +40,7 @@ def same(found: network_input.Image, expected: network_input.Image, but_for: flo
 @pytest.mark.parametrize(("before", "after"), SIZES)
 def test_every_way_of_resizing(before: tuple[int, int], after: tuple[int, int]) -> None:
     image = pixels(*before)
-    expected = network_input.resize(image, after[1], after[0])
+    expected = data_resize.resize(image, after[1], after[0])
     found = resize(tf.constant(image), tf.constant(after[1]), tf.constant(after[0])).numpy()
     averaged = after[0] <= before[0] and after[1] <= before[1]
     same(found, expected, but_for=0.002 if averaged else 0)

@@ -56,7 +56,7 @@ class Reader(NamedTuple):
 
 
 def read_image(path: Path) -> None:
-    image = decode(path.read_bytes())
+    image, _ = decode(path.read_bytes())
     assert image.dtype == np.uint8
     assert image.shape[2] == 3
     assert to_input(image, PREPROCESSING).shape == (8, 8, 3)

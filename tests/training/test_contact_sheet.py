@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from finetune.data.augment import LEVELS, Augmentation, augmented_input, view_generator
+from finetune.data.channels import Image
 from finetune.data.dataset import Record
-from finetune.data.decode import Image
 from finetune.data.images import read_image
-from finetune.data.network_input import resize
 from finetune.data.preprocessing import Preprocessing
+from finetune.data.resize import resize
 from finetune.errors import DataError
 from finetune.training.contact_sheet import GAP, HEADER, ROWS, TILE, VIEWS, contact_sheet
 
