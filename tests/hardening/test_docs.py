@@ -92,12 +92,12 @@ def test_the_examples_run_one_after_the_other(
     pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On small drawn pictures; `demo` has a test of its own, and training takes fewer epochs."""
-    data = pictures("pictures", stripes=6, dots=6)
+    data = pictures("images", stripes=6, dots=6)
     shutil.copy(data / "dots" / "0.png", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", "2")
     for example in EXAMPLES:
-        left, _, right = example.replace("/photos", "pictures").rpartition("|")
+        left, _, right = example.replace("/photos", "images").rpartition("|")
         if "finetune demo" in example or not right.strip().startswith("finetune "):
             continue
         if left:
