@@ -153,7 +153,7 @@ def test_folders_that_take_no_file(
     def refuse(*_: object, **options: object) -> None:
         raise OSError(code, os.strerror(code), str(options.get("dir", "new")))
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(Path, "touch", refuse)
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     done = finetune(*command.split(), *(word.format(**known) for word in WRITERS[command]))
     one_line(*done, os.strerror(code))
