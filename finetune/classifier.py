@@ -1,4 +1,8 @@
-"""Classify images with a trained model: what scripts, `finetune predict` and `finetune score` use."""
+"""Classify images with a trained model: what scripts, `finetune predict` and `finetune score` use.
+
+An image is read on its way to the network, up to 64 ahead; the network computes whole batches; softmax and the class
+names make a `Prediction` of each output.
+"""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -10,22 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.data.channels import Image
 from finetune.data.images import (
     ArrayOrder,
     ImageLike,
-    place_of,
+    iter_images,
+    path_or_url,
     read_input,
-    several,
     ten_crop_preprocessing,
     ten_crops,
 )
 from finetune.errors import ImageError, UsageError, WeightsError
-from finetune.formats.read_weights import read_weights
 from finetune.metrics import softmax
-from finetune.model import Model, load_model, model_of
+from finetune.model import Model
 from finetune.networks.layers import Shape
-from finetune.pretrained import catalogue
-from finetune.runs.run import newest, open_run
+from finetune.runs.open_model import default_model, open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
 from finetune.system.text import did_you_mean
@@ -35,14 +38,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
-Place = Path | str | None  # of a picture: its path, its URL, or None for an array
+PathOrUrl = Path | str | None  # of an image; None for an array
+LayerOutput = NDArray[np.float32]  # of one image: (units,) or (height, width, channels)
 Pool = Literal["mean", "none"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One class with its probability; `index` is its place in `class_names`."""
+    """One class with its probability; `index` is its position in `class_names`."""
 
     index: int
     label: str
@@ -51,13 +54,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one picture, or the error that kept it from being read.
+    """The predicted classes of one image, or the error that kept it from being read.
 
     `path`: the path or URL; None for an array. `scores`: the most probable classes first. `abstained`: the first of
-    them lies below the probability that was asked for. `probabilities`: float64 (classes,) as `class_names`.
+    them is less probable than the threshold asked for. `probabilities`: float64 (classes,), in the order of
+    `class_names`.
     """
 
-    path: Place
+    path: PathOrUrl
     scores: tuple[Score, ...] = ()
     error: str | None = None
     abstained: bool = False
@@ -74,58 +78,50 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Features:
-    """What one layer gives for one picture, float32, or the error that kept it from being read; `path` as above."""
+    """The output of one layer for one image, float32, or the error that kept it from being read.
 
-    path: Place
-    values: Floats | None = field(default=None, compare=False)
+    `path`: the path or URL; None for an array.
+    """
+
+    path: PathOrUrl
+    values: LayerOutput | None = field(default=None, compare=False)
     error: str | None = None
 
 
 def load(ref: str | Path | None = None, network: str | None = None) -> "Classifier":
-    """Return the classifier that `ref` means: a run directory, a model or weights file, or a name of the catalogue.
+    """Return a classifier with the model that `ref` names: a run directory, a weights file or published weights.
 
-    None means the newest run in ./runs, else the published AlexNet where its file is present, else the starter; which
-    one it is goes to the log. `network` decides where a file fits several networks. Raises WeightsError or RunError
-    when there is none or it cannot be read.
+    None means the newest run in ./runs, else the published AlexNet if its file is present, else the starter; the log
+    says which one it is. `network` decides where a file fits several networks. Raises WeightsError or RunError if there
+    is no such model or it cannot be read.
     """
     if ref is None:
-        ref = _default()
+        ref = default_model()
         logger.info("model: %s", ref)
-    if Path(ref).is_dir():
-        return Classifier(load_model(open_run(Path(ref)).model))
-    path, name = catalogue.resolve(str(ref))
-    return Classifier(model_of(catalogue.described(read_weights(path), name), network))
-
-
-def _default() -> str:
-    run = newest()
-    if run:
-        return str(run.path)
-    return "bvlc_alexnet" if catalogue.find("bvlc_alexnet") else "starter"
+    return Classifier(open_model(ref, network))
 
 
 class Classifier:
-    """A model ready to classify.
+    """A model ready to classify images.
 
-    Pictures are paths, http(s) URLs, or arrays, uint8: (height, width, 3), whose `channel_order`, "rgb" or "bgr", must
-    be said, or (height, width) gray. They are read on all cores while the network computes, at most 64 ahead; what
-    cannot be read yields its error in its place. `batch_size`: pictures computed at once. `model`: network, weights and
-    names of the classes.
+    Images are paths, http(s) URLs or uint8 arrays: (height, width, 3), whose `channel_order` must be given as "rgb" or
+    "bgr", or (height, width) gray. An image that cannot be read yields its error in its place. `batch_size`: images
+    computed at once. `model`: network, weights and class names.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._temperature = _temperature(model)
-        self._functions: dict[str, Compiled] = {}
+        self._temperature = model.temperature  # read here, so that an invalid one is reported before any image is read
+        self._compiled_layers: dict[str, Compiled] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes; a prediction's index is a place in it."""
+        """The names of the classes; the index of a prediction is a position in it."""
         return self.model.class_names
 
     @property
     def temperature(self) -> float:
-        """What the logits are divided by before the softmax; 1 where the model's file holds none."""
+        """What the logits are divided by before the softmax; 1 if the model's file has none."""
         return self._temperature
 
     def predict(
@@ -138,16 +134,16 @@ class Classifier:
         ten_crop: bool = False,
         abstain_below: float = 0.0,
     ) -> Iterator[Prediction]:
-        """Yield one prediction for every picture, in order, with the `top` most probable classes.
+        """Yield one prediction for each image, in order, with the `top` most probable classes.
 
-        `ten_crop` takes the mean of the probabilities of ten crops. A prediction whose first probability is less than
-        `abstain_below` says so. Raises UsageError for such a share beyond 0 to 1 or an array that is no picture,
-        WeightsError when the output is not finite.
+        `ten_crop` averages the probabilities of ten crops. A prediction whose first probability is below
+        `abstain_below` is marked as abstained. Raises UsageError for an `abstain_below` outside 0 to 1 or an array that
+        is not an image, WeightsError if the output is not finite.
         """
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
-        outputs = self._outputs(pictures, self._last, batch_size, channel_order, ten_crop)
-        return (self._prediction(place, logits, top, abstain_below) for place, logits in outputs)
+        outputs = self._layer_outputs(pictures, self._last_layer, batch_size, channel_order, ten_crop)
+        return (self._prediction(path, logits, top, abstain_below) for path, logits in outputs)
 
     def features(
         self,
@@ -158,17 +154,17 @@ class Classifier:
         channel_order: ArrayOrder | None = None,
         pool: Pool = "none",
     ) -> Iterator[Features]:
-        """Yield for every picture, in order, what comes out of `layer`: (units,) or (height, width, channels).
+        """Yield the output of `layer` for each image, in order: (units,) or (height, width, channels).
 
-        `pool` "mean" takes the mean over height and width of the latter. Raises UsageError for a layer that the network
-        lacks and where there is nothing to pool.
+        `pool="mean"` averages the latter over height and width. Raises UsageError if the network has no such layer or
+        its output cannot be pooled.
         """
         self.feature_shape(layer, pool)
-        outputs = self._outputs(pictures, layer, batch_size, channel_order)
-        return (_features(place, values, pool) for place, values in outputs)
+        outputs = self._layer_outputs(pictures, layer, batch_size, channel_order)
+        return (_features(path, output, pool) for path, output in outputs)
 
     def feature_shape(self, layer: str, pool: Pool = "none") -> Shape:
-        """Return the shape of a picture's `features`; raise UsageError as they do."""
+        """Return the shape of one image's `features`; raise UsageError as they do."""
         shapes = {step.layer.name: step.output_shape for step in self.model.network.steps()}
         if layer not in shapes:
             raise UsageError(
@@ -179,91 +175,89 @@ class Classifier:
         if pool == "none":
             return shape
         if len(shape) == 1:
-            raise UsageError(f"{layer} gives a vector, so there is nothing to pool; leave pool out")
+            raise UsageError(f"the output of {layer} is a vector, so there is nothing to pool; omit pool")
         return shape[-1:]
 
     def logits(
         self, pictures: Iterable[ImageLike], batch_size: int = 32
-    ) -> Iterator[tuple[Place, Floats | ImageError]]:
-        """Yield every place, in order, with the logits (classes,) as the network gives them, or with the error."""
-        return self._outputs(pictures, self._last, batch_size)
+    ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
+        """Yield the path or URL of each image, in order, with its logits (classes,), or with the error."""
+        return self._layer_outputs(pictures, self._last_layer, batch_size)
 
     @property
-    def _last(self) -> str:
+    def _last_layer(self) -> str:
         return self.model.network.layers[-1].name
 
-    def _outputs(
+    def _layer_outputs(
         self,
-        pictures: Iterable[ImageLike],
+        images: Iterable[ImageLike],
         layer: str,
         batch_size: int,
         channel_order: ArrayOrder | None = None,
         ten_crop: bool = False,
-    ) -> Iterator[tuple[Place, Floats | ImageError]]:
-        """Yield every place with what the layer gives, or the error; for ten crops with (10, …)."""
+    ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
+        """Yield the path or URL of each image with the layer's output, or the error; (10, …) for ten crops."""
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}")
         preprocessing = self.model.network.preprocessing
-        square = ten_crop_preprocessing(preprocessing) if ten_crop else preprocessing
+        if ten_crop:
+            preprocessing = ten_crop_preprocessing(preprocessing)
 
-        def read(picture: ImageLike) -> tuple[Place, NDArray[np.uint8] | ImageError]:
-            return place_of(picture), read_input(picture, square, channel_order)
+        def read(image: ImageLike) -> tuple[PathOrUrl, Image | ImageError]:
+            return path_or_url(image), read_input(image, preprocessing, channel_order)
 
-        return self._computed(parallel_map(read, several(pictures)), layer, batch_size, ten_crop)
+        return self._compute_batches(parallel_map(read, iter_images(images)), layer, batch_size, ten_crop)
 
-    def _computed(
-        self, read: Iterator[tuple[Place, NDArray[np.uint8] | ImageError]], layer: str, batch_size: int, ten_crop: bool
-    ) -> Iterator[tuple[Place, Floats | ImageError]]:
-        size = self.model.network.preprocessing.size
-        while batch := list(islice(read, batch_size)):
-            images = [image for _, image in batch if not isinstance(image, ImageError)]
-            rows: Iterator[Floats] = iter(())
-            if images and ten_crop:
-                crops = np.concatenate([ten_crops(image, size) for image in images])
-                # No more at once than without crops: activations take far more memory than pixels.
-                parts = [self._compute(layer, crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
-                rows = iter(np.concatenate(parts).reshape(len(images), 10, -1))
-            elif images:
-                rows = iter(self._compute(layer, np.stack(images)))
-            for place, image in batch:
-                yield place, image if isinstance(image, ImageError) else next(rows)
+    def _compute_batches(
+        self, inputs: Iterator[tuple[PathOrUrl, Image | ImageError]], layer: str, batch_size: int, ten_crop: bool
+    ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
+        """Yield the inputs in order, each readable one replaced by the layer's output for it."""
+        while batch := list(islice(inputs, batch_size)):
+            readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
+            outputs = iter(self._compute(layer, readable, batch_size, ten_crop) if readable else ())
+            for path, pixels in batch:
+                yield path, pixels if isinstance(pixels, ImageError) else next(outputs)
 
-    def _compute(self, layer: str, pixels: NDArray[np.uint8]) -> Floats:
-        """Return what comes out of a layer for a batch."""
-        if layer not in self._functions:
-            # TensorFlow only now: a model that cannot be loaded is told at once.
+    def _compute(self, layer: str, inputs: list[Image], batch_size: int, ten_crop: bool) -> NDArray[np.float32]:
+        """Return the layer's output for some inputs: (inputs, …), or (inputs, 10, …) for ten crops."""
+        compute = self._compiled(layer)
+        if not ten_crop:
+            return compute(np.stack(inputs))
+        crops = np.concatenate([ten_crops(square, self.model.network.preprocessing.size) for square in inputs])
+        # No more at once than without crops: activations take far more memory than pixels.
+        parts = [compute(crops[start : start + batch_size]) for start in range(0, len(crops), batch_size)]
+        return np.concatenate(parts).reshape(len(inputs), 10, -1)
+
+    def _compiled(self, layer: str) -> "Compiled":
+        """Return the network up to and including `layer`, compiled once."""
+        if layer not in self._compiled_layers:
+            # TensorFlow is imported here, so that a model that cannot be loaded is reported at once.
             import_tensorflow()
             from finetune.networks.compiled import Compiled
 
             network = self.model.network
-            until = [step.name for step in network.layers].index(layer) + 1
-            self._functions[layer] = Compiled(network.layers[:until], self.model.weights, network.preprocessing)
-        return self._functions[layer](pixels)
+            end = [step.name for step in network.layers].index(layer) + 1
+            self._compiled_layers[layer] = Compiled(network.layers[:end], self.model.weights, network.preprocessing)
+        return self._compiled_layers[layer]
 
-    def _prediction(self, place: Place, logits: Floats | ImageError, top: int, abstain_below: float) -> Prediction:
+    def _prediction(
+        self, path: PathOrUrl, logits: LayerOutput | ImageError, top: int, abstain_below: float
+    ) -> Prediction:
+        """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for."""
         if isinstance(logits, ImageError):
-            return Prediction(place, error=str(logits))
+            return Prediction(path, error=str(logits))
         if not np.isfinite(logits).all():
             raise WeightsError(
-                f"the model's output for {place or 'an array'} is not finite: its weights are damaged; get another file"
+                f"the model's output for {path or 'an array'} is not finite: its weights are damaged; get another file"
             )
         probabilities = softmax(np.atleast_2d(logits), self._temperature).mean(axis=0)
         best = np.argsort(-probabilities, kind="stable")[:top]
         scores = tuple(Score(int(i), self.class_names[i], float(probabilities[i])) for i in best)
-        return Prediction(
-            place, scores, abstained=bool(probabilities.max() < abstain_below), probabilities=probabilities
-        )
+        abstained = bool(probabilities.max() < abstain_below)
+        return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
 
 
-def _features(place: Place, values: Floats | ImageError, pool: Pool) -> Features:
-    if isinstance(values, ImageError):
-        return Features(place, error=str(values))
-    return Features(place, values.mean(axis=(0, 1)) if pool == "mean" else values)
-
-
-def _temperature(model: Model) -> float:
-    """Return the temperature in the model's file; raise WeightsError for what cannot be one."""
-    value = model.about.get("temperature", 1.0)
-    if not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise WeightsError(f"the model's temperature is {value!r}; expected a number above 0; write the file again")
-    return value
+def _features(path: PathOrUrl, output: LayerOutput | ImageError, pool: Pool) -> Features:
+    if isinstance(output, ImageError):
+        return Features(path, error=str(output))
+    return Features(path, output.mean(axis=(0, 1)) if pool == "mean" else output)

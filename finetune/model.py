@@ -1,4 +1,4 @@
-"""A trained network in one file that describes itself: weights, preprocessing, class names, where it came from."""
+"""A trained network in one file that describes itself: weights, preprocessing, class names and origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,8 @@ from finetune.pretrained.load import load_weights
 class Model:
     """A network with its weights (float32, `layer/weight` -> array) and the names of its classes in order.
 
-    `about` holds what else the file tells: `weights` (name and SHA-256 of the source weights), `metrics`, `version`.
+    `about` is the rest of the file's metadata: `source_weights` (name and SHA-256), `metrics`, `temperature`,
+    `version`.
     """
 
     network: Network
@@ -30,16 +31,24 @@ class Model:
     class_names: tuple[str, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by before the softmax, 1 by default; WeightsError for an invalid one."""
+        value = self.about.get("temperature", 1.0)
+        if not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise WeightsError(f"the model's temperature is {value!r}; expected a number above 0; write the file again")
+        return value
+
 
 def load_model(path: Path, network: str | None = None) -> Model:
-    """Read a model from any weights file, as `model_of`; raise WeightsError for one that cannot be read."""
+    """Read a model from any weights file, as `model_of`; raise WeightsError if the file cannot be read."""
     return model_of(read_weights(path), network)
 
 
 def model_of(file: WeightsFile, network: str | None = None) -> Model:
     """Return the model in a weights file; `network` decides where several networks fit.
 
-    Classes are named `0`, `1`, … where the file knows no names and they are not ImageNet's 1,000.
+    If the file has no class names, they are ImageNet's for 1,000 classes and `0`, `1`, … otherwise.
     Raises WeightsError for a file that fits no network.
     """
     built = network_of(file, network)
@@ -49,7 +58,7 @@ def model_of(file: WeightsFile, network: str | None = None) -> Model:
 
 
 def save_model(path: Path, model: Model) -> None:
-    """Write a model to one safetensors file that `load_model` reads back the same; never half-written."""
+    """Write a model to one safetensors file, which appears whole or not at all; `load_model` returns the same."""
     network = model.network
     description = {
         "network": network.name,
@@ -68,7 +77,7 @@ def _class_names(file: WeightsFile, count: int) -> tuple[str, ...]:
     if names is None:
         return imagenet.class_names() if count == len(imagenet.class_names()) else tuple(map(str, range(count)))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WeightsError(f"{file.path.name}: its class_names are no list of names; write the file again")
+        raise WeightsError(f"{file.path.name}: class_names is not a list of names; write the file again")
     if len(names) != count:
         raise WeightsError(f"{file.path.name} names {len(names)} classes but has {count} outputs; write the file again")
     return tuple(names)

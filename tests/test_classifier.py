@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import finetune
-from finetune.classifier import Classifier, load, softmax
+from finetune.classifier import Classifier, load
 from finetune.data.images import read_image
 from finetune.data.network_input import to_input
 from finetune.errors import RunError, UsageError, WeightsError
+from finetune.metrics import softmax
 from finetune.model import Model, save_model
 from finetune.networks.forward import activations, forward
 
@@ -110,9 +111,9 @@ def test_arrays_give_what_their_files_give(tiny_weights: Path, pictures: Callabl
         assert [prediction.path for prediction in from_arrays] == [None] * 3
         assert [prediction.scores for prediction in from_arrays] == [prediction.scores for prediction in from_files]
     assert from_arrays[0].to_json()["path"] is None
-    with pytest.raises(UsageError, match="an array in colour needs channel_order"):
+    with pytest.raises(UsageError, match="a colour array needs channel_order"):
         list(classifier.predict(arrays))
-    with pytest.raises(UsageError, match="expected several pictures"):
+    with pytest.raises(UsageError, match="expected several images"):
         classifier.predict(paths[0])  # type: ignore[arg-type]
 
 
@@ -153,7 +154,7 @@ def test_layers_that_are_none(tiny_weights: Path) -> None:
         UsageError, match=r"alexnet has no layer 'fc77' \(did you mean fc7\?\); its layers are conv1, n"
     ):
         classifier.features(["x.png"], layer="fc77")
-    with pytest.raises(UsageError, match="fc7 gives a vector, so there is nothing to pool; leave pool out"):
+    with pytest.raises(UsageError, match="the output of fc7 is a vector, so there is nothing to pool; omit pool"):
         classifier.features(["x.png"], pool="mean")
 
 

@@ -44,20 +44,15 @@ def _network(of: str, network: str | None) -> "Network":
 
     if of in NETWORKS:
         return build(of)
-    path = Path(of)
-    if not path.exists():
+    if not Path(of).exists():
         raise UsageError(
             f"{of!r} is no network{did_you_mean(of, NETWORKS)}, run directory or weights file; "
             f"the networks are {', '.join(NETWORKS)}"
         )
-    from finetune.formats.read_weights import read_weights
     from finetune.pretrained.infer import network_of
+    from finetune.runs.open_model import open_weights
 
-    if path.is_dir():
-        from finetune.runs.run import open_run
-
-        path = open_run(path).model
-    return network_of(read_weights(path), network)
+    return network_of(open_weights(of), network)
 
 
 def _report(costs: "Summary") -> str:

@@ -45,8 +45,8 @@ WORDS: dict[str, tuple[Callable[[Any], None], str]] = {
     "options that are a text": (lambda about: about.update(options="x"), "cannot be understood"),
     "input of no pixels": (lambda about: about["options"].update(input_size=0), "does not fit|alexnet-mnist"),
     "billions of units": (lambda about: about["options"].update(fc_units=10**12), "fc6/kernel is .*, but"),
-    "class names that are a text": (lambda about: about.update(class_names="ab"), "are no list of names"),
-    "class names that are numbers": (lambda about: about.update(class_names=[1, 2]), "are no list of names"),
+    "class names that are a text": (lambda about: about.update(class_names="ab"), "is not a list of names"),
+    "class names that are numbers": (lambda about: about.update(class_names=[1, 2]), "is not a list of names"),
     "class names that are few": (lambda about: about.update(class_names=["a"]), "names 1 classes but has 2 outputs"),
     "temperature 0": (lambda about: about.update(temperature=0), "expected a number above 0"),
 }

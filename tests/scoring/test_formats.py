@@ -192,7 +192,7 @@ def test_features_as_parquet(classifier: Classifier, tmp_path: Path, monkeypatch
             {"features": "fc9"},
             r"alexnet has no layer 'fc9' \(did you mean fc8\?\); its layers are conv1, norm1,",
         ),
-        ("x.npy", {"features": "fc7", "pool": "mean"}, r"fc7 gives a vector, so there is nothing to pool"),
+        ("x.npy", {"features": "fc7", "pool": "mean"}, r"the output of fc7 is a vector, so there is nothing to pool"),
     ],
 )
 def test_what_a_file_cannot_hold(name: str, options: dict[str, str], message: str, classifier: Classifier) -> None:

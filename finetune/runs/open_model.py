@@ -1,0 +1,40 @@
+"""Open a model by reference: a run directory, a weights file, or the name of published weights."""
+
+from pathlib import Path
+
+from finetune.formats.read_weights import read_weights
+from finetune.formats.weights_file import WeightsFile
+from finetune.model import Model, model_of
+from finetune.pretrained import catalogue
+from finetune.runs.run import newest, open_run
+
+
+def open_model(ref: str | Path, network: str | None = None) -> Model:
+    """Return the model that `ref` names.
+
+    `network` decides where a weights file fits several networks; a run knows its own. Raises RunError for a folder that
+    is not a finished run, WeightsError for weights that do not exist, cannot be read or fit no network.
+    """
+    return model_of(open_weights(ref), None if Path(ref).is_dir() else network)
+
+
+def open_weights(ref: str | Path) -> WeightsFile:
+    """Return the weights file that `ref` names, not yet checked against a network; its arrays are not copied.
+
+    Raises RunError and WeightsError as `open_model`.
+    """
+    if Path(ref).is_dir():
+        return read_weights(open_run(Path(ref)).model)
+    path, name = catalogue.resolve(str(ref))
+    return catalogue.described(read_weights(path), name)
+
+
+def default_model() -> str:
+    """Return the reference used when the user gives none.
+
+    The newest run in ./runs, else the published AlexNet if its file is present, else the starter.
+    """
+    run = newest()
+    if run:
+        return str(run.path)
+    return "bvlc_alexnet" if catalogue.find("bvlc_alexnet") else "starter"
