@@ -1,4 +1,4 @@
-"""The same seed gives the same bits, however many threads read and in whatever order they end."""
+"""The same seed gives the same bits, with any number of reading threads and any order in which they finish."""
 
 import os
 import random
@@ -26,7 +26,7 @@ def config(pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_training_with_one_reader_and_with_seven(
+def test_training_gives_the_same_bits_with_one_reader_and_with_seven(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
@@ -37,19 +37,19 @@ def test_training_with_one_reader_and_with_seven(
         assert (runs[0].path / name).read_bytes() == (runs[1].path / name).read_bytes(), name
 
 
-def test_results_come_in_order_whoever_ends_first() -> None:
-    chance = random.Random(0)
+def test_results_keep_their_order_when_later_ones_finish_first() -> None:
+    generator = random.Random(0)
 
-    def slowly(number: int) -> int:
-        time.sleep(chance.random() / 1000)
+    def return_later(number: int) -> int:
+        time.sleep(generator.random() / 1000)
         return number
 
-    assert list(parallel.parallel_map(slowly, range(300))) == list(range(300))
+    assert list(parallel.parallel_map(return_later, range(300))) == list(range(300))
 
 
 @pytest.mark.slow
-def test_a_prediction_does_not_depend_on_the_order(pictures: Callable[..., Path], tiny_weights: Path) -> None:
-    """In another order, with the same size of batch, every picture gets the same bits."""
+def test_a_prediction_does_not_depend_on_the_order_of_images(pictures: Callable[..., Path], tiny_weights: Path) -> None:
+    """In reverse order, with the same batch size, every image gets the same bits."""
     paths = sorted(pictures(stripes=8, dots=8).rglob("*.png"))
     classifier = load(tiny_weights)
     forward = {prediction.path: prediction.scores for prediction in classifier.predict(paths, batch_size=4)}

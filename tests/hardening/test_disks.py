@@ -1,6 +1,6 @@
-"""Real disks that are full or read-only, mounted for the test: one line, and what stood there stays.
+"""Real full and read-only disks, mounted for the test: commands fail with one line and existing files stay.
 
-What the system refuses is real here, in contrast to `test_limits.py`, so root is needed, and Linux.
+Unlike in `test_limits.py`, the operating system itself refuses to write, so these tests need root and Linux.
 """
 
 import shutil
@@ -21,17 +21,17 @@ pytestmark = pytest.mark.slow
 
 
 class Disk:
-    """A mounted tmpfs of 32 MB; `path` is where."""
+    """A tmpfs of 32 MB, mounted at `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._filling = path / "filling"
 
-    def leave(self, room: int) -> None:
-        """Fill it up to `room` bytes, or pages of 4 kB, to be exact."""
-        free = shutil.disk_usage(self.path).free
+    def fill(self, free: int) -> None:
+        """Write a file that leaves `free` bytes, rounded down to pages of 4 kB."""
+        available = shutil.disk_usage(self.path).free
         with self._filling.open("wb") as file:
-            file.write(bytes(free - room))
+            file.write(bytes(available - free))
 
     def make_room(self) -> None:
         self._filling.unlink()
@@ -40,7 +40,7 @@ class Disk:
         subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
 
     def contents(self) -> dict[str, bytes]:
-        """Return every file, and every folder as an empty one."""
+        """Return path -> content of every file; a folder has empty content."""
         found = (path for path in self.path.rglob("*") if path != self._filling)
         return {str(path.relative_to(self.path)): path.read_bytes() if path.is_file() else b"" for path in found}
 
@@ -53,13 +53,13 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     try:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", path], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a small disk takes root on Linux")
+        pytest.skip("mounting a small disk needs root on Linux")
     yield Disk(path)
-    subprocess.run(["umount", "--lazy", path], check=True)  # features may still be mapped
+    subprocess.run(["umount", "--lazy", path], check=True)  # feature files may still be memory-mapped
 
 
-def older(disk: Disk, name: str) -> Path:
-    """Write what an earlier command may have left under a name, and return its path."""
+def earlier_result(disk: Disk, name: str) -> Path:
+    """Write what an earlier command could have written under `name`, and return its path."""
     path = disk.path / name
     if name == "run":
         write_run(path)
@@ -72,11 +72,11 @@ def older(disk: Disk, name: str) -> Path:
     return path
 
 
-COMMANDS = {  # what is written to, and how; what finetune tells beside the system's word
+COMMANDS = {  # command -> (where it writes, its arguments, the advice in the error)
     "train": ("run", "--data {data} --weights {weights} --epochs 1 --overwrite --out {out}", "choose another --out"),
     "report": ("run", "{out}", "mend that and run the same again"),
     "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "mend that, or choose another --out"),
-    "explain": ("new.png", "{picture} --model {weights} --overwrite --out {out}", "mend that and run the same again"),
+    "explain": ("new.png", "{image} --model {weights} --overwrite --out {out}", "mend that and run the same again"),
     "filters": ("new.png", "--model {weights} --overwrite --out {out}", "mend that and run the same again"),
     "check": ("page.html", "{data} --overwrite --html {out}", "choose another place"),
     "weights convert": ("new.npz", "{weights} {out} --overwrite", "check {disk}"),
@@ -89,20 +89,20 @@ COMMANDS = {  # what is written to, and how; what finetune tells beside the syst
 
 @pytest.mark.parametrize("fault", ["Read-only file system", "No space left on device"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_stood_there_stays(
+def test_a_failed_command_leaves_existing_files_unchanged(
     command: str, fault: str, disk: Disk, finetune: Finetune, pictures: Pictures, tiny_weights: Path
 ) -> None:
-    name, arguments, told = COMMANDS[command]
+    name, arguments, advice = COMMANDS[command]
     data = pictures(stripes=4, dots=4)
-    out = older(disk, name) if name != "demo" else disk.path / "demo"
+    out = earlier_result(disk, name) if name != "demo" else disk.path / "demo"
     before = disk.contents()
-    disk.leave(0)
+    disk.fill(0)
     if fault == "Read-only file system":
         disk.make_read_only()
-    known = {"data": data, "picture": data / "dots" / "0.png", "weights": tiny_weights, "out": out}
-    done = finetune(*command.split(), *(word.format(**known) for word in arguments.split()))
-    one_line(*done, fault)
-    assert told.format(disk=disk.path) in done[2].splitlines()[-1]
+    paths = {"data": data, "image": data / "dots" / "0.png", "weights": tiny_weights, "out": out}
+    result = finetune(*command.split(), *(word.format(**paths) for word in arguments.split()))
+    one_line(*result, fault)
+    assert advice.format(disk=disk.path) in result[2].splitlines()[-1]
     assert disk.contents() == before
 
 
@@ -111,10 +111,10 @@ def training(pictures: Pictures, tiny_weights: Path) -> list[object]:
     return ["train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--epochs", "1", "--out"]
 
 
-def test_a_training_that_fills_the_disk_goes_on(disk: Disk, finetune: Finetune, training: list[object]) -> None:
-    """There is room for the first epoch, not for the model."""
+def test_a_training_that_fills_the_disk_can_be_resumed(disk: Disk, finetune: Finetune, training: list[object]) -> None:
+    """The disk has room for the first epoch but not for the model."""
     run = disk.path / "run"
-    disk.leave(64 << 10)
+    disk.fill(64 << 10)
     code, out, err = finetune(*training, run)
     one_line(code, out, err, f"mend that, then finetune train --resume {run} goes on")
     assert not [path for path in run.rglob("*") if path.suffix == ".part" or path.name == "model.safetensors"]
@@ -127,12 +127,12 @@ def test_a_training_that_fills_the_disk_goes_on(disk: Disk, finetune: Finetune, 
         assert (run / name).read_bytes() == Path("whole", name).read_bytes(), name
 
 
-@pytest.mark.parametrize("room", [0, 4096, 8192, 12288, 16384, 20480])
-def test_a_training_that_cannot_begin_leaves_nothing(
-    room: int, disk: Disk, finetune: Finetune, training: list[object]
+@pytest.mark.parametrize("free", [0, 4096, 8192, 12288, 16384, 20480])
+def test_a_training_that_cannot_start_leaves_nothing(
+    free: int, disk: Disk, finetune: Finetune, training: list[object]
 ) -> None:
-    """Whichever of the first files does not fit, the same command works when there is room."""
-    disk.leave(room)
+    """Whichever of the first files does not fit, nothing is left that blocks the same command later."""
+    disk.fill(free)
     one_line(*finetune(*training, disk.path / "run"), "No space left on device); choose another --out")
     assert disk.contents() == {}
 
@@ -152,7 +152,7 @@ def test_a_cache_that_is_full(
     disk: Disk, finetune: Finetune, training: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
-    disk.leave(0)
+    disk.fill(0)
     code, out, err = finetune(*training, "run")
     one_line(code, out, err, "No space left on device; mend that, then finetune train --resume run goes on")
     assert not [path for path in disk.path.rglob("*") if path.suffix == ".part"]
@@ -160,14 +160,14 @@ def test_a_cache_that_is_full(
     assert finetune("train", "--resume", "run")[0] == 0
 
 
-def test_scores_go_on_when_there_is_room(
+def test_scoring_is_resumed_when_there_is_room(
     disk: Disk, finetune: Finetune, pictures: Pictures, tiny_weights: Path
 ) -> None:
-    """Room for the state and the features of some pictures only: conv1 of one is 83 kB."""
+    """The disk has room for the state and the features of a few images: conv1 of one image is 83 kB."""
     data = pictures(stripes=4, dots=4)
     options = ["--model", tiny_weights, "--features", "conv1", "--batch-size", 1]
     out = disk.path / "rows.npy"
-    disk.leave(400 << 10)
+    disk.fill(400 << 10)
     one_line(
         *finetune("score", data, *options, "--out", out),
         f"what is done stays in {out}.partial, and --resume goes on with it",
@@ -179,7 +179,7 @@ def test_scores_go_on_when_there_is_room(
     assert set(disk.contents()) == {"rows.npy", "rows.npy.csv"}
 
 
-def test_learning_rates_are_written_both_or_none(disk: Disk, finetune: Finetune, training: list[object]) -> None:
-    disk.leave(12288)
+def test_find_lr_writes_both_files_or_neither(disk: Disk, finetune: Finetune, training: list[object]) -> None:
+    disk.fill(12288)
     one_line(*finetune(*training, disk.path / "run", "--find-lr"), "No space left on device; mend that and run the")
     assert disk.contents() == {"run": b""}

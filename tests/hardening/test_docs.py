@@ -1,4 +1,4 @@
-"""README.md and --help say what there is, all of it, and the examples run."""
+"""The README and --help describe every command and option, and the examples in the README run."""
 
 import io
 import re
@@ -19,11 +19,11 @@ from finetune.config import TrainConfig, flag
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^    (.*\bfinetune .*)$", README, re.MULTILINE)
-OTHERS = {"--user", "--help"}  # in README.md, of pip and of every command
+OTHERS = {"--help"}  # an option of every command
 
 
 def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every command with its words, those in groups too."""
+    """Yield the words and the command object of every command, including those in groups."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*words, name))
@@ -38,7 +38,7 @@ def options(command: Any) -> list[str]:
     return [name for option in command.params for name in (*option.opts, *option.secondary_opts) if name[0] == "-"]
 
 
-def test_every_command_stands_in_the_readme_and_has_help() -> None:
+def test_every_command_is_in_the_readme_and_has_help() -> None:
     for words, command in COMMANDS.items():
         assert f"`finetune {' '.join(words)}" in README, words
         assert command.help, words
@@ -50,7 +50,7 @@ def test_every_option_has_help() -> None:
             assert getattr(parameter, "help", None), (words, parameter.name)
 
 
-def test_the_readme_names_no_option_that_is_not_there() -> None:
+def test_every_option_in_the_readme_exists() -> None:
     known = {name for command in COMMANDS.values() for name in options(command)} | OTHERS
     known |= set(options(get_command(cli.app)))
     found = {name for quoted in re.findall(r"`([^`]+)`", README) for name in re.findall(r"--[a-z][a-z-]*", quoted)}
@@ -60,25 +60,25 @@ def test_the_readme_names_no_option_that_is_not_there() -> None:
 def test_every_option_of_train_is_one_field_of_its_config() -> None:
     names = {parameter.name for parameter in COMMANDS[("train",)].params}
     fields = set(TrainConfig.__dataclass_fields__)
-    assert names - fields == {"config", "resume", "dry_run", "find_lr", "verbose", *further()}
+    assert names - fields == {"config", "resume", "dry_run", "find_lr", "verbose", *not_in_config()}
     assert fields <= names
     assert {flag(name) for name in fields} <= set(options(COMMANDS[("train",)]))
 
 
-def further() -> set[str]:
-    """Return what `train` takes beside a run's options, as the module says it."""
+def not_in_config() -> set[str]:
+    """Return the parameters of `train` that its module adds to the options of a run."""
     return {parameter.name for parameter in cli_train._extra()}
 
 
-def lines() -> Iterator[str]:
-    """Yield the command lines of the examples, one a command."""
+def example_lines() -> Iterator[str]:
+    """Yield the command lines of the examples, one for each command."""
     for example in EXAMPLES:
         yield from (part.strip() for part in re.split(r"&&|\|", example) if part.strip().startswith("finetune "))
 
 
-@pytest.mark.parametrize("line", list(lines()))
-def test_every_example_is_understood(line: str) -> None:
-    """Its command and its options exist and take such values."""
+@pytest.mark.parametrize("line", list(example_lines()))
+def test_every_example_can_be_parsed(line: str) -> None:
+    """Its command and options exist and accept these values."""
     _, *words = shlex.split(line)
     group = get_command(cli.app)
     context = group.make_context("finetune", list(words))
@@ -91,19 +91,20 @@ def test_every_example_is_understood(line: str) -> None:
 def test_the_examples_run_one_after_the_other(
     pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On small drawn pictures; `demo` has a test of its own, and training takes fewer epochs."""
+    """On small drawn images and with fewer epochs; `demo` has its own test."""
     data = pictures("images", stripes=6, dots=6)
     shutil.copy(data / "dots" / "0.png", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", "2")
     for example in EXAMPLES:
-        left, _, right = example.replace("/photos", "images").rpartition("|")
-        if "finetune demo" in example or not right.strip().startswith("finetune "):
+        before, _, command = example.replace("/photos", "images").rpartition("|")
+        if "finetune demo" in example or not command.strip().startswith("finetune "):
             continue
-        if left:
-            listed = subprocess.run(left.replace("*.jpg", "*.png"), shell=True, capture_output=True, check=True).stdout
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
-        monkeypatch.setattr(sys, "argv", shlex.split(right))
+        if before:
+            before = before.replace("*.jpg", "*.png")
+            names = subprocess.run(before, shell=True, capture_output=True, check=True).stdout
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names)))
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as end:
             cli.main()
         assert end.value.code in (0, None), example
@@ -111,8 +112,8 @@ def test_the_examples_run_one_after_the_other(
     assert (tmp_path / "scores.csv").exists()
 
 
-def test_the_commands_are_these() -> None:
-    """Scripts rely on them: removing one breaks somebody's work."""
+def test_no_command_was_removed() -> None:
+    """Scripts rely on these commands."""
     assert {" ".join(words) for words in COMMANDS} >= {
         "benchmark", "check", "demo", "evaluate", "explain", "export", "filters", "predict", "report", "score",
         "summary", "train", "weights convert", "weights fetch", "weights inspect", "weights list",

@@ -1,4 +1,4 @@
-"""Folders and names that no camera makes: pipes, loops, depths, and names that are no text."""
+"""Unusual folders and names: pipes, devices, very deep folders, and names that are not valid text."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from finetune.check.check import check
 from finetune.data.folder import files_below, image_files
-from finetune.data.idx import idx_place
+from finetune.data.idx import numbered_image
 from finetune.data.images import read_bytes
 from finetune.data.inputs import expand
 from finetune.data.read_data import read_data
@@ -21,11 +21,11 @@ from finetune.runs.run import Run
 
 @pytest.fixture
 def nested(pictures: Callable[..., Path]) -> Iterator[Callable[[int], Path]]:
-    """Return a function that makes folders within a class folder, and the pictures around."""
+    """Return a function that nests `depth` folders inside a class folder and returns the data folder."""
     data = pictures(stripes=4, dots=4)
 
     def make(depth: int) -> Path:
-        here = os.open(data / "dots", os.O_RDONLY)  # step by step, since a path has a largest length
+        here = os.open(data / "dots", os.O_RDONLY)  # one folder at a time, because the length of a path is limited
         for _ in range(depth):
             os.mkdir("d", dir_fd=here)
             deeper = os.open("d", os.O_RDONLY, dir_fd=here)
@@ -35,11 +35,11 @@ def nested(pictures: Callable[..., Path]) -> Iterator[Callable[[int], Path]]:
         return data
 
     yield make
-    subprocess.run(["rm", "-rf", data], check=True)  # shutil.rmtree recurses
+    subprocess.run(["rm", "-rf", data], check=True)  # shutil.rmtree would exceed the recursion limit
 
 
 def test_1500_nested_folders(nested: Callable[[int], Path]) -> None:
-    """More than Python's recursion goes down."""
+    """Deeper than the recursion limit of Python."""
     data = nested(1500)
     deep = data / "dots" / Path(*["d"] * 1500) / "0.png"
     (data / "dots" / "0.png").rename(deep)
@@ -49,7 +49,7 @@ def test_1500_nested_folders(nested: Callable[[int], Path]) -> None:
 
 
 def test_10000_nested_folders(nested: Callable[[int], Path]) -> None:
-    """Deeper than a path can be long: one line."""
+    """Deeper than the longest possible path: an error of one line."""
     data = nested(10_000)
     with pytest.raises(DataError, match=r"dots/d/d/.* cannot be opened \(File name too long\)") as caught:
         read_data(data)
@@ -59,7 +59,7 @@ def test_10000_nested_folders(nested: Callable[[int], Path]) -> None:
 
 
 def test_a_folder_that_cannot_be_entered(pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pictures would be missing without a word. Simulated: who is root may enter everything."""
+    """Its images must not be missing silently. Simulated, because root may enter every folder."""
     data = pictures(stripes=4, dots=4)
     locked = data / "dots" / "locked"
     locked.mkdir()
@@ -71,47 +71,49 @@ def test_a_folder_that_cannot_be_entered(pictures: Callable[..., Path], monkeypa
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match=rf"{locked} cannot be opened \(Permission denied\); mend that or leave it out"):
+    with pytest.raises(
+        DataError, match=rf"{locked} cannot be opened \(Permission denied\); fix that or move"
+    ):
         read_data(data)
 
 
-def test_a_pipe_among_the_pictures(pictures: Callable[..., Path]) -> None:
-    """Nobody writes into it: whoever opens it waits for ever."""
+def test_a_pipe_among_the_images(pictures: Callable[..., Path]) -> None:
+    """Nothing writes into it, so opening it would block forever."""
     data = pictures(stripes=4, dots=4)
     os.mkfifo(data / "dots" / "pipe.png")
     os.mkfifo(data / "dots" / "pipe")
     assert len(read_data(data).records) == 8
-    with pytest.raises(ImageError, match=r"^no regular file; give a file that holds a picture$"):
+    with pytest.raises(ImageError, match=r"^not a regular file; pass an image file$"):
         read_bytes(data / "dots" / "pipe.png")
     assert sum(finding.kind == "passed-over" for finding in check(data).findings) == 2
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/random"])
 def test_devices(device: str) -> None:
-    with pytest.raises(ImageError, match="no regular file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         read_bytes(Path(device))
-    with pytest.raises(DataError, match=f"expected a folder or list of pictures, but {device} is a device or a socket"):
+    with pytest.raises(DataError, match=f"expected a folder or list of images, but {device} is a device or a socket"):
         read_data(Path(device))
 
 
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
-    """3 GB of nothing, which take no room on the disk and would in memory."""
+    """A sparse file of 3 GB, which takes no space on disk but would in memory."""
     path = tmp_path / "large.bmp"
     with path.open("wb") as file:
         file.write(b"BM")
         file.truncate(3 << 30)
-    with pytest.raises(ImageError, match=r"^more than the limit of 1024 MB; shrink it$"):
+    with pytest.raises(ImageError, match=r"^larger than the limit of 1024 MB; shrink it$"):
         read_bytes(path)
 
 
 def test_a_name_with_a_nul() -> None:
-    with pytest.raises(ImageError, match=r"cannot be opened \(no such name can be\)"):
+    with pytest.raises(ImageError, match=r"cannot be opened \(invalid file name\)"):
         read_bytes(Path("a\0b.png"))
 
 
 @pytest.mark.parametrize("name", [".#1", "..#1", "#1", f"{'a' * 255}#1", "a#99999999999"])
 def test_names_that_look_like_numbered_images(name: str, tmp_path: Path) -> None:
-    assert idx_place(tmp_path / name) is None
+    assert numbered_image(tmp_path / name) is None
 
 
 NAMES = [
@@ -126,7 +128,7 @@ NAMES = [
 
 
 def test_every_name_that_linux_allows(pictures: Callable[..., Path], tmp_path: Path) -> None:
-    """They come back from the run's files as they were."""
+    """Names are the same after they were written to and read from the files of a run."""
     data = pictures(stripes=8, dots=8)
     for number, name in enumerate(NAMES):
         (data / "dots" / f"{number}.png").rename(os.fsdecode(bytes(data / "dots") + b"/" + name))
@@ -134,8 +136,8 @@ def test_every_name_that_linux_allows(pictures: Callable[..., Path], tmp_path: P
     assert len(dataset.records) == 16
     run = Run(tmp_path / "run")
     run.begin({}, dataset)
-    again = read_dataset(run)
-    assert [record[:3] for record in again.records] == [record[:3] for record in dataset.records]
+    restored = read_dataset(run)
+    assert [record[:3] for record in restored.records] == [record[:3] for record in dataset.records]
     names = {os.fsencode(record.path.name) for record in read_data(run.path / "manifest.csv").records}
     assert names >= set(NAMES)
 
@@ -148,8 +150,8 @@ def test_a_class_with_a_line_break(pictures: Callable[..., Path], name: str) -> 
         read_data(data)
 
 
-def test_files_below_are_in_one_order(tmp_path: Path) -> None:
-    """Those of a folder, then those of its folders; what is hidden is passed over."""
+def test_files_below_are_in_a_fixed_order(tmp_path: Path) -> None:
+    """First the files of a folder, then those of its subfolders; hidden ones are skipped."""
     for name in ("b/2", "b/1", "a/c/3", "z", "y", ".git/x", "a/.hidden"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""Signals, pipes, and machines without memory or room: one line, a right exit code, nothing half-written."""
+"""Signals, closed pipes, too little memory, full disks: one line, the right exit code, no incomplete files."""
 
 import errno
 import os
@@ -22,14 +22,14 @@ Finetune = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_before_anything(number: int, tiny_weights: Path) -> None:
-    """It waits for names on stdin when the signal comes."""
+def test_interrupted_before_any_work(number: int, tiny_weights: Path) -> None:
+    """The signal comes while the command waits for names on stdin."""
     with subprocess.Popen(
         [*FINETUNE, "predict", "-", "--model", tiny_weights],
         stdin=subprocess.PIPE,
@@ -38,45 +38,45 @@ def test_interrupted_before_anything(number: int, tiny_weights: Path) -> None:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        wait_until_it_reads(process.pid)
+        wait_until_stdin_is_read(process.pid)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     one_line(process.returncode, out, err, "interrupted; nothing was finished")
 
 
-def wait_until_it_reads(pid: int) -> None:
-    """Return when the process sleeps in a read of its stdin, a pipe."""
+def wait_until_stdin_is_read(pid: int) -> None:
+    """Return when the process is blocked in a read of its stdin, which is a pipe."""
     import time
 
     for _ in range(600):
-        if "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() or "pipe" in call(pid):
+        if "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() or reads_stdin(pid):
             return
         time.sleep(0.1)
-    pytest.fail("it never read its stdin")
+    pytest.fail("the process never read its stdin")
 
 
-def call(pid: int) -> str:
-    """Return `pipe` when the process is within read(0, …)."""
+def reads_stdin(pid: int) -> bool:
+    """Return whether the process is inside the system call read(0, …)."""
     words = Path(f"/proc/{pid}/syscall").read_text().split()
-    return "pipe" if words[:2] == ["0", "0x0"] else ""
+    return words[:2] == ["0", "0x0"]  # the number of the call and its first argument
 
 
 @pytest.mark.slow
-def test_sigterm_keeps_the_best_of_a_training(
+def test_sigterm_keeps_the_best_epoch(
     finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune.training.head import Head
 
-    evaluate, judged = Head.evaluate, 0
+    evaluate, evaluations = Head.evaluate, 0
 
-    def terminated(head: Head, data: Any) -> tuple[float, float]:
-        nonlocal judged
-        judged += 1
-        if judged == 3:
+    def evaluate_until_terminated(head: Head, data: Any) -> tuple[float, float]:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(head, data)
 
-    monkeypatch.setattr(Head, "evaluate", terminated)
+    monkeypatch.setattr(Head, "evaluate", evaluate_until_terminated)
     code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", "run")
     assert code == 1
     assert "interrupted: 2 of 30 epochs were done; keeping the best" in err
@@ -85,8 +85,8 @@ def test_sigterm_keeps_the_best_of_a_training(
 
 
 @pytest.mark.parametrize("command", [["weights", "list"], ["--help"], ["summary", "alexnet", "--json"]])
-def test_a_reader_that_has_gone(command: list[str]) -> None:
-    """As `finetune weights list | true`."""
+def test_a_closed_pipe_behind_stdout(command: list[str]) -> None:
+    """Like `finetune weights list | true`."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run([*FINETUNE, *command], stdout=writing, stderr=subprocess.PIPE, text=True)
@@ -107,15 +107,15 @@ def test_closed_stdout() -> None:
 
 @pytest.mark.slow
 def test_little_memory(tmp_path: Path) -> None:
-    """A picture of 90 megapixels in 800 MB of addresses, most of which the libraries take."""
+    """An image of 90 megapixels in 800 MB of address space, most of which the libraries use."""
     for name in ("ants", "bees"):
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / "large.png"), np.full((10_000, 9_000, 3), len(name), np.uint8))
 
-    def little() -> None:
+    def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (800 << 20, 800 << 20))
 
-    done = subprocess.run([*FINETUNE, "check", tmp_path], capture_output=True, text=True, preexec_fn=little)
+    done = subprocess.run([*FINETUNE, "check", tmp_path], capture_output=True, text=True, preexec_fn=limit_memory)
     one_line(done.returncode, done.stdout, done.stderr, "not enough memory; close other programs")
 
 
@@ -124,7 +124,7 @@ WRITERS = {
     "report": ("{run}",),
     "check": ("{data}", "--html", "new.html"),
     "score": ("{data}", "--model", "{weights}", "--out", "new.csv"),
-    "explain": ("{picture}", "--model", "{weights}", "--out", "new.png"),
+    "explain": ("{image}", "--model", "{weights}", "--out", "new.png"),
     "filters": ("--model", "{weights}", "--out", "new.png"),
     "export": ("{weights}", "--to", "npy", "--out", "new"),
     "train": ("--data", "{data}", "--weights", "{weights}", "--out", "new", "--epochs", "1"),
@@ -134,7 +134,7 @@ WRITERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC], ids=["read-only", "full"])
 @pytest.mark.parametrize("command", WRITERS)
-def test_folders_that_take_no_file(
+def test_folders_that_cannot_be_written(
     command: str,
     code: int,
     finetune: Finetune,
@@ -143,11 +143,11 @@ def test_folders_that_take_no_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every command that writes says so in one line, and what stood there stays."""
+    """Every command that writes fails with one line, and existing files stay unchanged."""
     from support.readers import write_run
 
     data, run = pictures(stripes=4, dots=4), write_run(tmp_path / "run")
-    known = {"weights": tiny_weights, "data": data, "run": run.path, "picture": data / "dots" / "0.png"}
+    paths = {"weights": tiny_weights, "data": data, "run": run.path, "image": data / "dots" / "0.png"}
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     def refuse(*_: object, **options: object) -> None:
@@ -155,7 +155,7 @@ def test_folders_that_take_no_file(
 
     monkeypatch.setattr(Path, "touch", refuse)
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
-    done = finetune(*command.split(), *(word.format(**known) for word in WRITERS[command]))
+    done = finetune(*command.split(), *(word.format(**paths) for word in WRITERS[command]))
     one_line(*done, os.strerror(code))
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and ".partial" not in str(path)}
     assert after == before
