@@ -1,1 +1,1 @@
-"""From a folder of pictures to network input."""
+"""From image files and data sets to network input."""

@@ -1,6 +1,8 @@
-"""How the views of a training picture differ from the picture as it is in use: crop, mirror, colours, lighting."""
+"""Augmentation: how the views of a training image differ from the image as used for prediction.
 
-import json
+Crop, mirror image, colour jitter and lighting noise; the components of the noise come from `finetune.data.lighting`.
+"""
+
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -20,12 +22,12 @@ from finetune.system.text import did_you_mean
 Pixels = NDArray[np.float32]
 Vector = tuple[float, float, float]
 
-# Szegedy et al. 2015, section 6, and torchvision's RandomResizedCrop: the part's share of the area, its width / height.
-# They begin at 0.08, to train all layers on a million pictures; with few pictures that often leaves out what is shown.
+# Szegedy et al. 2015, section 6, and torchvision's RandomResizedCrop: the crop's share of the area, its width / height.
+# They begin at 0.08, to train all layers on a million images; with few images that too often crops the object away.
 _AREAS = 0.5, 1.0
 _RATIOS = 3 / 4, 4 / 3
 _LOG_RATIOS = math.log(3 / 4), math.log(4 / 3)
-_TRIES = 10  # as torchvision, which then takes the middle
+_TRIES = 10  # as torchvision, which then takes the centre
 _GRAY_BGR = np.array((0.114, 0.587, 0.299), np.float32)  # ITU-R BT.601
 
 
@@ -34,7 +36,7 @@ class Lighting:
     """The principal components of the training pixels, the strongest first.
 
     `vectors`: unit vectors, each red, green, blue. `deviations`: the pixels' standard deviation along each, in units
-    of 0 to 255; the square roots of the covariance matrix' eigenvalues.
+    of 0 to 255; the square roots of the covariance matrix's eigenvalues.
     """
 
     deviations: Vector
@@ -42,27 +44,28 @@ class Lighting:
 
     @classmethod
     def of(cls, deviations: Iterable[Any], vectors: Iterable[Iterable[Any]]) -> "Lighting":
-        """Return the lighting of anything that holds three numbers and three times three; raise ValueError for less."""
+        """Return the lighting of 3 deviations and 3 × 3 vectors in any iterables; raise ValueError for other counts."""
         first, second, third = (_vector(vector) for vector in vectors)
         return cls(_vector(deviations), (first, second, third))
 
     def shift(self, factors: NDArray[np.float64]) -> Pixels:
-        """Return the red, green and blue that are added where `factors` were drawn for the three components."""
+        """Return the red, green and blue to add, given the `factors` drawn for the three components."""
         return (factors * self.deviations @ np.array(self.vectors)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for a view of a training picture; view 0, the picture as it is in use, is never changed.
+    """What is drawn for a view of a training image; view 0, the image as used for prediction, is never changed.
 
-    `crop`: "center" as in use; "random" anywhere in the picture as it was resized, as Krizhevsky et al. 2012, section
-    4.1; "resized" a part of half to all of the picture, up to 4 : 3 or 3 : 4, squeezed into the square, after Szegedy
-    et al. 2015. `flip`: half of the views are mirrored. `color_jitter`: brightness, contrast and saturation are changed
-    by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: every pixel is shifted along
-    the principal components of the training pixels by a normal number with this deviation, in deviations of the
-    pixels; the paper names eigenvalues, Krizhevsky's program cuda-convnet2 has these. It needs `components`.
+    `crop`: "center", as for prediction; "random", anywhere in the resized image, as Krizhevsky et al. 2012, section
+    4.1; "resized", half to all of the image's area, up to 4 : 3 or 3 : 4, squeezed into the square, after Szegedy et
+    al. 2015. `flip`: half of the views are mirrored. `color_jitter`: brightness, contrast and saturation are changed
+    by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: all pixels are shifted along
+    each principal component of the training pixels by a normal number with this standard deviation, in units of
+    `Lighting.deviations`; the paper scales by eigenvalues, Krizhevsky's program cuda-convnet2 by these. It needs
+    `components`.
 
-    A gray network sees what becomes of the gray: lighting brightens or darkens it, saturation changes nothing.
+    A gray network sees only the resulting gray: lighting brightens or darkens it, and saturation changes nothing.
     Raises UsageError for values out of range.
     """
 
@@ -77,30 +80,16 @@ class Augmentation:
             raise UsageError(f"crop must be one of {', '.join(get_args(Crop))}, not {self.crop!r}")
         for name in ("color_jitter", "lighting"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must lie from 0 to 1, not {getattr(self, name)}")
+                raise UsageError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
 
     @property
     def changes(self) -> bool:
-        """Whether any view differs from the picture as it is in use."""
+        """Whether any view differs from the image as used for prediction."""
         return self.crop != "center" or self.flip or self.color_jitter > 0 or self.lighting > 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them."""
-        fields: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # lists for tuples
-        return fields
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "Augmentation":
-        """Return the augmentation that `to_json` wrote; raise UsageError for anything else."""
-        try:
-            components = fields["components"]
-            if components is not None:
-                components = Lighting.of(**components)
-            return cls(**{**fields, "components": components})
-        except (TypeError, KeyError, ValueError) as error:
-            raise UsageError(
-                f"expected an augmentation as Augmentation.to_json writes it, not {fields} ({error})"
-            ) from None
+        """Return the fields as JSON values: their text is part of the key of stored features."""
+        return asdict(self)
 
 
 LEVELS: Mapping[str, Augmentation] = {
@@ -118,23 +107,23 @@ def augmentation_of(
     lighting: float | None = None,
     color_jitter: float | None = None,
 ) -> Augmentation:
-    """Return the augmentation of a level with single switches set over it; raise UsageError for what is out of range.
+    """Return the augmentation of a level, with the given settings in place of its own; UsageError as for any other.
 
-    Where its `lighting` is above 0, the `components` are still to be put in.
+    If its `lighting` is above 0, the caller has to add the `components`.
     """
     if level not in LEVELS:
         raise UsageError(
             f"unknown augmentation {level!r}{did_you_mean(level, LEVELS)}; the levels are {', '.join(LEVELS)}"
         )
-    switches = {"crop": crop, "flip": flip, "lighting": lighting, "color_jitter": color_jitter}
-    given: dict[str, Any] = {name: value for name, value in switches.items() if value is not None}
+    settings = {"crop": crop, "flip": flip, "lighting": lighting, "color_jitter": color_jitter}
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     return replace(LEVELS[level], **given)
 
 
 def view_generator(digest: str, view: int) -> np.random.Generator | None:
-    """Return what draws the augmentation of a view: the image's bytes and the view's number alone decide.
+    """Return the generator for a view, seeded by the image's `digest` and the view's number alone.
 
-    View 0 is the picture as it is in use and draws nothing.
+    None for view 0, the image as used for prediction, for which nothing is drawn.
     """
     return np.random.default_rng([view, int(digest[:16], 16)]) if view else None
 
@@ -142,30 +131,30 @@ def view_generator(digest: str, view: int) -> np.random.Generator | None:
 def augmented_input(
     image: Image, preprocessing: Preprocessing, generator: np.random.Generator | None, augmentation: Augmentation
 ) -> Image:
-    """Return the network's input, as `to_input` does, with what `augmentation` changes drawn from `generator`.
+    """Return the network's input, as `to_input` does, with the augmentation's changes drawn from `generator`.
 
-    Without a generator it is `to_input`. The draws are made always in the same order.
+    Without a generator it is `to_input`. All draws are made in the same order every time.
     """
     if generator is None:
         return to_input(image, preprocessing)
-    side = preprocessing.size
+    size = preprocessing.size
     if augmentation.crop == "resized":
-        square = resize(draw_part(image, generator), side, side)
+        square = resize(random_part(image, generator), size, size)
     elif preprocessing.resize == "warp":
-        square = resize(image, side, side)
+        square = resize(image, size, size)
     else:
         resized = resize_for_crop(image, preprocessing)
-        free = resized.shape[0] - side, resized.shape[1] - side
-        drawn = augmentation.crop == "random"
-        top, left = (generator.integers(n + 1) if drawn else n // 2 for n in free)
-        square = resized[top : top + side, left : left + side]
-    return in_channel_order(vary(square, augmentation, generator), preprocessing.channel_order)
+        free = resized.shape[0] - size, resized.shape[1] - size
+        random = augmentation.crop == "random"
+        top, left = (generator.integers(n + 1) if random else n // 2 for n in free)
+        square = resized[top : top + size, left : left + size]
+    return in_channel_order(flip_and_recolour(square, augmentation, generator), preprocessing.channel_order)
 
 
-def draw_part(image: Image, generator: np.random.Generator) -> Image:
-    """Return the part of a picture that a "resized" crop is made of: its area and its ratio's logarithm are uniform.
+def random_part(image: Image, generator: np.random.Generator) -> Image:
+    """Return the part of an image for a "resized" crop: its area and the logarithm of its aspect ratio are uniform.
 
-    Where ten draws do not fit, as in very long pictures, it is the middle.
+    If none of ten draws fits, as in very long images, it is the centre.
     """
     height, width = image.shape[:2]
     for _ in range(_TRIES):
@@ -176,12 +165,12 @@ def draw_part(image: Image, generator: np.random.Generator) -> Image:
             top, left = generator.integers(height - rows + 1), generator.integers(width - columns + 1)
             return image[top : top + rows, left : left + columns]
     rows, columns = min(height, round(width / _RATIOS[0])), min(width, round(height * _RATIOS[1]))
-    above, beside = (height - rows) // 2, (width - columns) // 2
-    return image[above : above + rows, beside : beside + columns]
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return image[top : top + rows, left : left + columns]
 
 
-def vary(square: Image, augmentation: Augmentation, generator: np.random.Generator) -> Image:
-    """Return a BGR picture mirrored and with its colours changed as drawn; every step is cut to 0 to 255."""
+def flip_and_recolour(square: Image, augmentation: Augmentation, generator: np.random.Generator) -> Image:
+    """Return a BGR image mirrored and with its colours changed, as drawn; every step is clipped to 0 to 255."""
     if augmentation.flip and generator.integers(2):
         square = square[:, ::-1]
     if not (augmentation.color_jitter or augmentation.lighting):
@@ -191,14 +180,14 @@ def vary(square: Image, augmentation: Augmentation, generator: np.random.Generat
         pixels = _jitter(pixels, augmentation.color_jitter, generator)
     if augmentation.lighting:
         if augmentation.components is None:
-            raise UsageError("lighting needs the principal components of the training pixels; put them in components")
+            raise UsageError("lighting needs the principal components of the training pixels; set components")
         factors = generator.normal(scale=augmentation.lighting, size=3)
         pixels = pixels + augmentation.components.shift(factors)[::-1]
     return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
 
 def _jitter(pixels: Pixels, strength: float, generator: np.random.Generator) -> Pixels:
-    """Blend with black, with the mean gray and with each pixel's own gray, in a drawn order; below 1 is towards it."""
+    """Blend with black, the mean gray and each pixel's own gray, in random order: a factor below 1 fades to it."""
     factors = generator.uniform(1 - strength, 1 + strength, size=3).astype(np.float32)
     for step in generator.permutation(3):
         match step:

@@ -1,6 +1,5 @@
-"""The records that training takes from any form of data: which image, which class, training or validation."""
+"""The records that training takes from any form of data: which image, which class, which split."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,14 @@ from finetune.data.header import read_header
 from finetune.data.images import read_bytes
 from finetune.data.split import Split, split_by_digest
 from finetune.errors import DataError, ImageError
+from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
 from finetune.system.text import did_you_mean
 
 
 class Record(NamedTuple):
-    """One readable image: its path, the index of its class, its side of the split and the SHA-256 of its bytes."""
+    """One readable image: its path, the index of its class, its split, and the SHA-256 of its bytes."""
 
     path: Path
     label: int
@@ -24,16 +24,16 @@ class Record(NamedTuple):
     digest: str
 
 
-class Found(NamedTuple):
-    """One file that means to be an image; its side is None where the split is still to be made."""
+class LabelledFile(NamedTuple):
+    """One file that should be an image; its split is None if that is yet to be decided."""
 
     path: Path
     class_name: str
-    side: Split | None
+    split: Split | None
 
 
 class Skipped(NamedTuple):
-    """One image that was left out, and why."""
+    """One image that was skipped, and why."""
 
     path: Path
     reason: str
@@ -41,14 +41,14 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """All records in a fixed order, the class names by label, and what was left out."""
+    """All records in a fixed order, the class names by label, and the images that were skipped."""
 
     records: tuple[Record, ...]
     class_names: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
 
     def without(self, unreadable: dict[Path, str]) -> "Dataset":
-        """Return the dataset less the images that turned out unreadable; raise DataError when a class is left empty."""
+        """Return the dataset less the images that turned out unreadable, path -> reason; DataError as in `check`."""
         records = tuple(record for record in self.records if record.path not in unreadable)
         skipped = (*self.skipped, *(Skipped(path, reason) for path, reason in unreadable.items()))
         dataset = Dataset(records, self.class_names, skipped)
@@ -56,81 +56,77 @@ class Dataset:
         return dataset
 
     def check(self) -> None:
-        """Raise DataError unless each class has an image to train on and there are some for validation."""
-        hint = (
-            f"; {len(self.skipped)} were skipped, the first: {self.skipped[0].path}: {self.skipped[0].reason}"
-            if self.skipped
-            else ""
-        )
+        """Raise DataError unless every class has an image to train on and at least one image validates."""
+        hint = ""
+        if self.skipped:
+            first = self.skipped[0]
+            hint = f"; {len(self.skipped)} skipped, the first: {first.path}: {first.reason}"
         if not self.records:
             raise DataError(f"no readable image was found{hint}")
         trained = {record.label for record in self.records if record.split == "train"}
         empty = [name for label, name in enumerate(self.class_names) if label not in trained]
         if empty:
-            raise DataError(
-                f"no readable image to train on for class {', '.join(map(repr, empty))}; "
-                f"add pictures or remove the class{hint}"
-            )
+            names = ", ".join(map(repr, empty))
+            raise DataError(f"no readable image to train on for class {names}; add images or remove the class{hint}")
         if not any(record.split == "val" for record in self.records):
             raise DataError(
-                f"no image is left for validation; add pictures: two a class at least, or some for validation{hint}"
+                "no image is left for validation; add images: at least two per class, or some for validation" + hint
             )
 
 
-def make_dataset(files: list[Found], class_names: tuple[str, ...], val_fraction: float) -> Dataset:
-    """Hash every file, look at its header, and give it its side; `split_by_digest` shares out those that have none.
+def make_dataset(files: list[LabelledFile], class_names: tuple[str, ...], val_fraction: float) -> Dataset:
+    """Hash every file and read its header; `split_by_digest` assigns those that have no split.
 
-    Damaged headers are listed in `skipped`. Raises DataError when what is left cannot be trained on.
+    Files whose header is damaged are listed in `skipped`. Raises DataError if the rest cannot be trained on.
     """
     for name in class_names:
         if {"\n", "\r"} & set(name):
             raise DataError(f"class {name!r} has a line break in its name, which classes.txt cannot hold; rename it")
     labels = {name: label for label, name in enumerate(class_names)}
     digests = track(parallel_map(_digest, (file.path for file in files)), len(files), "reading", "files")
-    hashed: list[tuple[Found, str]] = []
+    hashed: list[tuple[LabelledFile, str]] = []
     skipped: list[Skipped] = []
     for file, result in zip(files, digests, strict=True):
         if isinstance(result, ImageError):
             skipped.append(Skipped(file.path, str(result)))
         else:
             hashed.append((file, result))
-    unsplit = [(labels[file.class_name], digest) for file, digest in hashed if file.side is None]
-    sides = split_by_digest(unsplit, val_fraction)
+    unsplit = [(labels[file.class_name], digest) for file, digest in hashed if file.split is None]
+    splits = split_by_digest(unsplit, val_fraction)
     records = tuple(
-        Record(file.path, labels[file.class_name], file.side or sides[digest], digest) for file, digest in hashed
+        Record(file.path, labels[file.class_name], file.split or splits[digest], digest) for file, digest in hashed
     )
     dataset = Dataset(records, class_names, tuple(skipped))
     dataset.check()
     return dataset
 
 
-def make_listed_dataset(files: list[Found], train: object, val: object, val_fraction: float) -> Dataset:
-    """Return `make_dataset` of files that bring their class names along: those of the training side count.
+def make_listed_dataset(files: list[LabelledFile], train: object, val: object, val_fraction: float) -> Dataset:
+    """Return `make_dataset` of files that bring their class names; the classes are those that are trained on.
 
-    `train` and `val` are the places to name in the DataError when there are not two classes or one has nothing to
-    train on.
+    `train` and `val`: how a DataError refers to the two splits, for too few classes or a class that only validates.
     """
-    class_names = sort_names({file.class_name for file in files if file.side != "val"})
+    class_names = sort_names({file.class_name for file in files if file.split != "val"})
     if len(class_names) < 2:
         found = f"only {class_names[0]!r}" if class_names else "none"
-        raise DataError(f"expected at least two classes in {train}, found {found}; add pictures of another")
+        raise DataError(f"expected at least two classes in {train}, found {found}; add images of another class")
     check_validation_names((file.class_name for file in files), class_names, train, val)
     return make_dataset(files, class_names, val_fraction)
 
 
 def check_validation_names(names: Iterable[str], class_names: tuple[str, ...], train: object, val: object) -> None:
-    """Raise DataError for the first of the names that is no class to train on."""
+    """Raise DataError for the first of the names that is not a class to train on."""
     known = set(class_names)
     for name in names:
         if name not in known:
             raise DataError(
                 f"class {name!r} is in {val} but not in {train}{did_you_mean(name, class_names)}; "
-                "every class needs pictures to train on"
+                "every class needs images to train on"
             )
 
 
 def sort_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names in order: by value when all are numbers, else by their characters."""
+    """Return the names sorted: by value if all are numbers, else by their characters."""
     by_name = sorted(names)
     if all(name.isdecimal() and len(name) < 10 for name in by_name):  # longer ones are identifiers
         by_name.sort(key=int)
@@ -138,10 +134,10 @@ def sort_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _digest(path: Path) -> str | ImageError:
-    """Return the SHA-256 of a file whose header shows an image, or why it does not."""
+    """Return the SHA-256 of a file whose header is that of an image, or the error that says why it is not."""
     try:
         data = read_bytes(path)
         read_header(data)
     except ImageError as error:
         return error
-    return hashlib.sha256(data).hexdigest()
+    return sha256(data)

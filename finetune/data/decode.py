@@ -59,7 +59,7 @@ def decode(data: bytes, short_side: int | None = None, header: Header | None = N
 @cache
 def warn_of_damage(name: Path | str, damage: str) -> None:
     """Warn that an image is damaged, once for each image."""
-    logger.warning("%s is damaged (%s), and the decoder guessed what is missing; get the file again", name, damage)
+    logger.warning("%s is damaged (%s), and the decoder guessed the missing pixels; get the file again", name, damage)
 
 
 def _decode_with_opencv(data: bytes, format: str) -> NDArray[np.generic] | None:

@@ -1,7 +1,7 @@
-"""The IDX format of MNIST: magic number and sizes, big-endian, then one byte a pixel or label.
+"""The IDX format of MNIST: magic number and sizes, big-endian, then one byte per pixel or label.
 
-Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section "File formats". One image has a
-name like that of a file: `train-images-idx3-ubyte#17` is the eighteenth.
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section "File formats". A single image is
+named like a file, with its number: `train-images-idx3-ubyte#17` is the eighteenth.
 """
 
 import gzip
@@ -20,30 +20,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.errors import ImageError
+from finetune.system.text import shape_text
 
 MAX_DECOMPRESSED = 2**30  # bytes; held in memory, unlike a plain file
-_UNSIGNED_BYTES = 8  # third byte of the magic number; the fourth counts the dimensions
-_NUMBERED = re.compile(r"(.+)#([0-9]{1,10})")  # more digits than an IDX file can count to
-_CHUNK = 2**20  # bytes: memory grows with what is there, not with what the header says
+_UNSIGNED_BYTES = 8  # third byte of the magic number; the fourth is the number of dimensions
+_NUMBERED = re.compile(r"(.+)#([0-9]{1,10})")  # an IDX file counts up to 2^32, which has 10 digits
+_CHUNK = 2**20  # bytes: memory grows with the data that exists, not with what the header claims
 
-_one_at_a_time = Lock()  # all threads that decode want the same file: the first decompresses it
+_one_at_a_time = Lock()  # all decoding threads need the same file: the first of them decompresses it
 
 
-def idx_place(path: Path) -> tuple[Path, int] | None:
-    """Return file and number of `FILE#NUMBER`, or None for any other path; a file of that very name comes first."""
+def numbered_image(path: Path) -> tuple[Path, int] | None:
+    """Return file and number of `FILE#NUMBER`, or None for any other path; a file of that very name wins."""
     match = _NUMBERED.fullmatch(path.name)
     if not match or os.path.exists(path):  # noqa: PTH110 (never raises, unlike Path.exists for an overlong name)
         return None
-    file = path.parent / match[1]  # and not with_name, which raises for ".#1"
+    file = path.parent / match[1]  # not with_name, which raises for ".#1"
     return (file, int(match[2])) if os.path.isfile(file) else None  # noqa: PTH113 (never raises)
 
 
+def image_exists(path: Path) -> bool:
+    """Return whether a path exists, as a file or as `FILE#NUMBER` of an IDX file; never raises."""
+    return os.path.exists(path) or numbered_image(path) is not None  # noqa: PTH110 (never raises, unlike Path.exists)
+
+
 def image_bytes(images: Path, number: int) -> bytes:
-    """Return image `number`, from 0, as a BMP: the same bytes always; raise ImageError when there is none."""
+    """Return image `number`, from 0, as a BMP, always the same bytes; raise ImageError if it does not exist."""
     pixels = read_images(images)
     if number >= len(pixels):
-        raise ImageError(f"there is no image {number}: the file has {len(pixels)}, counted from 0")
-    # In colour, for a gray BMP has a palette, and Pillow takes five times as long over its header.
+        raise ImageError(f"image {number} does not exist: the file has {len(pixels)}, counted from 0")
+    # In colour: a gray BMP has a palette, and Pillow needs five times as long for its header.
     _, encoded = cv2.imencode(".bmp", cv2.cvtColor(pixels[number], cv2.COLOR_GRAY2BGR))
     return encoded.tobytes()
 
@@ -71,10 +77,10 @@ def _images(path: Path, changed: int, size: int) -> NDArray[np.uint8] | ImageErr
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Return images (dimensions 3: count, height, width) or labels (1: count) as uint8; gzip is known by its bytes.
+    """Return images (dimensions 3: count, height, width) or labels (1: count) as uint8; gzip is detected by content.
 
-    A plain file is mapped, not read. Raises ImageError, without the path, when the file is no such IDX file, is not as
-    long as its header says, or would need more than MAX_DECOMPRESSED.
+    A plain file is mapped, not read. Raises ImageError, without the path, if the file is not such an IDX file, differs
+    in length from what its header says, or would need more than MAX_DECOMPRESSED.
     """
     try:
         with path.open("rb") as file:
@@ -88,7 +94,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             _check_length(path.stat().st_size - start, shape)
         return np.memmap(path, np.uint8, "r", start, shape)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ImageError("the gzip data is damaged or cut short; fetch the file again") from None
+        raise ImageError("the gzip data is damaged or cut short; get the file again") from None
     except OSError as error:
         raise ImageError(f"cannot be opened ({error.strerror})") from None
 
@@ -99,12 +105,12 @@ def _read_shape(file: BufferedIOBase, dimensions: int) -> tuple[int, ...]:
     if magic != expected:
         kind = "images" if dimensions == 3 else "labels"
         found = magic.hex() or "nothing"
-        raise ImageError(f"no IDX file of {kind}: expected it to begin with {expected.hex()}, found {found}")
+        raise ImageError(f"not an IDX file of {kind}: expected it to begin with {expected.hex()}, found {found}")
     if len(sizes) < 4 * dimensions:
-        raise ImageError("the IDX header is cut short; fetch the file again")
+        raise ImageError("the IDX header is cut short; get the file again")
     shape = struct.unpack(f">{dimensions}I", sizes)
     if 0 in shape:
-        raise ImageError(f"the IDX header says {_times(shape)} bytes, so there is nothing in the file")
+        raise ImageError(f"the IDX header says {shape_text(shape)} bytes, so the file holds nothing")
     return shape
 
 
@@ -112,11 +118,11 @@ def _decompress(file: BufferedIOBase, shape: tuple[int, ...]) -> NDArray[np.uint
     size = math.prod(shape)
     if size > MAX_DECOMPRESSED:
         raise ImageError(
-            f"the IDX header says {_times(shape)} bytes, more than the limit of {MAX_DECOMPRESSED // 2**30} GB "
+            f"the IDX header says {shape_text(shape)} bytes, more than the limit of {MAX_DECOMPRESSED // 2**30} GB "
             "for a compressed file; decompress it first"
         )
     content = bytearray()
-    while chunk := file.read(min(_CHUNK, size + 1 - len(content))):  # one byte more shows that there are more
+    while chunk := file.read(min(_CHUNK, size + 1 - len(content))):  # one byte more shows whether the file has more
         content += chunk
     _check_length(len(content), shape)
     return np.frombuffer(content, np.uint8).reshape(shape)
@@ -126,8 +132,4 @@ def _check_length(length: int, shape: tuple[int, ...]) -> None:
     size = math.prod(shape)
     if length != size:
         found = "is cut short" if length < size else "has more"
-        raise ImageError(f"the IDX header says {_times(shape)} bytes, but the file {found}; fetch it again")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+        raise ImageError(f"the IDX header says {shape_text(shape)} bytes, but the file {found}; get it again")

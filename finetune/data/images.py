@@ -1,4 +1,4 @@
-"""What a classifier takes as an image: a path, a URL or an array. One function reads them all."""
+"""From a path, a URL or an array to network input: one function, `read_input`, reads all of them; also ten crops."""
 
 import os
 import stat
@@ -12,31 +12,16 @@ from numpy.typing import NDArray
 
 from finetune.data.channels import Image
 from finetune.data.decode import decode, warn_of_damage
-from finetune.data.idx import idx_place, image_bytes
+from finetune.data.idx import image_bytes, numbered_image
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError, UsageError
 
 ImageLike = Path | str | NDArray[np.uint8]
+ArrayOrder = Literal["rgb", "bgr"]  # of the channels of a colour array
+
 MAX_BYTES = 1 << 30  # of one file: 100 megapixels of 16 bits in four channels, uncompressed, are 800 MB
-
-ArrayOrder = Literal["rgb", "bgr"]  # of the channels of an array in colour
-
-
-def several(pictures: Iterable[ImageLike]) -> Iterator[ImageLike]:
-    """Return an iterator over the pictures; raise UsageError for a single one, whose rows or letters it would yield."""
-    if isinstance(pictures, str | Path) or (isinstance(pictures, np.ndarray) and pictures.ndim < 4):
-        kind = f"one array of shape {pictures.shape}" if isinstance(pictures, np.ndarray) else repr(str(pictures))
-        raise UsageError(f"expected several pictures, {kind} came; put it into a list: [picture]")
-    return iter(pictures)
-
-
-def place_of(picture: ImageLike) -> Path | str | None:
-    """Return where a picture is: its path, its URL as text, or None for an array."""
-    if isinstance(picture, np.ndarray):
-        return None
-    return picture if isinstance(picture, Path) or is_url(picture) else Path(picture)
 
 
 def read_input(
@@ -44,24 +29,39 @@ def read_input(
 ) -> Image | ImageError:
     """Return the network input of an image, as `to_input`, or the error that says why it cannot be read.
 
-    `channel_order` is that of an array. Raises UsageError for an array that is none of those that `array_to_bgr` takes.
+    `channel_order` is that of an array. Raises UsageError for an array that `array_to_bgr` does not take.
     """
-    place = place_of(image)
+    name = path_or_url(image)
     try:
         if isinstance(image, np.ndarray):
             pixels = array_to_bgr(image, channel_order)
-        elif isinstance(place, Path):
-            pixels = read_image(place, preprocessing.short_side)
+        elif isinstance(name, Path):
+            pixels = read_image(name, preprocessing.short_side)
         else:
-            url = str(place)
+            url = str(name)
             pixels = _decode_and_warn(read_url(url), url, preprocessing.short_side)
         return to_input(pixels, preprocessing)
     except ImageError as error:
         return error
 
 
+def path_or_url(image: ImageLike) -> Path | str | None:
+    """Return where an image comes from: a path, a URL as text, or None for an array."""
+    if isinstance(image, np.ndarray):
+        return None
+    return image if isinstance(image, Path) or is_url(image) else Path(image)
+
+
+def iter_images(images: Iterable[ImageLike]) -> Iterator[ImageLike]:
+    """Return an iterator over the images; raise UsageError for a single image, which would yield rows or letters."""
+    if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4):
+        kind = f"one array of shape {images.shape}" if isinstance(images, np.ndarray) else repr(str(images))
+        raise UsageError(f"expected several images, got {kind}; put it in a list: [image]")
+    return iter(images)
+
+
 def read_image(path: Path, short_side: int | None = None) -> Image:
-    """Read and decode a file, as `decode`; raise ImageError when it cannot be opened. Damage is warned of once."""
+    """Read a file and `decode` it; warn, once per file, if it is damaged; raise ImageError if it cannot be read."""
     return _decode_and_warn(read_bytes(path), path, short_side)
 
 
@@ -73,41 +73,41 @@ def _decode_and_warn(data: bytes, name: Path | str, short_side: int | None) -> I
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file, or of one image in an IDX file, as a BMP, when the path is `FILE#NUMBER`.
+    """Return the content of a file or, if the path is `FILE#NUMBER`, of one image in an IDX file, as a BMP.
 
-    Raises ImageError when it cannot be opened.
+    Raises ImageError if it cannot be opened.
     """
-    if place := idx_place(path):
-        return image_bytes(*place)
+    if numbered := numbered_image(path):
+        return image_bytes(*numbered)
     try:
-        found = os.stat(path)  # noqa: PTH116 (before opening: a pipe would wait for somebody to write)
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise ImageError("no regular file; give a file that holds a picture")
-        if found.st_size > MAX_BYTES:
-            raise ImageError(f"more than the limit of {MAX_BYTES >> 20} MB; shrink it")
+        status = os.stat(path)  # noqa: PTH116 (before opening, since opening a pipe would wait for a writer)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise ImageError("not a regular file; pass an image file")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(f"larger than the limit of {MAX_BYTES >> 20} MB; shrink it")
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be opened ({error.strerror})") from None
-    except ValueError:  # a NUL in the name
-        raise ImageError("cannot be opened (no such name can be)") from None
+    except ValueError:  # such as a NUL in the name
+        raise ImageError("cannot be opened (invalid file name)") from None
 
 
 def array_to_bgr(array: NDArray[Any], channel_order: ArrayOrder | None) -> Image:
-    """Return an array as the decoder gives pictures: (height, width, 3) uint8 in BGR order.
+    """Return an array as the decoder returns images: (height, width, 3) uint8 in BGR order.
 
-    `array` is uint8, (height, width, 3) in the order said, or (height, width) gray. An order is never guessed: RGB
-    taken for BGR costs accuracy in silence. Raises UsageError for anything else.
+    `array` is uint8, (height, width, 3) in `channel_order`, or (height, width) for gray. The order is never guessed:
+    RGB mistaken for BGR silently costs accuracy. Raises UsageError for any other array.
     """
     if array.dtype != np.uint8:
-        raise UsageError(f"expected an array of uint8, 0 to 255, {array.dtype} came; convert it")
+        raise UsageError(f"expected an array of uint8, 0 to 255, got {array.dtype}; convert it")
     gray = array.ndim == 2
     if not (gray or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
-        raise UsageError(f"expected an array (height, width, 3) or, for gray, (height, width), {array.shape} came")
+        raise UsageError(f"expected an array (height, width, 3) or, for gray, (height, width), got {array.shape}")
     if gray:
         return np.repeat(array[..., None], 3, axis=2)
     if channel_order not in ("rgb", "bgr"):
         raise UsageError(
-            f"an array in colour needs channel_order, 'rgb' or 'bgr', which is never guessed; {channel_order!r} came"
+            f"a colour array needs channel_order 'rgb' or 'bgr', which is never guessed; got {channel_order!r}"
         )
     return np.ascontiguousarray(array[..., ::-1] if channel_order == "rgb" else array)
 
@@ -118,12 +118,12 @@ def ten_crop_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
 
 
 def ten_crops(square: Image, size: int) -> Image:
-    """Return (10, size, size, channels): the four corners and the centre of a square picture, then their mirror images.
+    """Return (10, size, size, channels): the four corners and the centre of a square image, then their mirror images.
 
     Krizhevsky et al. 2012, section 4.1, who average the ten predictions. Corners: top left, top right, bottom left,
     bottom right.
     """
     free = len(square) - size
-    places = ((0, 0), (0, free), (free, 0), (free, free), (free // 2, free // 2))
-    crops = np.stack([square[top : top + size, left : left + size] for top, left in places])
+    corners = ((0, 0), (0, free), (free, 0), (free, free))
+    crops = np.stack([square[top : top + size, left : left + size] for top, left in (*corners, (free // 2, free // 2))])
     return np.concatenate([crops, crops[:, :, ::-1]])

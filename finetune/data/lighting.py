@@ -1,4 +1,4 @@
-"""The colours along which the training pictures differ most, for the lighting noise of augmentation."""
+"""The colours along which the training images differ most, for the lighting noise of augmentation."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,20 +13,20 @@ from finetune.errors import DataError, ImageError
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
 
-MOST_PICTURES = 500  # more would only cost time: 500 pictures are 26 million pixels
+MOST_IMAGES = 500  # more would only take time: 500 images of 227 × 227 are 26 million pixels
 
 
 def principal_components(paths: Sequence[Path], preprocessing: Preprocessing) -> Lighting:
-    """Return the principal components of the pixels of the pictures, as the network sees them, in colour.
+    """Return the principal components of the images' pixels as the network sees them, but always in colour.
 
-    At most 500 pictures count, evenly chosen in the order given; those that cannot be read are left out. The same
-    pictures give the same bits: all sums are of whole numbers. Raises DataError when no picture can be read.
+    At most 500 images count, chosen evenly in the order given; unreadable ones are skipped. The same images give the
+    same bits, since all sums are of whole numbers. Raises DataError if no image can be read.
     """
-    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(len(paths), MOST_PICTURES)).astype(int)]
+    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(len(paths), MOST_IMAGES)).astype(int)]
     size, resize, resize_to = preprocessing.size, preprocessing.resize, preprocessing.resize_to
-    in_color = Preprocessing(size, (0.0, 0.0, 0.0), channel_order="RGB", resize=resize, resize_to=resize_to)
+    in_colour = Preprocessing(size, (0.0, 0.0, 0.0), channel_order="RGB", resize=resize, resize_to=resize_to)
     count, total, products = 0, np.zeros(3), np.zeros((3, 3))
-    inputs = parallel_map(partial(read_input, preprocessing=in_color), chosen)
+    inputs = parallel_map(partial(read_input, preprocessing=in_colour), chosen)
     for image in track(inputs, len(chosen), "colours", "images"):
         if isinstance(image, ImageError):
             continue
@@ -35,9 +35,11 @@ def principal_components(paths: Sequence[Path], preprocessing: Preprocessing) ->
         total += pixels.sum(axis=0)
         products += pixels.T @ pixels
     if not count:
-        raise DataError(f"expected pictures to take the colours of the lighting from, none of {len(paths)} can be read")
+        raise DataError(f"lighting needs images to take its colours from, but none of {len(paths)} can be read")
     mean = total / count
     variances, columns = np.linalg.eigh(products / count - np.outer(mean, mean))
     vectors = columns.T[::-1]  # strongest first
-    vectors = vectors * np.sign(vectors[np.arange(3), np.abs(vectors).argmax(axis=1)])[:, None]  # one of two signs
+    vectors = (
+        vectors * np.sign(vectors[np.arange(3), np.abs(vectors).argmax(axis=1)])[:, None]
+    )  # of the two signs, the one that makes the largest value positive
     return Lighting.of(np.sqrt(np.maximum(variances[::-1], 0)), vectors)

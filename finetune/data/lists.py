@@ -1,4 +1,4 @@
-"""From a list of pictures, plain text or CSV, to records."""
+"""From a list of images, plain text or CSV, to records."""
 
 import csv
 import logging
@@ -8,19 +8,17 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.data.dataset import Dataset, Found, make_listed_dataset
-from finetune.data.idx import idx_place
-from finetune.data.split import TEST_NAME, VALIDATION_NAMES, Split
+from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
+from finetune.data.idx import image_exists
+from finetune.data.split import SPLITS_IN_LISTS
 from finetune.errors import DataError
 from finetune.system.csv_cells import original
 
 logger = logging.getLogger(__name__)
 
-_SIDES: dict[str, Split | None] = {"": None, "train": "train", **dict.fromkeys((*VALIDATION_NAMES, TEST_NAME), "val")}
-
 
 class _Row(NamedTuple):
-    """One line of a CSV; `split` is empty where it says nothing."""
+    """One line of a CSV; `split` is empty if the line has none."""
 
     line: int
     path: str
@@ -29,65 +27,78 @@ class _Row(NamedTuple):
 
 
 def read_list(data: Path, val_fraction: float = 0.2) -> Dataset:
-    """Return the images of a text list: a line is a path, relative to the list's folder, and its class as last word.
+    """Return the images of a text list: each line is a path, relative to the list's folder, then its class.
 
-    Empty lines and lines that start with # are passed over, and lines that say what one before them says, with a
-    warning. Class names that are all numbers are sorted by value. Raises DataError for a line without a class.
+    The class is the last word of the line. Empty lines and lines that start with # are ignored; lines that repeat an
+    earlier one are skipped with a warning. Class names that are all numbers are sorted by value. Raises DataError for
+    a line without a class.
     """
     return make_listed_dataset(list_files(data), data, data, val_fraction)
 
 
-def list_files(data: Path) -> list[Found]:
+def list_files(data: Path) -> list[LabelledFile]:
     """Return the files of a text list with their classes."""
-    files: list[tuple[int, Found]] = []
+    files: list[tuple[int, LabelledFile]] = []
     for number, line in enumerate(_read_text(data).split("\n"), start=1):
         words = line.strip().rsplit(maxsplit=1)
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 2:
             raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}")
-        files.append((number, Found(data.parent / words[0], words[1], None)))
+        files.append((number, LabelledFile(data.parent / words[0], words[1], None)))
     return _without_repeats(data, files)
 
 
 def read_csv(data: Path, val_fraction: float = 0.2) -> Dataset:
-    """Return the images of a CSV with the columns path, label and, if the sides are settled, split; others may follow.
+    """Return the images of a CSV with the columns path, label and optionally split; other columns are ignored.
 
-    A relative path is looked for beside the CSV, then in the current folder, as a run's manifest.csv has it. Split is
-    train, or val, valid, validation or test for validation, in every line or in none. Lines that say what one before
-    them says are passed over, with a warning. Raises DataError for a line that lacks something, with its number.
+    A relative path is looked for as `listed_path` does. Split is train, or val, valid, validation or test for
+    validation, on every line or on none. Lines that repeat an earlier one are skipped with a warning. Raises DataError,
+    with the line's number, for a line that lacks something.
     """
     return make_listed_dataset(csv_files(data), f"the training lines of {data}", "the validation lines", val_fraction)
 
 
-def csv_files(data: Path) -> list[Found]:
-    """Return the files of a CSV with their classes and, if it has them, their sides."""
+def csv_files(data: Path) -> list[LabelledFile]:
+    """Return the files of a CSV with their classes and, if it has them, their splits."""
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
     if 0 < len(unsplit) < len(rows):
         raise DataError(
-            f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val in every line, "
-            "or in none"
+            f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val on every line, "
+            "or on none"
         )
-    found = (Found(_place(data.parent, row.path), row.label, _SIDES[row.split]) for row in rows)
-    return _without_repeats(data, zip((row.line for row in rows), found, strict=True))
+    files = (
+        (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, SPLITS_IN_LISTS[row.split]))
+        for row in rows
+    )
+    return _without_repeats(data, files)
 
 
-def _without_repeats(data: Path, files: Iterable[tuple[int, Found]]) -> list[Found]:
-    """Return the files, by the numbers of their lines, less those that stand there before, of the same class and side.
+def listed_path(folder: Path, name: str) -> Path:
+    """Return the path of a name in a list: relative to the list's folder or, if only that exists, to the current one.
+
+    The second makes the manifest.csv of a run readable: its paths are relative to where train was called.
+    """
+    in_folder, in_current = folder / name, Path(name)
+    return in_current if not image_exists(in_folder) and image_exists(in_current) else in_folder
+
+
+def _without_repeats(data: Path, files: Iterable[tuple[int, LabelledFile]]) -> list[LabelledFile]:
+    """Return the files, given with their line numbers, without repeats of the same file, class and split.
 
     They would count twice.
     """
-    first: dict[Found, tuple[int, Found]] = {}
-    repeats: list[tuple[int, Found]] = []
+    first: dict[LabelledFile, tuple[int, LabelledFile]] = {}
+    repeats: list[tuple[int, LabelledFile]] = []
     for line, file in files:
-        key = file._replace(path=Path(os.path.abspath(file.path)))  # noqa: PTH100 (takes .. away, unlike absolute)
+        key = file._replace(path=Path(os.path.abspath(file.path)))  # noqa: PTH100 (removes .., unlike Path.absolute)
         if first.setdefault(key, (line, file))[0] != line:
             repeats.append((line, file))
     if repeats:
         line, file = repeats[0]
         logger.warning(
-            "%s: lines left out since they repeat others: %d, the first is line %d, %s",
+            "%s: lines skipped because they repeat others: %d, the first is line %d, %s",
             data,
             len(repeats),
             line,
@@ -109,38 +120,29 @@ def _read_rows(data: Path) -> list[_Row]:
             if fields:
                 rows.append(_row(data, reader.line_num, header, fields))
     except csv.Error as error:
-        raise DataError(f"{data}, line {reader.line_num}: not CSV ({error})") from None
+        raise DataError(f"{data}, line {reader.line_num}: invalid CSV ({error})") from None
     return rows
 
 
 def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
     if len(fields) > len(header):
         raise DataError(
-            f"{data}, line {line}: expected {len(header)} fields, found {len(fields)}; quote a path that has a comma"
+            f"{data}, line {line}: expected {len(header)} fields, found {len(fields)}; quote paths that contain a comma"
         )
     named = dict(zip(header, fields, strict=False))
     missing = [name for name in ("path", "label") if not named.get(name)]
     if missing:
         raise DataError(f"{data}, line {line}: no {missing[0]}; expected {','.join(header)}")
     split = named.get("split", "").strip()
-    if split.lower() not in _SIDES:
-        raise DataError(f"{data}, line {line}: unknown split {split!r}; expected {', '.join(filter(None, _SIDES))}")
+    if split.lower() not in SPLITS_IN_LISTS:
+        expected = ", ".join(filter(None, SPLITS_IN_LISTS))
+        raise DataError(f"{data}, line {line}: unknown split {split!r}; expected {expected}")
     return _Row(line, original(named["path"]), original(named["label"]), split.lower())
 
 
-def _place(folder: Path, path: str) -> Path:
-    """Return where a path of the CSV leads; one that leads nowhere is told as beside the CSV."""
-    beside, here = folder / path, Path(path)
-    return here if not _exists(beside) and _exists(here) else beside
-
-
-def _exists(path: Path) -> bool:
-    return os.path.exists(path) or idx_place(path) is not None  # noqa: PTH110 (never raises, unlike Path.exists)
-
-
 def _read_text(data: Path) -> str:
-    """Return the text of a list; bytes that are no UTF-8 stay what they are, as in names of files."""
+    """Return the text of a list; bytes that are not UTF-8 are kept as they are, as in file names."""
     content = data.read_bytes()
     if b"\0" in content:
-        raise DataError(f"{data} is no text: expected a list of pictures, a path and its label a line, in UTF-8")
+        raise DataError(f"{data} is not text: expected a list of images, a path and its label per line, in UTF-8")
     return content.decode("utf-8-sig", "surrogateescape")

@@ -1,4 +1,4 @@
-"""The chunks of a PNG: checked, and only those that its pixels need."""
+"""The chunks of a PNG: those that its pixels need, with their checksums checked."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 class Png(NamedTuple):
-    """A PNG file that has only the chunks for its pixels, the EXIF block, and the gray that is transparent, if any."""
+    """A PNG file with only the chunks that its pixels need, its EXIF block, and its transparent gray, if it has one."""
 
     data: bytes
     exif: bytes
@@ -18,10 +18,10 @@ class Png(NamedTuple):
 
 
 def read_png(data: bytes) -> Png:
-    """Return the chunks that matter; raise ImageError when the file is cut short or one of them is damaged.
+    """Return the chunks that matter; raise ImageError if the file is cut short or one of them is damaged.
 
-    libpng prints about the others, such as a faulty colour profile, which many sound files have. It also prints for
-    every cut file, and OpenCV leaves the transparent colour of a gray picture out.
+    libpng would print lines about other chunks, such as a faulty colour profile, which many valid files have, and about
+    every cut file; and OpenCV ignores the transparent colour of a gray image.
     """
     kept, exif, transparent, at, depth, color = [data[:8]], b"", None, 8, 8, 0
     while at + 12 <= len(data):
@@ -40,7 +40,7 @@ def read_png(data: bytes) -> Png:
         if kind == b"IHDR" and length == 13:
             depth, color = content[8:10]
         if kind == b"tRNS" and color == 0:
-            transparent = int.from_bytes(content) * max(1, 255 // (2**depth - 1))  # 1 to 4 bits are widened to 8
+            transparent = int.from_bytes(content) * max(1, 255 // (2**depth - 1))  # 1 to 4 bits become 8
         if kind == b"IEND":
             return Png(b"".join(kept), exif, transparent)
     raise ImageError("the PNG is cut short (no IEND chunk)")

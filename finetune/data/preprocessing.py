@@ -1,4 +1,4 @@
-"""How an image becomes network input. It belongs to the weights and travels in their file."""
+"""How an image becomes network input: a property of the weights, which is stored in their file."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +14,11 @@ from finetune.errors import UsageError, WeightsError
 # Mean of the ILSVRC 2012 training pixels per channel, from BVLC's data/ilsvrc12/imagenet_mean.binaryproto.
 CAFFE_MEAN_BGR = (104.007, 116.669, 122.679)
 
-LARGEST_SIDE = 2048  # of the input that a file may ask for: a batch of 32 is 1.6 GB
+# Mean and standard deviation of the same pixels as torchvision's transforms state them, there in units of 0 to 1.
+TORCHVISION_MEAN_RGB = (255 * 0.485, 255 * 0.456, 255 * 0.406)
+TORCHVISION_STD_RGB = (255 * 0.229, 255 * 0.224, 255 * 0.225)
+
+LARGEST_SIDE = 2048  # pixels that a file may ask for; a batch of 32 such images is 1.6 GB
 
 ChannelOrder = Literal["BGR", "RGB", "GRAY"]
 
@@ -23,9 +27,10 @@ ChannelOrder = Literal["BGR", "RGB", "GRAY"]
 class Preprocessing:
     """Size, geometry, channel order, mean and scale of a network's input.
 
-    `size`: side of the square input in pixels. `resize`: "crop" brings the short side to `resize_to` and takes the
-    centre, "warp" squeezes the whole picture into the square. `mean` and `std`: per channel in `channel_order`, in
+    `size`: side of the square input in pixels. `resize`: "crop" resizes the short side to `resize_to` pixels and takes
+    the centre, "warp" squeezes the whole image into the square. `mean` and `std`: per channel in `channel_order`, in
     units of 0 to 255; input = (pixel - mean) / std. `resize_to` 0 means 256 / 227 of the size, as BVLC trained.
+    Raises UsageError for values that contradict each other.
     """
 
     size: int
@@ -61,7 +66,7 @@ class Preprocessing:
 
     @property
     def short_side(self) -> int:
-        """How many pixels of a picture's short side its input is made of."""
+        """How many pixels the short side of an image needs before it is resized."""
         return self.resize_to if self.resize == "crop" else self.size
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -71,12 +76,12 @@ class Preprocessing:
         return normalized
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Preprocessing":
-        """Return the preprocessing that `to_json` wrote; raise WeightsError for anything else."""
+        """Return the preprocessing that `to_json` wrote; raise WeightsError for any other value."""
         try:
             lists = {name: tuple(float(v) for v in fields[name]) for name in ("mean", "std")}
             sides = [fields["size"], fields.get("resize_to", 0)]
@@ -89,3 +94,9 @@ class Preprocessing:
             raise WeightsError(
                 f"the preprocessing in the file cannot be understood ({error}); write the file again"
             ) from None
+
+
+# The input of all the weights that torchvision publishes, and of those that were trained as it trains.
+TORCHVISION = Preprocessing(
+    size=224, mean=TORCHVISION_MEAN_RGB, std=TORCHVISION_STD_RGB, channel_order="RGB", resize_to=256
+)

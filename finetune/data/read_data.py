@@ -1,58 +1,57 @@
-"""`read_data(data)`: whatever form the data has, the same records."""
+"""`read_data(data)`: the same records, whatever form the data has."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.data.dataset import Dataset, Found
-from finetune.data.folder import folder_files, instead_of_classes, read_folder
+from finetune.data.dataset import Dataset, LabelledFile
+from finetune.data.folder import folder_files, missing_classes_hint, read_folder
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.errors import DataError
 
 
-class _Form(NamedTuple):
-    """What reads data of one form: as records with sides to train on, and as files with classes."""
+class _DataForm(NamedTuple):
+    """How to read one form of data: as records to train on, and as files with their classes."""
 
     read: Callable[[Path, float], Dataset]
-    files: Callable[[Path], list[Found]]
+    files: Callable[[Path], list[LabelledFile]]
 
 
 def read_data(data: Path, val_fraction: float = 0.2) -> Dataset:
-    """Return the images that `data` means: MNIST's IDX files, folders of pictures, a CSV, or a text list.
+    """Return the images of MNIST's IDX files, of a folder, of a CSV or of a text list, ready to train on.
 
-    Raises DataError when it does not exist or cannot be trained on.
+    `val_fraction`: the share of each class that validates, if the data has no splits of its own. Raises DataError if
+    the data does not exist or cannot be trained on.
     """
     try:
-        return _form(data).read(data, val_fraction)
+        return _form_of(data).read(data, val_fraction)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
 
 
-def labelled_files(data: Path) -> list[Found]:
-    """Return the images that `data` means, with their classes, to judge a model by; whether they can be read is open.
+def labelled_files(data: Path) -> list[LabelledFile]:
+    """Return the images to evaluate a model on, with their classes: those that validate, or all if none do.
 
-    Where the data has two sides it is those of validation. Raises DataError when it does not exist or holds none.
+    The files themselves are not read. Raises DataError if the data does not exist or has no labelled images.
     """
     try:
-        files = _form(data).files(data)
+        files = _form_of(data).files(data)
         if not files:
-            found = instead_of_classes(data) if data.is_dir() else ""
-            raise DataError(
-                f"{data} has no labelled pictures{found}: expected a folder per class with pictures, or a list"
-            )
+            hint = missing_classes_hint(data) if data.is_dir() else ""
+            raise DataError(f"{data} has no labelled images{hint}; expected a folder of images per class, or a list")
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
-    return [file for file in files if file.side == "val"] or files
+    return [file for file in files if file.split == "val"] or files
 
 
-def _form(data: Path) -> _Form:
+def _form_of(data: Path) -> _DataForm:
     if is_mnist(data):
-        return _Form(read_mnist, mnist_files)
+        return _DataForm(read_mnist, mnist_files)
     if data.is_dir():
-        return _Form(read_folder, folder_files)
+        return _DataForm(read_folder, folder_files)
     if data.exists() and not (data.is_file() or data.is_fifo()):
-        raise DataError(f"expected a folder or list of pictures, but {data} is a device or a socket")
+        raise DataError(f"expected a folder or list of images, but {data} is a device or a socket")
     if not data.exists():
-        raise DataError(f"expected a folder or list of pictures, but {data} does not exist")
-    return _Form(read_csv, csv_files) if data.suffix.lower() == ".csv" else _Form(read_list, list_files)
+        raise DataError(f"expected a folder or list of images, but {data} does not exist")
+    return _DataForm(read_csv, csv_files) if data.suffix.lower() == ".csv" else _DataForm(read_list, list_files)

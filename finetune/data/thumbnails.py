@@ -1,4 +1,4 @@
-"""Small copies of photos for the report."""
+"""Small copies of images for reports."""
 
 import base64
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from finetune.data.resize import resize
 from finetune.errors import ImageError
 from finetune.system.parallel import parallel_map
 
-SIDE = 160  # pixels at most: 24 photos take about 150 kB
-_QUALITY = 80  # of JPEG, of 100
+SIDE = 160  # pixels at most: 24 thumbnails take about 150 kB
+_QUALITY = 80  # of 100, of the JPEG
 
 
 def thumbnails(paths: Iterable[Path]) -> dict[str, str]:
-    """Return path -> JPEG as a data: URI; a photo that cannot be read has none."""
+    """Return path -> JPEG as a data: URI, except for images that cannot be read."""
     unique = list(dict.fromkeys(paths))
     found = zip(unique, parallel_map(_thumbnail, unique), strict=True)
     return {str(path): uri for path, uri in found if uri is not None}

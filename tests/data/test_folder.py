@@ -86,7 +86,7 @@ def test_what_lies_beside_two_sides_is_left_out_with_a_note(tmp_path: Path, capl
     with caplog.at_level(logging.INFO):
         assert names(read_folder(root)) == ["train.png"] * 2 + ["valid.png"] * 2
     assert caplog.messages == [
-        f"validating on {root / 'valid'}; left for evaluate --data: {root / 'Test'}, {root / 'unsorted'}"
+        f"validating on {root / 'valid'}; not used (pass one to evaluate --data): {root / 'Test'}, {root / 'unsorted'}"
     ]
     assert {found.class_name for found in labelled_files(root / "Test")} == {"a", "b"}
 
@@ -98,7 +98,7 @@ def test_two_folders_for_one_side(tmp_path: Path, pair: tuple[str, str]) -> None
     with pytest.raises(DataError) as caught:
         read_folder(root)
     assert str(caught.value) == (
-        f"{root / pair[0]} and {root / pair[1]} mean the same side; expected one of them, move the other out"
+        f"{root / pair[0]} and {root / pair[1]} name the same split; expected one of them; move the other elsewhere"
     )
 
 
@@ -107,12 +107,12 @@ def test_two_folders_for_one_side(tmp_path: Path, pair: tuple[str, str]) -> None
     [
         (
             [f"{data}/{side}/a/1.png" for data in ("flies", "bees") for side in ("train", "val")],
-            "'bees', 'flies' have no pictures of their own, but each has the folders 'train', 'val'; give {root}/bees",
+            "'bees', 'flies' have no images of their own, but each has the folders 'train', 'val'; pass {root}/bees",
         ),
         (
             ["testing/a/1.png", "testing/b/1.png", *(f"training/{name}/1.png" for name in "abcde")],
-            "'testing', 'training' have no pictures of their own, but each has the folders 'a', 'b'; "
-            "rename {root}/training to train and the other side to val",
+            "'testing', 'training' have no images of their own, but each has the folders 'a', 'b'; "
+            "rename {root}/training to train and the other split to val",
         ),
     ],
     ids=["two data sets", "sides of other names"],
@@ -123,7 +123,7 @@ def test_data_sets_are_no_classes(tmp_path: Path, files: list[str], said: str) -
         read_folder(root)
     assert str(caught.value) == (
         f"{root} holds data sets, not classes: {said.replace('{root}', str(root))}; "
-        "if they are classes, name their pictures in a CSV"
+        "if they are classes, list their images in a CSV"
     )
     with pytest.raises(DataError, match="holds data sets, not classes"):
         labelled_files(root)
@@ -135,8 +135,8 @@ def test_folds_may_be_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
     assert read_folder(root).class_names == tuple(f"fold{number}" for number in range(5))
     assert caplog.messages == [
-        f"{root}: 'fold0', 'fold1', 'fold2' and 2 more have no pictures of their own, but each has the folders "
-        f"'a', 'b', 'c' and 1 more; if those are the classes, give {root}/fold0"
+        f"{root}: 'fold0', 'fold1', 'fold2' and 2 more have no images of their own, but each has the folders "
+        f"'a', 'b', 'c' and 1 more; if those are the classes, pass {root}/fold0"
     ]
 
 
@@ -160,13 +160,13 @@ def test_a_class_only_in_validation(tmp_path: Path) -> None:
         read_folder(root)
     assert str(caught.value) == (
         f"class 'bee' is in {root / 'val'} but not in {root / 'train'} (did you mean bees?); "
-        "every class needs pictures to train on"
+        "every class needs images to train on"
     )
 
 
 def test_validation_folder_without_pictures(tmp_path: Path) -> None:
     root = write_files(tmp_path / "data", {"train/a/1.png": 1, "train/b/2.png": 2, "val/b/words.txt": b"words"})
-    with pytest.raises(DataError, match=r"^no image is left for validation; add pictures: .*, or some for validation$"):
+    with pytest.raises(DataError, match=r"^no image is left for validation; add images: .*, or some for validation$"):
         read_folder(root)
 
 
@@ -202,12 +202,12 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
     assert len(dataset.records) == 11
     assert {skipped.path.name: skipped.reason for skipped in dataset.skipped} == {
         "cut.jpg": "the JPEG is cut short (no end marker)",
-        "words.png": "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'words'",
+        "words.png": "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'",
         "empty.gif": "the file is empty",
         "gone.png": "cannot be opened (No such file or directory)",
-        "phone.HEIC": "a HEIC picture; convert it to JPEG",
-        "nameless": "an AVIF picture; convert it to JPEG",
-        "x.jpg": "a HEIF picture; convert it to JPEG",
+        "phone.HEIC": "HEIC is not supported; convert the image to JPEG",
+        "nameless": "AVIF is not supported; convert the image to JPEG",
+        "x.jpg": "HEIF is not supported; convert the image to JPEG",
     }
 
 
@@ -217,12 +217,12 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
         ({"a/1.png": 1}, "expected at least two class folders in {root}, found only 'a'; make a folder per class"),
         (
             {"1.png": 1},
-            "expected at least two class folders in {root}, found none (1 picture directly in it); "
+            "expected at least two class folders in {root}, found none (1 image directly in it); "
             "make a folder per class",
         ),
         (
             {f"{number}.png": number for number in range(70)} | {"a/notes.txt": b""},
-            "expected at least two class folders in {root}, found only 'a' (70 pictures directly in it); "
+            "expected at least two class folders in {root}, found only 'a' (70 images directly in it); "
             "make a folder per class",
         ),
         (
@@ -234,20 +234,20 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
             {"train/a/1.png": 1, "val/b/2.png": 2},
             "expected at least two class folders in {root}/train, found only 'a'; make a folder per class",
         ),
-        ({"a/1.png": 1, "b/notes.txt": b""}, "class 'b' has no images: {root}/b; add pictures or remove the folder"),
+        ({"a/1.png": 1, "b/notes.txt": b""}, "class 'b' has no images: {root}/b; add images or remove the folder"),
         (
             {"a/1.png": b"x", "b/2.png": b""},
-            "no readable image was found; 2 were skipped, the first: {root}/a/1.png: not an image: "
-            "expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'x'",
+            "no readable image was found; 2 skipped, the first: {root}/a/1.png: not an image: "
+            "expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'x'",
         ),
         (
             {"a/1.png": 1, "a/2.png": 2, "b/3.png": b""},
-            "no readable image to train on for class 'b'; add pictures or remove the class; "
-            "1 were skipped, the first: {root}/b/3.png: the file is empty",
+            "no readable image to train on for class 'b'; add images or remove the class; "
+            "1 skipped, the first: {root}/b/3.png: the file is empty",
         ),
         (
             {"a/1.png": 1, "b/2.png": 2},
-            "no image is left for validation; add pictures: two a class at least, or some for validation",
+            "no image is left for validation; add images: at least two per class, or some for validation",
         ),
     ],
 )
@@ -295,9 +295,7 @@ def test_without_unreadable_images(tmp_path: Path) -> None:
     assert [tuple(skipped) for skipped in less.skipped] == [(first, "damaged")]
     assert len(dataset.records) == 10
     of_b = {record.path: "damaged" for record in dataset.records if record.label == 1}
-    with pytest.raises(
-        DataError, match=r"^no readable image to train on for class 'b'; .*; 5 were skipped, the first: "
-    ):
+    with pytest.raises(DataError, match=r"^no readable image to train on for class 'b'; .*; 5 skipped, the first: "):
         dataset.without(of_b)
     with pytest.raises(DataError, match=r"^no image is left for validation"):
         dataset.without({record.path: "damaged" for record in dataset.records if record.split == "val"})

@@ -43,7 +43,7 @@ FILES = {
 
 @pytest.mark.parametrize(("data", "reason"), [
     (b"", "the file is empty"),
-    (b"<html></html>", "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'<html></'"),
+    (b"<html></html>", "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'<html></'"),
     (b"RIFF\0\0\0\0WAVEfmt ", "not an image: expected .*"),
     (b"%PDF-1.7", "not an image: expected .*"),
     (b"\xff\xd8\xff", "the JPEG header is damaged .*"),

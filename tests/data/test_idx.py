@@ -74,26 +74,26 @@ def test_other_names_are_files_that_are_missing(tmp_path: Path, name: str) -> No
 
 def test_number_out_of_range(tmp_path: Path) -> None:
     write(tmp_path / "digits", TWO)
-    with pytest.raises(ImageError, match=r"^there is no image 2: the file has 2, counted from 0$"):
+    with pytest.raises(ImageError, match=r"^image 2 does not exist: the file has 2, counted from 0$"):
         read_bytes(tmp_path / "digits#2")
     with pytest.raises(ImageError, match=r"^cannot be opened \(No such file or directory\)$"):
         image_bytes(tmp_path / "nothing", 0)
 
 
 MALFORMED: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "no IDX file of images: expected it to begin with 00000803, found nothing"),
-    "labels": (LABELS, "no IDX file of images: expected it to begin with 00000803, found 00000801"),
+    "empty": (b"", "not an IDX file of images: expected it to begin with 00000803, found nothing"),
+    "labels": (LABELS, "not an IDX file of images: expected it to begin with 00000803, found 00000801"),
     "little-endian": (
-        b"\3\x08\0\0" + TWO[4:], "no IDX file of images: expected it to begin with 00000803, found 03080000",
+        b"\3\x08\0\0" + TWO[4:], "not an IDX file of images: expected it to begin with 00000803, found 03080000",
     ),
     "a picture": (
-        encode(GRAY, "PNG"), "no IDX file of images: expected it to begin with 00000803, found 89504e47",
+        encode(GRAY, "PNG"), "not an IDX file of images: expected it to begin with 00000803, found 89504e47",
     ),
-    "header cut": (TWO[:11], "the IDX header is cut short; fetch the file again"),
-    "cut": (TWO[:-1], "the IDX header says 2×2×3 bytes, but the file is cut short; fetch it again"),
-    "too long": (TWO + b"x", "the IDX header says 2×2×3 bytes, but the file has more; fetch it again"),
+    "header cut": (TWO[:11], "the IDX header is cut short; get the file again"),
+    "cut": (TWO[:-1], "the IDX header says 2×2×3 bytes, but the file is cut short; get it again"),
+    "too long": (TWO + b"x", "the IDX header says 2×2×3 bytes, but the file has more; get it again"),
     "no images": (
-        TWO[:4] + bytes(4) + TWO[8:16], "the IDX header says 0×2×3 bytes, so there is nothing in the file",
+        TWO[:4] + bytes(4) + TWO[8:16], "the IDX header says 0×2×3 bytes, so the file holds nothing",
     ),
 }  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_malformed_files(tmp_path: Path, kind: str, zipped: bool) -> None:
 def test_every_cut_of_a_gz_file(tmp_path: Path) -> None:
     whole = gzip.compress(TWO)
     for length in range(2, len(whole)):
-        with pytest.raises(ImageError, match=r"^the gzip data is damaged or cut short; fetch the file again$"):
+        with pytest.raises(ImageError, match=r"^the gzip data is damaged or cut short; get the file again$"):
             read_idx(write(tmp_path / "digits.gz", whole[:length]), 3)
 
 
@@ -140,14 +140,14 @@ def huge(count: int) -> bytes:
     [
         (
             huge(1024) + bytes(100),
-            "the IDX header says 1024×1024×1024 bytes, but the file is cut short; fetch it again",
+            "the IDX header says 1024×1024×1024 bytes, but the file is cut short; get it again",
         ),
         (
             huge(1025) + bytes(100),
             "the IDX header says 1025×1024×1024 bytes, more than the limit of 1 GB for a compressed file; "
             "decompress it first",
         ),
-        (TWO + bytes(2**26), "the IDX header says 2×2×3 bytes, but the file has more; fetch it again"),
+        (TWO + bytes(2**26), "the IDX header says 2×2×3 bytes, but the file has more; get it again"),
     ],
     ids=["header of 1 GB", "header of more", "64 MB behind the images"],
 )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from finetune.data.images import array_to_bgr, place_of, read_input, several, ten_crop_preprocessing, ten_crops
+from finetune.data.images import array_to_bgr, iter_images, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError, UsageError
 
@@ -35,15 +35,15 @@ def test_gray_needs_no_order_and_stays_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("array", "order", "message"),
     [
-        (BLUE_BGR, None, r"an array in colour needs channel_order, 'rgb' or 'bgr', which is never guessed; None came"),
-        (BLUE_BGR, "RGB", r"an array in colour needs channel_order, .*; 'RGB' came"),
-        (BLUE_BGR.astype(np.float32), "rgb", r"expected an array of uint8, 0 to 255, float32 came; convert it"),
-        (BLUE_BGR.astype(np.int64), "rgb", r"expected an array of uint8, .* int64 came"),
-        (np.zeros((4, 4, 4), np.uint8), "rgb", r"expected an array \(height, width, 3\) or, .*, \(4, 4, 4\) came"),
-        (np.zeros((3, 4, 5), np.uint8), "rgb", r"\(3, 4, 5\) came"),
-        (np.zeros((1, 4, 4, 3), np.uint8), "rgb", r"\(1, 4, 4, 3\) came"),
-        (np.zeros((0, 4, 3), np.uint8), "rgb", r"\(0, 4, 3\) came"),
-        (np.zeros(4, np.uint8), None, r"\(4,\) came"),
+        (BLUE_BGR, None, r"a colour array needs channel_order 'rgb' or 'bgr', which is never guessed; got None"),
+        (BLUE_BGR, "RGB", r"a colour array needs channel_order .*; got 'RGB'"),
+        (BLUE_BGR.astype(np.float32), "rgb", r"expected an array of uint8, 0 to 255, got float32; convert it"),
+        (BLUE_BGR.astype(np.int64), "rgb", r"expected an array of uint8, .* got int64"),
+        (np.zeros((4, 4, 4), np.uint8), "rgb", r"expected an array \(height, width, 3\) or, .*, got \(4, 4, 4\)"),
+        (np.zeros((3, 4, 5), np.uint8), "rgb", r"got \(3, 4, 5\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "rgb", r"got \(1, 4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), "rgb", r"got \(0, 4, 3\)"),
+        (np.zeros(4, np.uint8), None, r"got \(4,\)"),
     ],
 )
 def test_other_arrays_are_refused(array: np.ndarray, order: str | None, message: str) -> None:
@@ -54,15 +54,15 @@ def test_other_arrays_are_refused(array: np.ndarray, order: str | None, message:
 def test_a_single_picture_is_no_list_of_pictures(tmp_path: Path) -> None:
     """Else the rows of an array would be taken for gray pictures and the letters of a name for names."""
     for single, kind in ((BLUE_BGR, r"one array of shape \(4, 4, 3\)"), ("a.jpg", "'a.jpg'"), (Path("b"), "'b'")):
-        with pytest.raises(UsageError, match=rf"^expected several pictures, {kind} came; put it into a list: \[pict"):
-            several(single)  # type: ignore[arg-type]
-    assert len(list(several(np.stack([BLUE_BGR] * 3)))) == 3
+        with pytest.raises(UsageError, match=rf"^expected several images, got {kind}; put it in a list: \[image\]$"):
+            iter_images(single)  # type: ignore[arg-type]
+    assert len(list(iter_images(np.stack([BLUE_BGR] * 3)))) == 3
 
 
 def test_places() -> None:
-    assert place_of("photo.jpg") == Path("photo.jpg")
-    assert place_of("http://x/photo.jpg") == "http://x/photo.jpg"
-    assert place_of(BLUE_BGR) is None
+    assert path_or_url("photo.jpg") == Path("photo.jpg")
+    assert path_or_url("http://x/photo.jpg") == "http://x/photo.jpg"
+    assert path_or_url(BLUE_BGR) is None
 
 
 def test_what_cannot_be_read_is_returned(tmp_path: Path) -> None:

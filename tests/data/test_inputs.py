@@ -71,7 +71,7 @@ def test_a_list_that_is_a_pipe(argument: str) -> None:
     name = argument.removeprefix("@")
     os.mkfifo(name)
     with pytest.raises(
-        DataError, match=rf"^the list {name} is a pipe or device, expected a file; name - and pipe the names .*$"
+        DataError, match=rf"^the list {name} is a pipe or device, expected a file; pass - and pipe the names .*$"
     ):
         expand([argument])
 
@@ -127,18 +127,18 @@ def test_a_long_list_is_read_as_it_is_used(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (["-", "b.jpg", "-"], UsageError, r"- stands twice: stdin can be read only once"),
-        (["*.gif"], DataError, r"\*\.gif matches no picture; check the pattern, or quote it"),
-        (["empty"], DataError, r"empty has no pictures in it; name a folder of pictures"),
+        (["-", "b.jpg", "-"], UsageError, r"- is given twice, but stdin can be read only once"),
+        (["*.gif"], DataError, r"\*\.gif matches no images; check the pattern, or quote it"),
+        (["empty"], DataError, r"empty contains no images; pass a folder of images"),
         (["@gone.txt"], DataError, r"the list gone\.txt cannot be opened \(No such file or directory\)"),
         (["@empty"], DataError, r"the list empty cannot be opened \(Is a directory\)"),
-        (["@notes.txt"], DataError, r"@notes\.txt names no picture; write one a line"),
+        (["@notes.txt"], DataError, r"@notes\.txt lists no images; write one per line"),
         (["gone.csv"], DataError, r"gone\.csv cannot be opened \(No such file or directory\); check the path"),
-        (["other.csv"], DataError, r"other\.csv, line 1: expected a column path, found 'file,label'"),
-        (["none.csv"], DataError, r"none\.csv names no picture; write one a line"),
-        (["comma.csv"], DataError, r"comma\.csv, line 2: too many fields; quote a path that has a comma"),
+        (["other.csv"], DataError, r"other\.csv, line 1: expected a column named path, found 'file,label'"),
+        (["none.csv"], DataError, r"none\.csv lists no images; write one per line"),
+        (["comma.csv"], DataError, r"comma\.csv, line 2: too many fields; quote paths that contain a comma"),
         (["hole.csv"], DataError, r"hole\.csv, line 2: no path"),
-        (["@nul.txt"], DataError, r"nul\.txt, name 1: expected one name a line, found a NUL; pipe .* into - with -0"),
+        (["@nul.txt"], DataError, r"nul\.txt, name 1: expected one name per line, found a NUL; pipe .* into - with -0"),
         (["@huge.txt"], DataError, r"expected a list of names, found one of over 65,536 bytes; is this a list\?"),
     ],
 )
@@ -157,10 +157,10 @@ def test_what_cannot_be_is_told_before_anything_is_read(
 
 
 def test_nul_without_stdin_and_nothing_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="-0 says how names on stdin end; it needs - among the inputs"):
+    with pytest.raises(UsageError, match="-0 applies to names on stdin; it needs - among the inputs"):
         expand(["b.jpg"], null=True)
     pipe(monkeypatch, b"\n\n")
-    with pytest.raises(DataError, match="expected names of pictures on stdin, but nothing came"):
+    with pytest.raises(DataError, match="expected names of images on stdin, but it was empty"):
         list(expand(["-"]))
 
 
@@ -168,7 +168,7 @@ def test_a_damaged_line_is_told_when_its_turn_comes() -> None:
     Path("list.csv").write_text('path\nb.jpg\n"x"y\n')
     found = expand(["list.csv"])
     assert next(found) == Path("b.jpg")
-    with pytest.raises(DataError, match=r"list\.csv, line 3: not CSV"):
+    with pytest.raises(DataError, match=r"list\.csv, line 3: invalid CSV"):
         next(found)
 
 

@@ -104,7 +104,7 @@ def test_a_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         read_image(path)
         read_image(path)
     assert caplog.messages == [
-        f"{path} is damaged (premature end of data segment), and the decoder guessed what is missing; "
+        f"{path} is damaged (premature end of data segment), and the decoder guessed the missing pixels; "
         "get the file again"
     ]
 

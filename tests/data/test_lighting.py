@@ -66,7 +66,7 @@ def test_components_are_those_of_all_pixels_the_network_sees(paths: list[Path]) 
 
 
 def test_at_most_so_many_pictures_evenly_chosen(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lighting, "MOST_PICTURES", 3)
+    monkeypatch.setattr(lighting, "MOST_IMAGES", 3)
     chosen = [paths[0], paths[2], paths[5]]
     assert principal_components(paths, EIGHT) == principal_components(chosen, EIGHT)
 
@@ -79,5 +79,7 @@ def test_what_cannot_be_read_is_left_out(paths: list[Path], break_png: Callable[
 
 def test_nothing_that_can_be_read(tmp_path: Path) -> None:
     for paths in ([], [tmp_path / "missing.png"]):
-        with pytest.raises(DataError, match=f"^expected pictures to take .+ from, none of {len(paths)} can be read$"):
+        with pytest.raises(
+            DataError, match=f"^lighting needs images to take .+ from, but none of {len(paths)} can be read$"
+        ):
             principal_components(paths, EIGHT)

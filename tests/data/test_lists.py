@@ -106,7 +106,7 @@ def test_missing_and_damaged_files_are_skipped_and_named(root: Path, name: str) 
         (root / "a", "cannot be opened (Is a directory)"),
         (
             root / "words.png",
-            "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF, the file begins with b'words'",
+            "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'",
         ),
     ]
 
@@ -115,16 +115,16 @@ def test_missing_and_damaged_files_are_skipped_and_named(root: Path, name: str) 
     ("text", "expected"),
     [
         ("a/1.png ants\n\na/2.png\n", "LIST, line 3: expected a path and its label, found only 'a/2.png'"),
-        ("", "expected at least two classes in LIST, found none; add pictures of another"),
-        ("# nothing", "expected at least two classes in LIST, found none; add pictures of another"),
-        ("a/1.png ants\n", "expected at least two classes in LIST, found only 'ants'; add pictures of another"),
+        ("", "expected at least two classes in LIST, found none; add images of another class"),
+        ("# nothing", "expected at least two classes in LIST, found none; add images of another class"),
+        ("a/1.png ants\n", "expected at least two classes in LIST, found only 'ants'; add images of another class"),
         (
             b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-            "LIST is no text: expected a list of pictures, a path and its label a line, in UTF-8",
+            "LIST is not text: expected a list of images, a path and its label per line, in UTF-8",
         ),
         (
             "a/1.png ants\nb/1.png bees\n",
-            "no image is left for validation; add pictures: two a class at least, or some for validation",
+            "no image is left for validation; add images: at least two per class, or some for validation",
         ),
     ],
 )
@@ -134,8 +134,8 @@ def test_lists_that_cannot_be_trained_on(root: Path, text: str | bytes, expected
 
 def test_a_class_whose_files_are_all_missing(root: Path) -> None:
     assert message(write(root, "list.txt", TEXT + "gone.png wasps\n")) == (
-        "no readable image to train on for class 'wasps'; add pictures or remove the class; "
-        f"1 were skipped, the first: {root / 'gone.png'}: cannot be opened (No such file or directory)"
+        "no readable image to train on for class 'wasps'; add images or remove the class; "
+        f"1 skipped, the first: {root / 'gone.png'}: cannot be opened (No such file or directory)"
     )
 
 
@@ -177,7 +177,7 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
         ("path,label\n,ants\n", "LIST, line 2: no path; expected path,label"),
         (
             "path,label\na,1.png,ants\n",
-            "LIST, line 2: expected 2 fields, found 3; quote a path that has a comma",
+            "LIST, line 2: expected 2 fields, found 3; quote paths that contain a comma",
         ),
         (
             SPLIT.format("validate"),
@@ -185,22 +185,23 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
         ),
         (
             SPLIT.format(""),
-            "LIST, line 3: no split, but other lines have one; expected train or val in every line, or in none",
+            "LIST, line 3: no split, but other lines have one; expected train or val on every line, or on none",
         ),
         (
             SPLIT.format("train"),
-            "no image is left for validation; add pictures: two a class at least, or some for validation",
+            "no image is left for validation; add images: at least two per class, or some for validation",
         ),
         (
             SPLIT.format("val") + "b/1.png,bee,val\n",
             "class 'bee' is in the validation lines but not in the training lines of LIST (did you mean bees?); "
-            "every class needs pictures to train on",
+            "every class needs images to train on",
         ),
         (
             "path,label\na/1.png,ants\n",
-            "expected at least two classes in the training lines of LIST, found only 'ants'; add pictures of another",
+            "expected at least two classes in the training lines of LIST, found only 'ants'; "
+            "add images of another class",
         ),
-        ('path,label\na/1.png,"ants\n', "LIST, line 2: not CSV (unexpected end of data)"),
+        ('path,label\na/1.png,"ants\n', "LIST, line 2: invalid CSV (unexpected end of data)"),
     ],
 )
 def test_csvs_that_cannot_be_trained_on(root: Path, text: str, expected: str) -> None:
@@ -230,7 +231,7 @@ def test_lines_that_repeat_others_count_once(root: Path, name: str, caplog: pyte
     assert [record.label for record in dataset.records] == [0, 0, 1, 1, 0, 1]
     line = 7 if name.endswith("csv") else 6
     assert caplog.messages == [
-        f"{data}: lines left out since they repeat others: 3, the first is line {line}, {root / 'a' / '1.png'}"
+        f"{data}: lines skipped because they repeat others: 3, the first is line {line}, {root / 'a' / '1.png'}"
     ]
     assert len(labelled_files(data)) == 6
 
@@ -256,4 +257,4 @@ def test_the_manifest_of_a_run_is_data(
 
 
 def test_data_that_does_not_exist(tmp_path: Path) -> None:
-    assert message(tmp_path / "nothing") == "expected a folder or list of pictures, but LIST does not exist"
+    assert message(tmp_path / "nothing") == "expected a folder or list of images, but LIST does not exist"

@@ -102,9 +102,7 @@ def test_counts_differ(tmp_path: Path) -> None:
     root = write_mnist(tmp_path, images, labels[:19])
     with pytest.raises(DataError) as caught:
         read_data(root)
-    assert str(caught.value) == (
-        f"{root / NAMES[0]} has 20 images, but {NAMES[1]} has 19 labels; fetch both files again"
-    )
+    assert str(caught.value) == (f"{root / NAMES[0]} has 20 images, but {NAMES[1]} has 19 labels; get both files again")
 
 
 @pytest.mark.parametrize("damaged", NAMES)
@@ -122,7 +120,7 @@ def test_classes_that_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_data(root)
     assert str(caught.value) == (
-        f"class '9' is in the t10k labels but not in the train labels of {root}; every class needs pictures to train on"
+        f"class '9' is in the t10k labels but not in the train labels of {root}; every class needs images to train on"
     )
     root = write_mnist(tmp_path, images, labels * 0)
     with pytest.raises(DataError, match=r"^expected at least two classes in the train labels of .*, found only '0'; "):
