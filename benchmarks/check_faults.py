@@ -25,7 +25,7 @@ from finetune.check.check import Check, check, copy_groups
 from finetune.check.finding import KINDS, Finding
 from finetune.check.labels import FeatureMaker, check_labels, require_extra
 from finetune.classifier import load
-from finetune.data.dataset import Found
+from finetune.data.dataset import LabelledFile
 from finetune.data.header import image_format
 from finetune.data.images import read_image
 from finetune.data.network_input import to_input
@@ -68,12 +68,12 @@ def main(
         sys.exit(f"error: {error}")
 
 
-def jpegs(data: Path) -> list[Found]:
+def jpegs(data: Path) -> list[LabelledFile]:
     """Return the JPEGs of the first two classes, whose bytes can be cut; raise DataError when they are too few."""
     dataset = read_data(data)
     records = [record for record in dataset.records if record.label < 2]
     found = [
-        Found(record.path, dataset.class_names[record.label], record.split)
+        LabelledFile(record.path, dataset.class_names[record.label], record.split)
         for record in records
         if image_format(record.path.read_bytes()[:12]) == "JPEG"
     ]
@@ -83,7 +83,7 @@ def jpegs(data: Path) -> list[Found]:
     return found
 
 
-def print_faults(photos: Sequence[Found], draws: int) -> None:
+def print_faults(photos: Sequence[LabelledFile], draws: int) -> None:
     """Print a row a fault, then what the photos that nothing was done to are accused of."""
     rows = {fault[:2]: Row() for fault in (*FILE_FAULTS, *CLASS_FAULTS)}
     accused: dict[str, list[Accusation]] = {"alone": [], "beside the faults": []}
@@ -116,21 +116,21 @@ def print_faults(photos: Sequence[Found], draws: int) -> None:
         print(f"| {where} | {' | '.join(summed(accusing))} |")
 
 
-def copied(photo: Found, root: Path, number: int) -> Path:
+def copied(photo: LabelledFile, root: Path, number: int) -> Path:
     """Copy a photo to its side and class in the new data; return where it is."""
-    path = root / str(photo.side) / photo.class_name / f"{number:04}-{photo.path.name}"
+    path = root / str(photo.split) / photo.class_name / f"{number:04}-{photo.path.name}"
     path.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copyfile(photo.path, path))
 
 
-def plant(photos: Sequence[Found], root: Path) -> Iterator[tuple[FileFault, Path, list[Path]]]:
+def plant(photos: Sequence[LabelledFile], root: Path) -> Iterator[tuple[FileFault, Path, list[Path]]]:
     """Write every fault EACH times; yield it with the photo that it is made of, its file and what that copies."""
     one, other = sorted({photo.class_name for photo in photos})
     for number, (fault, photo) in enumerate(zip(FILE_FAULTS * EACH, photos, strict=False), CLEAN):
         folder = root / fault.folder.format(
-            side=photo.side,
+            side=photo.split,
             name=photo.class_name,
-            other_side="train" if photo.side == "val" else "val",
+            other_side="train" if photo.split == "val" else "val",
             other_name=other if photo.class_name == one else one,
         )
         path = folder / f"{number:04}-planted{fault.suffix}"

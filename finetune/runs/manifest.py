@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finetune.data.dataset import Record
-from finetune.data.split import Split
+from finetune.data.idx import numbered_image
 from finetune.data.images import read_bytes
-from finetune.data.idx import idx_place
-from finetune.system.parallel import parallel_map
+from finetune.data.split import Split
 from finetune.errors import ImageError, RunError
-from finetune.runs.run import RUNS, Run
 from finetune.runs.read_run import read_dataset
+from finetune.runs.run import RUNS, Run
+from finetune.system.parallel import parallel_map
 
 
 class Seen(NamedTuple):
@@ -59,7 +59,7 @@ def seen(run: Run, pictures: Iterable[Path]) -> Seen | None:
 
 def is_there(path: Path) -> bool:
     """Tell whether a picture's file is there; never raises."""
-    return os.path.exists(path) or idx_place(path) is not None  # noqa: PTH110 (never raises, unlike Path.exists)
+    return os.path.exists(path) or numbered_image(path) is not None  # noqa: PTH110 (never raises, unlike Path.exists)
 
 
 def _called_from(run: Run) -> Path | None:

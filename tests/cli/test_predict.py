@@ -65,7 +65,7 @@ def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
     os.rename("pictures/stripes/0.png", "new\nline.png")  # noqa: PTH104
     done = run("-", "-0", "--json", stdin=b"new\nline.png\0pictures/stripes/1.png\0")
     assert (done.exit_code, [row["path"] for row in rows(done)]) == (0, ["new\nline.png", "pictures/stripes/1.png"])
-    with pytest.raises(UsageError, match="-0 says how names on stdin end"):
+    with pytest.raises(UsageError, match="-0 applies to names on stdin"):
         run("pictures", "-0")
 
 

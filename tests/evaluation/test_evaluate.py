@@ -157,12 +157,12 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
 
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "red").mkdir(parents=True)
-    with pytest.raises(DataError, match="empty has no labelled pictures: expected a folder per class with pictures"):
+    with pytest.raises(DataError, match="empty has no labelled images; expected a folder of images per class, or a list"):
         evaluate(run, tmp_path / "empty")
     (tmp_path / "empty" / "red" / "broken.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"no image of .*empty can be read; name a folder of pictures with --data; the"):
         evaluate(run, tmp_path / "empty")
-    with pytest.raises(DataError, match=r"expected a folder or list of pictures, but .*nowhere does not exist"):
+    with pytest.raises(DataError, match=r"expected a folder or list of images, but .*nowhere does not exist"):
         evaluate(run, tmp_path / "nowhere")
 
 
