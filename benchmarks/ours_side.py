@@ -12,12 +12,15 @@ import numpy as np
 from worker import milliseconds, serve
 
 from finetune.classifier import load
+from finetune.data.augment import LEVELS
 from finetune.model import Model, load_model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
 from finetune.pretrained import catalogue
 from finetune.system.quiet import import_tensorflow
-from finetune.training.plan import Plan, Source
+from finetune.training.defaults import Settled
+from finetune.training.layer_options import Stage
+from finetune.training.plan import Plan, SourceWeights
 
 MODEL = ".safetensors"
 WEIGHTS = ".npz"  # the same for the other side
@@ -71,18 +74,19 @@ def forward(prefix: str, batch_size: int, precision: str) -> float:
 def _step(prefix: str, batch_size: int) -> Callable[[], object]:
     import tensorflow as tf
 
-    from finetune.config import TrainConfig
-    from finetune.training.loop import Head, Labelled
+    from finetune.training.head import Head
 
     tf.config.experimental.enable_op_determinism()  # as training does
     tf.random.set_seed(0)
     model = _model(prefix)
     layers = tuple(model.network.weighted_layers())
-    plan = Plan(model.network, dict(model.weights), Source("none", None), (), layers)
-    config = TrainConfig(Path(), train=("all",), batch_size=batch_size, optimizer="sgd", learning_rate=1e-6)
-    head = Head(plan, config)
-    data = Labelled(_pixels(prefix, batch_size), np.zeros(batch_size, np.int32))
-    return lambda: head.train_epoch(data, 1)  # of one batch
+    config = Settled(data=Path(), skip=(), train=layers, optimizer="sgd", learning_rate=1e-6, weight_decay=0.0, views=1)
+    stages, source = (Stage(layers, 1),), SourceWeights("none", None)
+    plan = Plan(config, model.network, dict(model.weights), source, layers, stages, "float32", LEVELS["none"])
+    head = Head(plan)
+    head.set_rate(config.learning_rate)
+    labels, weights = np.zeros(batch_size, np.int32), np.ones(batch_size, np.float32)
+    return lambda: head.step(_pixels(prefix, batch_size), labels, weights, seed=0)
 
 
 def step(prefix: str, batch_size: int) -> float:

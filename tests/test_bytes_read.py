@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.plans import plan_of
 
 from finetune.data.folder import read_folder
 from finetune.model import Model, load_model
-from finetune.training.features import Trunk
-from finetune.training.plan import Plan, Source
+from finetune.training.features import Trunk, View
 
 COUNTERS = Path("/proc/self/io")
 pytestmark = pytest.mark.skipif(not COUNTERS.exists(), reason="only Linux counts what a process reads")
@@ -50,11 +50,11 @@ def test_pictures_are_read_once_for_each_job(noise: Path, tiny_model: Model) -> 
     assert size <= read_by(lambda: read_folder(noise)) < 1.1 * size, "hashing reads each file once"
 
     dataset = read_folder(noise)
-    trunk = Trunk(Plan(tiny_model.network, dict(tiny_model.weights), Source("tiny", "ab" * 32), ("fc8",), ()))
+    trunk = Trunk(plan_of(tiny_model, ("fc8",)))
 
     def compute(cache: bool) -> None:
         with trunk.open_store(cache) as store:
-            trunk.compute({record: range(3) for record in dataset.records}, store)
+            trunk.compute(dict.fromkeys(dataset.records, tuple(View(n, "float32") for n in range(3))), store)
 
     assert size <= read_by(lambda: compute(cache=False)) < 1.1 * size, "three views of a picture are one reading of it"
     assert read_by(lambda: compute(cache=True)) < 0.1 * size, "what is stored is not read again, and is mapped itself"

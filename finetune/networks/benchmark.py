@@ -24,13 +24,12 @@ from finetune.data.images import read_input
 from finetune.errors import DataError, ImageError
 from finetune.networks.compiled import Compiled
 from finetune.networks.forward import forward, normalize
-from finetune.networks.initialize import fresh_weights
+from finetune.networks.initialize import Arrays, fresh_weights
 from finetune.networks.layers import STATISTICS
 from finetune.networks.network import Network
 from finetune.networks.precision import resolve_precision
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
-from finetune.training.plan import Arrays
 
 BURN_IN = 10  # batches not counted, as in alexnet_benchmark.py
 MATRIX_SIDE = 2048  # a product takes 0.05 s on two cores and is no slower a rate than at 4096

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from finetune.networks.network import Network
 
+Arrays = dict[str, NDArray[np.float32]]  # `layer/weight` -> values
+
 PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
 
 
-def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> dict[str, NDArray[np.float32]]:
+def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:
     """Return starting values for `layers`; each depends on its name, its shape and the seed alone.
 
     Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU and inputs of unit variance, so the first

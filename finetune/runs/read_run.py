@@ -1,22 +1,20 @@
-"""Read back what a training left in its run directory, and keep its evaluation there."""
+"""Read back what a training left in its run directory."""
 
 import csv
 import json
-from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from finetune.system.atomic import replacing
-from finetune.system.csv_cells import original
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.data.split import Split
 from finetune.errors import RunError
 from finetune.runs.run import CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, SKIPPED, Run
+from finetune.system.csv_cells import original
 
 
 def read_dataset(run: Run) -> Dataset:
-    """Return the run's images with labels and sides, without digests; raise RunError when the files do not fit."""
+    """Return the run's images with labels and splits, without digests; raise RunError when the files do not match."""
     class_names = tuple(_text(run, CLASSES).removesuffix("\n").split("\n"))
     labels = {name: label for label, name in enumerate(class_names)}
     records = []
@@ -33,7 +31,7 @@ def read_dataset(run: Run) -> Dataset:
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:
-    """Return one mapping an epoch: column -> number."""
+    """Return one mapping per epoch: column -> number."""
     try:
         return [
             {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
@@ -44,26 +42,19 @@ def read_history(run: Run) -> list[dict[str, Any]]:
 
 
 def read_plan(run: Run) -> str:
-    """Return the plan as text, empty where the run has none."""
+    """Return the plan as text, empty when the run has none."""
     return _text(run, PLAN) if (run.path / PLAN).is_file() else ""
 
 
 def read_evaluation(run: Run) -> dict[str, Any] | None:
-    """Return what `write_evaluation` wrote, or None."""
+    """Return what `Run.write_evaluation` wrote, or None."""
     if not (run.path / EVALUATION).is_file():
         return None
     try:
-        figures: dict[str, Any] = json.loads(_text(run, EVALUATION))
+        evaluation: dict[str, Any] = json.loads(_text(run, EVALUATION))
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{run.path / EVALUATION} is no JSON ({error}); train again") from None
-    return figures
-
-
-def write_evaluation(run: Run, figures: Mapping[str, Any]) -> None:
-    """Write the figures on the validation images, as `Evaluation.to_json` gives them, and what the report shows."""
-    with replacing(run.path / EVALUATION) as temporary:
-        text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        raise RunError(f"{run.path / EVALUATION} is not valid JSON ({error}); train again") from None
+    return evaluation
 
 
 def _rows(run: Run, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The state of a training on disk: written whole or not at all, after every epoch and from time to time within one."""
+"""The state of a training on disk, whole or not at all: after every epoch, and from time to time within one."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,23 @@ import numpy as np
 from finetune.errors import RunError, WeightsError
 from finetune.formats.read_weights import read_weights
 from finetune.formats.safetensors_file import write_safetensors
-from finetune.training.head import Values
-from finetune.training.loop import Epoch, Part, State
-from finetune.training.plan import Arrays
+from finetune.networks.initialize import Arrays
+from finetune.runs.run import Run
+from finetune.training.state import Epoch, HeadValues, Part, Progress, State
+
+
+def save_checkpoint(run: Run, state: State) -> None:
+    """Write a state into a run: at the end of an epoch with the history, within one next to the last whole state."""
+    if state.part.batches:
+        save_state(run.checkpoint_within, state)
+    else:
+        run.write_history(Epoch._fields, state.history)
+        save_state(run.checkpoint, state)
+
+
+def load_progress(run: Run) -> Progress:
+    """Return how far a run is by its checkpoints; raise RunError when one is damaged."""
+    return Progress(load_state(run.checkpoint), load_state(run.checkpoint_within))
 
 
 def save_state(path: Path, state: State) -> None:
@@ -27,16 +41,6 @@ def save_state(path: Path, state: State) -> None:
     write_safetensors(path, tensors, {"history": history, "halvings": state.halvings, "part": list(state.part)})
 
 
-def _floating(value: np.ndarray) -> np.ndarray:
-    # float64 holds counts of steps, the only integers, exactly.
-    return value if np.issubdtype(value.dtype, np.floating) else value.astype(np.float64)
-
-
-def _epoch(values: Any) -> Epoch:
-    number, *figures = values
-    return Epoch(int(number), *map(float, figures))
-
-
 def load_state(path: Path) -> State | None:
     """Return the state at `path`, None when there is none; raise RunError when it is damaged."""
     if not path.exists():
@@ -49,11 +53,21 @@ def load_state(path: Path) -> State | None:
             groups[group][rest] = np.array(value)
         optimizer = tuple(groups["optimizer"][str(place)] for place in range(len(groups["optimizer"])))
         return State(
-            values=Values(groups["weights"], groups["average"], optimizer),
+            values=HeadValues(groups["weights"], groups["average"], optimizer),
             history=tuple(_epoch(epoch) for epoch in file.metadata["history"]),
             best_weights=groups["best"] or None,
             halvings=file.metadata["halvings"],
             part=Part(*file.metadata["part"]),
         )
     except (WeightsError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise RunError(f"the checkpoint {path} is damaged ({error}); remove it to begin the run again") from None
+        raise RunError(f"the checkpoint {path} is damaged ({error}); remove it to start the run again") from None
+
+
+def _floating(value: np.ndarray) -> np.ndarray:
+    # float64 holds counts of steps, the only integers, exactly.
+    return value if np.issubdtype(value.dtype, np.floating) else value.astype(np.float64)
+
+
+def _epoch(values: Any) -> Epoch:
+    number, *numbers = values
+    return Epoch(int(number), *map(float, numbers))

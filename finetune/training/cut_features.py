@@ -1,4 +1,4 @@
-"""The features in front of several layers at once: every image is decoded once, and passes through each layer once."""
+"""The features before several layers at once: every image is decoded once, and passes through each layer once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,61 +11,60 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from finetune.choices import Precision
-from finetune.config import TrainConfig
 from finetune.data.dataset import Record
 from finetune.networks.compiled import BATCH_SIZE, prepare
 from finetune.networks.forward import forward
+from finetune.networks.initialize import Arrays
 from finetune.networks.layers import Layer
-from finetune.networks.precision import resolve_precision
-from finetune.training.features import Trunk
-from finetune.training.plan import Arrays, Plan
+from finetune.training.features import Trunk, View
+from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key
 
-Rows = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 
 
 def cut_features(
-    plan: Plan, skips: Sequence[tuple[str, ...]], records: Sequence[Record], config: TrainConfig
-) -> tuple[list[Rows], dict[Path, str]]:
+    plan: Plan, skips: Sequence[tuple[str, ...]], records: Sequence[Record]
+) -> tuple[list[Floats32], dict[Path, str]]:
     """Return the features (images, values) that the head would get with each of `skips`, and the unreadable files.
 
     `skips` goes from few to many layers, the layers between two cuts are fully connected, and `plan` has weights for
-    all in front of the first. Images are as in use, without augmentation; the unreadable have no row, and
-    without rows there are no features. They stay in the cache: training with any of `skips` finds them there.
+    all layers before the first cut. Images are as in use, without augmentation; unreadable ones have no row, and if all
+    are unreadable there are no features. The features stay in the cache for a training with any of `skips`.
     """
-    precision = resolve_precision(config.precision)
-    deepest_first = [replace(plan, skip=skip) for skip in reversed(skips)]
-    trunks = [Trunk(cut, precision) for cut in deepest_first]
+    view = View(0, plan.precision)
+    deepest_first = [replace(plan, config=replace(plan.config, skip=skip)) for skip in reversed(skips)]
+    trunks = [Trunk(cut) for cut in deepest_first]
     layers = [plan.network.split(cut.skip)[0] for cut in deepest_first]
-    tails = [_tail(longer[len(shorter) :], plan.weights, precision) for shorter, longer in pairwise(layers)]
+    tails = [_tail(longer[len(shorter) :], plan.weights, plan.precision) for shorter, longer in pairwise(layers)]
     with ExitStack() as open_stores:
-        stores = [open_stores.enter_context(trunk.open_store(config.cache)) for trunk in trunks]
-        unreadable = trunks[0].compute(dict.fromkeys(records, (0,)), _Stores(stores, tails))
-        keys = [trunks[0].key(record.digest, 0) for record in records if record.path not in unreadable]
+        stores = [open_stores.enter_context(trunk.open_store(plan.config.cache)) for trunk in trunks]
+        unreadable = trunks[0].compute(dict.fromkeys(records, (view,)), _Stores(stores, tails))
+        keys = [trunks[0].key(record.digest, view) for record in records if record.path not in unreadable]
         every = np.arange(len(keys))
         features = [store.rows(keys)[every].reshape(len(keys), -1) for store in stores] if keys else []
     return features[::-1], unreadable
 
 
-def _tail(layers: Sequence[Layer], weights: Arrays, precision: Precision) -> Callable[[Rows], Rows]:
-    """Return a function that takes BATCH_SIZE rows on through `layers`, as `Compiled` would: to the same bits."""
+def _tail(layers: Sequence[Layer], weights: Arrays, precision: Precision) -> Callable[[Floats32], Floats32]:
+    """Return a function that passes BATCH_SIZE rows through `layers`, to the same bits as `Compiled`."""
     constants = prepare(layers, weights, precision, many=True)
     compute = tf.function(lambda x: tf.cast(forward(layers, constants, tf.cast(x, precision), many=True), tf.float32))
     return lambda rows: compute(tf.constant(rows)).numpy()
 
 
 class _Stores:
-    """The stores of all cuts, the deepest first, as one: a row goes into the first, through tails into the others."""
+    """The stores of all cuts as one, the deepest first: a row enters the first, and through tails the others."""
 
-    def __init__(self, stores: Sequence[FeatureStore], tails: Sequence[Callable[[Rows], Rows]]) -> None:
+    def __init__(self, stores: Sequence[FeatureStore], tails: Sequence[Callable[[Floats32], Floats32]]) -> None:
         self._stores = stores
         self._tails = tails
-        self._waiting: dict[Key, Rows] = {}
+        self._waiting: dict[Key, Floats32] = {}
 
     def __contains__(self, key: Key) -> bool:
         return all(key in store for store in self._stores)
 
-    def add(self, key: Key, row: Rows) -> None:
+    def add(self, key: Key, row: Floats32) -> None:
         self._waiting[key] = row
         if len(self._waiting) == BATCH_SIZE:
             self._keep()
@@ -81,7 +80,7 @@ class _Stores:
         rows = np.concatenate([rows, np.zeros((BATCH_SIZE - len(rows), *rows.shape[1:]), rows.dtype)])
         for store, tail in zip(self._stores, [None, *self._tails], strict=True):
             rows = tail(rows) if tail else rows
-            for key, row in zip(self._waiting, rows, strict=False):  # rows that only fill up the batch have no key
+            for key, row in zip(self._waiting, rows, strict=False):  # rows that only fill the batch have no key
                 if key not in store:
                     store.add(key, row)
         self._waiting.clear()

@@ -8,29 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.errors import FinetuneError
 from finetune.evaluation.plots import rate_curve
-from finetune.networks.precision import resolve_precision
 from finetune.system.atomic import replacing
 from finetune.system.progress import track
+from finetune.training.defaults import Settled
 from finetune.training.features import Trunk
-from finetune.training.head import Head, Labelled
+from finetune.training.head import Head, LabelledRows
 from finetune.training.plan import Plan
-from finetune.training.splits import augmentation_for, read_sides
+from finetune.training.splits import Splits
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 120
 SMOOTHING = 0.9  # of the loss, from step to step
-DIVERGED = 4.0  # times the lowest loss: larger rates need no trying
-CLEARLY = 0.9  # the share that is left of the FIRST steps' loss; less of a fall is noise
+DIVERGED = 4.0  # times the lowest loss: larger rates need not be tried
+CLEARLY = 0.9  # of the loss at the FIRST steps: a smaller fall is noise
 FIRST = 10
 PLOT, TABLE = "find_lr.png", "find_lr.csv"
 
 
 @dataclass(frozen=True)
 class FoundRate:
-    """The rates that were tried with the smoothed loss at each, the one suggested, and the plot's file."""
+    """The rates that were tried with the smoothed loss at each, the suggested one, and the file of the plot."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
@@ -38,21 +37,20 @@ class FoundRate:
     plot: Path
 
 
-def range_test(config: TrainConfig, plan: Plan, dataset: Dataset, folder: Path) -> FoundRate:
-    """Try the rates on the training side of the first stage; write the plot and a table to `folder`.
+def range_test(plan: Plan, dataset: Dataset, folder: Path) -> FoundRate:
+    """Try the rates on the training images in the first stage; write the plot and a table to `folder`.
 
     Raises FinetuneError when no rate lowers the loss clearly.
     """
     staged = plan.at(plan.stages[0], {})
-    augmentation = augmentation_for(config, plan.network.preprocessing, dataset)
     with ExitStack() as open_files:
-        trunk = Trunk(staged, resolve_precision(config.precision), augmentation)
-        store = open_files.enter_context(trunk.open_store(config.cache))
-        data = read_sides(config, trunk, store, dataset, open_files).train(1)
-        rates, losses = try_rates(Head(staged, config), config, data)
+        trunk = Trunk(staged)
+        store = open_files.enter_context(trunk.open_store(plan.config.cache))
+        data = Splits(staged, trunk, store, dataset, open_files).train(1)
+        rates, losses = try_rates(Head(staged), plan.config, data)
     suggestion = suggest(rates, losses)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / TABLE) as table, replacing(folder / PLOT) as plot:  # both or none, else the folder is taken
+    with replacing(folder / TABLE) as table, replacing(folder / PLOT) as plot:  # both or neither
         with table.open("w", encoding="utf-8", newline="") as file:
             rows = zip(rates, losses, strict=True)
             csv.writer(file, lineterminator="\n").writerows([("learning_rate", "loss"), *rows])
@@ -65,10 +63,10 @@ def range_test(config: TrainConfig, plan: Plan, dataset: Dataset, folder: Path) 
     return FoundRate(tuple(rates), tuple(losses), suggestion, folder / PLOT)
 
 
-def try_rates(head: Head, config: TrainConfig, data: Labelled) -> tuple[list[float], list[float]]:
+def try_rates(head: Head, config: Settled, data: LabelledRows) -> tuple[list[float], list[float]]:
     """Return rates, each larger by the same factor than the one before, and the smoothed loss at each.
 
-    One batch a rate, in random order by the seed. It ends early when the loss is no number or DIVERGED.
+    One batch per rate, in an order drawn by the seed. Ends early when the loss is not finite or DIVERGED.
     """
     generator = np.random.default_rng([config.seed, 0])
     count = len(data.labels)
@@ -84,7 +82,7 @@ def try_rates(head: Head, config: TrainConfig, data: Labelled) -> tuple[list[flo
         rows = data.rows[index * data.views]
         loss, _ = head.step(rows, data.labels[index], weights[index], seed=int(generator.integers(2**62)))
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss / len(index)
-        smoothed = mean / (1 - SMOOTHING ** (step + 1))  # it began at 0
+        smoothed = mean / (1 - SMOOTHING ** (step + 1))  # it starts at 0
         if not math.isfinite(smoothed) or (losses and smoothed > DIVERGED * min(losses)):
             break
         rates.append(rate)
@@ -93,7 +91,7 @@ def try_rates(head: Head, config: TrainConfig, data: Labelled) -> tuple[list[flo
 
 
 def suggest(rates: list[float], losses: list[float]) -> float | None:
-    """Return a tenth of the rate with the lowest loss: still falling fast, and far from where it diverges.
+    """Return a tenth of the rate with the lowest loss: the loss still falls fast there, far from where it diverges.
 
     None when the loss hardly fell below that of the smallest rates.
     """

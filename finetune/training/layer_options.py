@@ -7,7 +7,7 @@ from finetune.networks.network import Network
 
 
 class Stage(NamedTuple):
-    """Layers that are trained, in forward order, and for how many epochs."""
+    """Which layers are trained, in forward order, and for how many epochs."""
 
     layers: tuple[str, ...]
     epochs: int
@@ -16,8 +16,8 @@ class Stage(NamedTuple):
 def parse_stages(text: str, network: Network, skip: tuple[str, ...]) -> tuple[Stage, ...]:
     """Return the stages of `fc8:10,fc6-fc8:10,all:5`: a layer, a range of layers or all, and the epochs of each.
 
-    Layers join and never leave, since what is frozen again would not be what its weights came as; fresh layers are
-    trained from the first stage on. Raises UsageError for what is none of this.
+    Layers are added from stage to stage and never removed, since a layer that is frozen again would not have its loaded
+    values; fresh layers are trained from the first stage on. Raises UsageError for anything else.
     """
     stages: list[Stage] = []
     for part in text.split(","):
@@ -50,8 +50,8 @@ def _layers(span: str, network: Network) -> tuple[str, ...]:
 def layer_factors(texts: tuple[str, ...], network: Network, trained: tuple[str, ...]) -> dict[str, float]:
     """Return layer -> factor on the learning rate from `conv=0.1`, `fc6=0.5`, …, or from one number.
 
-    A name means the layer, or all layers whose names begin with it; the longest that fits counts. A number is the
-    factor for every trained layer of depth: 1 for the last, its square for the third from the end. Raises UsageError.
+    A name means the layer, or all layers whose names start with it; the longest match counts. A number is the factor
+    per trained layer of depth: 1 for the last layer, its square for the third from the end. Raises UsageError.
     """
     if len(texts) == 1 and "=" not in texts[0]:
         decay = _factor(texts[0], texts[0])

@@ -1,4 +1,4 @@
-"""How weights move: the learning rate over time and by layer, the optimizers, and the decay of kernels."""
+"""How weights are updated: the learning rate over time and by layer, the optimizers, weight decay, class weights."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,23 +39,23 @@ class Optimizers:
 
     def __init__(
         self,
-        kind: Optimizer | None,
+        kind: Optimizer,
         variables: Mapping[str, tf.Variable],
         factors: Mapping[str, float],
         decay: float,
         loaded: Collection[str] = (),
     ) -> None:
-        """`variables`: `layer/weight` -> variable; batch norm's statistics are no business of an optimizer.
+        """`variables`: `layer/weight` -> variable; the optimizer ignores batch norm's statistics.
 
         `factors`: layer -> factor, 1 where it has none. `decay` acts on kernels only: for SGD and Adam it is added to
-        the gradient (Krizhevsky et al. 2012, section 5), for AdamW it is apart from it (Loshchilov and Hutter 2019).
-        The gradient of a kernel of the `loaded` layers is cut to the kernel's own norm, so that a step at rate r moves
-        it by r of itself at most (Brock et al. 2021, section 4.1, with λ = 1): raw pixels of up to 150 make the first
-        layer's 10,000 times as large.
+        the gradient (Krizhevsky et al. 2012, section 5), for AdamW it is decoupled (Loshchilov and Hutter 2019).
+        The gradient of a kernel of the `loaded` layers is clipped to the kernel's own norm, so that a step at rate r
+        moves it by r of itself at most (Brock et al. 2021, section 4.1, with λ = 1): raw pixels of up to 150 make the
+        first layer's gradient 10,000 times as large as that.
         """
         self.names = [name for name in variables if not name.endswith(STATISTICS)]
         self._variables = variables
-        self._apart = kind == "adamw"
+        self._decoupled = kind == "adamw"
         self._loaded = frozenset(loaded)
         self._decay = decay
 
@@ -73,7 +73,7 @@ class Optimizers:
             optimizer.learning_rate.assign(rate * factor)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
-        """Move the variables by the gradients, which are in the order of `names`."""
+        """Update the variables by the gradients, which are in the order of `names`."""
         by_name = dict(zip(self.names, gradients, strict=True))
         for _, optimizer, names in self._groups:
             moved = [self._variables[name] for name in names]
@@ -90,7 +90,7 @@ class Optimizers:
         if not self._decay or not name.endswith("/kernel"):
             return gradient
         variable = self._variables[name]
-        if self._apart:
+        if self._decoupled:
             variable.assign_sub(tf.cast(rate, variable.dtype) * self._decay * variable)
             return gradient
         return gradient + self._decay * variable
@@ -108,14 +108,14 @@ class Optimizers:
         return [variable for _, optimizer, _ in self._groups for variable in optimizer.variables]
 
 
-def _optimizer(kind: Optimizer | None) -> keras.optimizers.Optimizer:
+def _optimizer(kind: Optimizer) -> keras.optimizers.Optimizer:
     if kind in ("adam", "adamw"):
         return keras.optimizers.Adam()
     return keras.optimizers.SGD(momentum=MOMENTUM)
 
 
 def class_weights(labels: NDArray[np.int32], num_classes: int) -> NDArray[np.float32]:
-    """Return how much each image counts, float32 (images,), so that all classes count the same.
+    """Return the weight of each image, float32 (images,), so that all classes count the same.
 
     It is images / (classes · images of its class) (King and Zeng 2001); the mean is 1 where every class has images.
     """

@@ -1,83 +1,66 @@
-"""What the loop trains on and is judged by: the trunk's features of both sides of the split."""
+"""What the loop trains on and validates with: the frozen layers' features of both splits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finetune.config import TrainConfig
-from finetune.data.augment import Augmentation, augmentation_of
 from finetune.data.dataset import Dataset, Record
-from finetune.data.lighting import principal_components
-from finetune.data.preprocessing import Preprocessing
-from finetune.training.features import EXACT, Trunk
-from finetune.training.head import Labelled
+from finetune.data.split import Split
+from finetune.training.features import Trunk, View
+from finetune.training.head import LabelledRows
 from finetune.training.optimization import class_weights
+from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore
 
 
-def augmentation_for(config: TrainConfig, preprocessing: Preprocessing, dataset: Dataset) -> Augmentation:
-    """Return the augmentation that the options name; the lighting's components come from the training images."""
-    augmentation = augmentation_of(
-        config.augmentation or "light", config.crop, config.flip, config.lighting, config.color_jitter
-    )
-    if augmentation.lighting and config.views != 1:
-        paths = [record.path for record in dataset.records if record.split == "train"]
-        return replace(augmentation, components=principal_components(paths, preprocessing))
-    return replace(augmentation, lighting=0.0)
+def views_of(plan: Plan, split: Split) -> tuple[View, ...]:
+    """Return the views of an image that are computed before training.
 
-
-@dataclass(frozen=True)
-class Sides:
-    """`dataset`: the images that could be read. `train` gives the training side for the number of an epoch."""
-
-    dataset: Dataset
-    train: Callable[[int], Labelled]
-    val: Labelled
-
-
-def read_sides(
-    config: TrainConfig, trunk: Trunk, store: FeatureStore, dataset: Dataset, open_files: ExitStack
-) -> Sides:
-    """Compute the features that `store` lacks and return both sides, to be read until `open_files` closes.
-
-    Those of the validation side are exact, so that what is said of the model holds for it in use.
-    Raises DataError when too few images turn out readable, RunError when one has changed since it was looked at.
+    Validation images have one, in float32, so that what is reported of the model holds for it in use.
     """
-    views = {"train": range(max(config.views or 0, 1)), "val": (EXACT,)}
-    dataset = dataset.without(trunk.compute({record: views[record.split] for record in dataset.records}, store))
-    train = [record for record in dataset.records if record.split == "train"]
-    val = [record for record in dataset.records if record.split == "val"]
-    classes = len(dataset.class_names)
-    labels = np.array([record.label for record in train], np.int32)
-    weights = class_weights(labels, classes) if config.class_weights == "balanced" else None
-
-    def stored(epoch: int) -> Labelled:
-        return views_in_store
-
-    def fresh(epoch: int) -> Labelled:
-        last.close()  # one epoch's views at a time
-        own = last.enter_context(trunk.open_store(cache=False))
-        view = 1 + epoch + 2**16 * config.seed  # 0 is the picture as it is
-        trunk.compute(dict.fromkeys(train, (view,)), own)
-        return _labelled(trunk, own, train, range(view, view + 1), weights)
-
-    last = open_files.enter_context(ExitStack())
-    views_in_store = _labelled(trunk, store, train, range(config.views or 0), weights)
-    return Sides(dataset, stored if config.views else fresh, _labelled(trunk, store, val, (EXACT,)))
+    if split == "val":
+        return (View(0, "float32"),)
+    return tuple(View(number, plan.precision) for number in range(max(plan.config.views, 1)))
 
 
-def _labelled(
-    trunk: Trunk,
-    store: FeatureStore,
-    records: list[Record],
-    views: Sequence[int],
-    weights: NDArray[np.float32] | None = None,
-) -> Labelled:
-    rows = store.rows([trunk.key(record.digest, view) for record in records for view in views])
-    labels = np.array([record.label for record in records], np.int32)
-    paths: tuple[Path, ...] = tuple(record.path for record in records)
-    return Labelled(rows, labels, len(views), paths, weights)
+class Splits:
+    """The features of both splits. `dataset`: the images that can be read. `val`: the rows to validate with."""
+
+    def __init__(self, plan: Plan, trunk: Trunk, store: FeatureStore, dataset: Dataset, open_files: ExitStack) -> None:
+        """Compute the features that `store` lacks; they can be read until `open_files` closes.
+
+        Raises DataError when too few images can be read, RunError when one has changed since the split was made.
+        """
+        wanted = {record: views_of(plan, record.split) for record in dataset.records}
+        self.dataset = dataset.without(trunk.compute(wanted, store))
+        self._plan, self._trunk = plan, trunk
+        self._records = [record for record in self.dataset.records if record.split == "train"]
+        labels = _labels(self._records)
+        balanced = plan.config.class_weights == "balanced"
+        self._weights = class_weights(labels, len(dataset.class_names)) if balanced else None
+        self._last = open_files.enter_context(ExitStack())
+        self._stored = self._rows(store, views_of(plan, "train")) if plan.config.views else None
+        validation = [record for record in self.dataset.records if record.split == "val"]
+        keys = [trunk.key(record.digest, view) for record in validation for view in views_of(plan, "val")]
+        paths = tuple(record.path for record in validation)
+        self.val = LabelledRows(store.rows(keys), _labels(validation), paths=paths)
+
+    def train(self, epoch: int) -> LabelledRows:
+        """Return the rows to train on in an epoch: with --views 0 they are of views drawn for this epoch alone."""
+        if self._stored is not None:
+            return self._stored
+        self._last.close()  # one epoch's views at a time
+        own = self._last.enter_context(self._trunk.open_store(cache=False))
+        view = View(1 + epoch + 2**16 * self._plan.config.seed, self._plan.precision)  # 0 is the image as it is
+        self._trunk.compute(dict.fromkeys(self._records, (view,)), own)
+        return self._rows(own, (view,))
+
+    def _rows(self, store: FeatureStore, views: Sequence[View]) -> LabelledRows:
+        keys = [self._trunk.key(record.digest, view) for record in self._records for view in views]
+        paths = tuple(record.path for record in self._records)
+        return LabelledRows(store.rows(keys), _labels(self._records), len(views), paths, self._weights)
+
+
+def _labels(records: Sequence[Record]) -> np.ndarray:
+    return np.array([record.label for record in records], np.int32)

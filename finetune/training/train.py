@@ -1,147 +1,178 @@
-"""`train(config)`: check everything that can be wrong, settle the plan, then let `fit` do the work."""
+"""`train(config)`: a whole training, from the options to the report."""
 
-import hashlib
 import logging
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from finetune import __version__
 from finetune.check.before_training import training_warnings
-from finetune.config import AUTO, TrainConfig
+from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
 from finetune.errors import RunError, UsageError, WeightsError
-from finetune.runs.provenance import versions
+from finetune.evaluation.assess import assess
+from finetune.evaluation.report import with_thumbnails, write_report
+from finetune.metrics import fit_temperature
+from finetune.model import Model
 from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow
-from finetune.training.depth import plan_depth
-from finetune.training.describe import describe
-from finetune.training.frozen import frozen_digests
-from finetune.training.plan import Plan, make_plan
+from finetune.training.describe import describe, summary_line
+from finetune.training.facts import check_unchanged
+from finetune.training.frozen import changed, frozen_digests
+from finetune.training.make_plan import make_plan
+from finetune.training.plan import Plan
 
 if TYPE_CHECKING:
     from finetune.training.find_rate import FoundRate
+    from finetune.training.stages import Result
 
 logger = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig) -> Run:
-    """Fine-tune a network as `config` says and return the run directory with everything it left.
+    """Fine-tune a network as `config` says and return the run directory with everything in it.
 
-    What is wrong with the options, the data and the weights raises a FinetuneError and leaves what stood at `out` as
-    it was; an older run there is replaced when the first state of the new one is on disk. Ctrl-C after the first epoch
-    keeps the best model so far. A training that was killed goes on with `resume`.
+    Wrong options, data and weights raise a FinetuneError and leave `out` as it was; an older run there is replaced
+    when the first state of the new one is on disk. Ctrl-C after the first epoch keeps the best model so far. A training
+    that was stopped continues with `resume`.
     """
-    return _begin(config, Run.prepare(config.out, config.overwrite))
+    return _train(config, Run.create(config.out, config.overwrite), started=None)
 
 
 def resume(path: Path) -> Run:
-    """Go on with the run at `path` from where it stopped, to the same bits as if it had never stopped.
+    """Continue the run at `path` from where it stopped, to the same bits as if it had never stopped.
 
-    Raises RunError when it is no run, or when its pictures or its source weights have changed since it began.
+    Raises RunError when it is not a run, or when its images or its source weights have changed since it started.
     """
     run = Run(path)
     pending = run.pending()
-    if pending is not None:
-        return _begin(_options_of(path, pending), run)
-    began = run.config()
-    options = {name: value for name, value in began.items() if name not in FACTS}
-    config = _options_of(path, options)
-    with run.held(None):
-        dataset, plan, config = _settle(config)
-        for name, what in (("data_sha256", "the pictures"), ("source_weights", "the source weights")):
-            if began.get(name) != _facts(plan, dataset)[name]:
-                raise RunError(f"{what} have changed since the run began, so it cannot be resumed; start a new run")
-        return _fit(config, plan, dataset, run)
-
-
-def _options_of(path: Path, options: dict[str, Any]) -> TrainConfig:
-    """Return the options that a run holds; raise RunError when somebody has edited them into what is none."""
+    started = run.config() if pending is None else None
+    options = pending or {name: value for name, value in (started or {}).items() if name not in FACTS}
     try:
-        return TrainConfig.from_json({**options, "out": path})
+        config = TrainConfig.from_json({**options, "out": path})
     except UsageError as error:
-        raise RunError(f"the options in {path} cannot be understood ({error}); start a new run") from None
+        raise RunError(f"the options in {path} are invalid ({error}); start a new run") from None
+    return _train(config, run, started)
+
+
+def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Run:
+    """Train into a run; `started` is the config.json of one that is resumed after its first state."""
+    with run.locked(config.to_json() if started is None else None):
+        dataset = read_data(config.data, config.val_fraction)
+        plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
+        if started is None:
+            _announce(run, plan, dataset)
+        else:
+            check_unchanged(started, plan, dataset)
+        with _saying_how_to_continue(run):
+            before = frozen_digests(plan)
+            import_tensorflow()  # only now, so that all errors before it come at once
+            from finetune.training.stages import train_stages
+
+            result = train_stages(plan, dataset, run, resumed=started is not None)  # features → head → epochs
+            model = _write_model(run, plan, result)
+            _write_metrics(run, plan, result, moved=changed(before, run.model))
+            _write_evaluation(run, model, result)
+            write_report(run.path)
+    return run
 
 
 def dry_run(config: TrainConfig) -> str:
-    """Return the plan and what it would cost as text; nothing is trained, and nothing written but features."""
-    Run.prepare(config.out, config.overwrite)
-    dataset, plan, config = _settle(config)
+    """Return the plan and its cost as text; nothing is trained, and nothing is written but features."""
+    Run.create(config.out, config.overwrite)
+    dataset = read_data(config.data, config.val_fraction)
+    plan = make_plan(config, dataset)
     import_tensorflow()
-    from finetune.networks.precision import resolve_precision
-    from finetune.training.fit import estimate_stages
+    from finetune.training.stages import estimate_stages
 
-    costs = [f"cost of {layers}: {cost.describe()}" for layers, cost in estimate_stages(config, plan, dataset)]
-    return "\n".join([describe(plan, config, dataset, resolve_precision(config.precision)), "", *costs])
+    costs = [f"cost of {layers}: {cost.describe()}" for layers, cost in estimate_stages(plan, dataset)]
+    return "\n".join([describe(plan, dataset), "", *costs])
 
 
 def find_rate(config: TrainConfig) -> "FoundRate":
-    """Try learning rates from small to large on the training images and leave a plot in the folder `out`."""
-    run = Run.prepare(config.out, overwrite=False)
-    dataset, plan, config = _settle(config)
-    logger.info("plan: %s", plan.describe())
+    """Try learning rates from small to large on the training images, and write a plot to the folder `out`."""
+    run = Run.create(config.out, overwrite=False)
+    dataset = read_data(config.data, config.val_fraction)
+    plan = make_plan(config, dataset)
+    logger.info("plan: %s", summary_line(plan))
     import_tensorflow()
     from finetune.training.find_rate import range_test
 
-    return range_test(config, plan, dataset, run.path)
+    return range_test(plan, dataset, run.path)
 
 
-def _begin(config: TrainConfig, run: Run) -> Run:
-    """Train into a run that has not begun."""
-    with run.held(config.to_json()):
-        dataset, plan, config = _settle(config)
-        logger.info("run: %s\nplan: %s", run.path, describe(plan, config, dataset))
-        for line in training_warnings(dataset) if config.check else ():
-            logger.warning("%s", line)
-        for path, reason in dataset.skipped:
-            logger.warning("skipped %s: %s", path, reason)
-        return _fit(config, plan, dataset, run, {**config.to_json(), **_facts(plan, dataset)})
+def _announce(run: Run, plan: Plan, dataset: Dataset) -> None:
+    """Log the plan, and warn of what will hurt training."""
+    logger.info("run: %s\nplan: %s", run.path, describe(plan, dataset))
+    for line in training_warnings(dataset) if plan.config.check else ():
+        logger.warning("%s", line)
+    for path, reason in dataset.skipped:
+        logger.warning("skipped %s: %s", path, reason)
 
 
-def _settle(config: TrainConfig) -> tuple[Dataset, Plan, TrainConfig]:
-    """Read the data, choose the weights, and fill in what the options left open."""
-    dataset = read_data(config.data, config.val_fraction)
-    plan = plan_depth(config, dataset) if config.skip == (AUTO,) else make_plan(config, len(dataset.class_names))
-    return dataset, plan, plan.settle(config)
-
-
-def _facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
-    """Return what config.json holds beside the options: where the run comes from."""
-    source = {"name": plan.source.name, "sha256": plan.source.sha256}
-    return {
-        "source_weights": source,
-        "version": __version__,
-        "data_sha256": _digest(dataset),
-        "versions": versions(),
-        **({"cuts": [cut._asdict() for cut in plan.cuts]} if plan.cuts else {}),
-    }
-
-
-def _digest(dataset: Dataset) -> str:
-    """Return one SHA-256 of all that training takes from the data: which bytes, which label, which side, what order."""
-    lines = (f"{record.digest} {record.label} {record.split}\n" for record in dataset.records)
-    return hashlib.sha256("".join([*lines, *dataset.class_names]).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _fit(config: TrainConfig, plan: Plan, dataset: Dataset, run: Run, options: Mapping[str, Any] | None = None) -> Run:
-    """Let `fit` do the work; say of what stops it how to go on. `options` are those of a run that has yet to begin."""
+@contextmanager
+def _saying_how_to_continue(run: Run) -> Iterator[None]:
+    """Turn what stops a training into a RunError that says how to continue."""
     try:
-        with ThreadPoolExecutor(1) as pool:
-            before = pool.submit(frozen_digests, plan)  # on another core than the import, which takes longer
-            import_tensorflow()  # only now, so that all errors before come at once
-        from finetune.training.fit import fit
-
-        return fit(config, plan, dataset, run, before.result(), options)
+        yield
     except KeyboardInterrupt:
-        raise RunError(f"interrupted; {_what_next(run)}") from None
-    except (OSError, WeightsError) as error:
-        said = f"{error.filename or run.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        raise RunError(f"{said}; mend that, then {_what_next(run)}") from None
-
-
-def _what_next(run: Run) -> str:
+        reason = "interrupted"
+    except OSError as error:
+        reason = f"{error.filename or run.path}: {error.strerror or error}; fix that"
+    except WeightsError as error:
+        reason = f"{error}; fix that"
+    else:
+        return
     if run.would_be_replaced:
-        return f"train again: the older run in {run.path} is as it was"
-    return f"finetune train --resume {run.path} goes on"
+        raise RunError(f"{reason}; train again: the older run in {run.path} is as it was") from None
+    raise RunError(f"{reason}; continue with finetune train --resume {run.path}") from None
+
+
+def _write_model(run: Run, plan: Plan, result: "Result") -> Model:
+    """Write the model of the best epoch, with a temperature fitted on the validation images, and return it."""
+    labels = [record.label for record in result.dataset.records if record.split == "val"]
+    about = {
+        "source_weights": plan.source._asdict(),
+        "version": __version__,
+        "temperature": fit_temperature(result.logits, np.array(labels, np.int32)),
+        "metrics": _metrics(plan, result),
+    }
+    model = Model(plan.network, result.weights, result.dataset.class_names, about)
+    run.write_model(model)
+    return model
+
+
+def _write_metrics(run: Run, plan: Plan, result: "Result", moved: list[str]) -> None:
+    """Write metrics.json; raise RunError when a frozen tensor has `moved`."""
+    run.write_metrics({**_metrics(plan, result), "frozen": {"tensors": len(plan.frozen), "changed": moved}})
+    if moved:
+        raise RunError(f"frozen layers have changed in training: {', '.join(moved)}; this is a bug, please report it")
+
+
+def _write_evaluation(run: Run, model: Model, result: "Result") -> None:
+    """Write evaluation.json: the metrics of the model on the validation images, and thumbnails for the report."""
+    images = [(record.path, record.label) for record in result.dataset.records if record.split == "val"]
+    evaluation = assess(images, result.logits, model.class_names, model.about["temperature"])
+    run.write_evaluation(with_thumbnails(evaluation.to_json()))
+
+
+def _metrics(plan: Plan, result: "Result") -> dict[str, Any]:
+    state, dataset = result.state, result.dataset
+    best = state.best
+    return {
+        "best_epoch": best.epoch,
+        "val_accuracy": best.val_accuracy,
+        "val_loss": best.val_loss,
+        "train_accuracy": best.train_accuracy,
+        "train_loss": best.train_loss,
+        "epochs": len(state.history),
+        "interrupted": result.interrupted,
+        "halvings": state.halvings,
+        "images": {**Counter(record.split for record in dataset.records), "skipped": len(dataset.skipped)},
+        "precision": plan.precision,
+    }

@@ -96,12 +96,12 @@ def test_ctrl_c_keeps_the_best_and_says_so(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from finetune.training.head import Head, Labelled
+    from finetune.training.head import Head, LabelledRows
 
     evaluate = Head.evaluate
     judged = 0
 
-    def interrupted(head: Head, data: Labelled) -> tuple[float, float]:
+    def interrupted(head: Head, data: LabelledRows) -> tuple[float, float]:
         nonlocal judged
         judged += 1
         if judged == 3:
@@ -112,7 +112,7 @@ def test_ctrl_c_keeps_the_best_and_says_so(
     run = tmp_path / "run"
     code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", run)
     assert code == 1
-    assert "interrupted: 2 of 30 epochs were done; keeping the best" in err
+    assert "interrupted: 2 of 30 epochs are done; keeping the best" in err
     assert f"model {run / 'model.safetensors'}" in out
     assert finetune("predict", tmp_path / "pictures" / "dots" / "0.png", "--model", run)[0] == 0
 

@@ -7,6 +7,7 @@ from shutil import copy
 
 import pytest
 import typer
+from support.runs import started
 from typer.testing import CliRunner, Result
 
 from finetune.cli.evaluate import evaluate, report
@@ -32,7 +33,7 @@ def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Pat
     folders = ("stripes", "dots", "waves")
     records = [Record(data / name / f"{i}.png", label, "val", "") for label, name in enumerate(folders) for i in (0, 1)]
     made = Run(tmp_path / "run")
-    made.begin({"data": str(data)}, Dataset(tuple(records), tiny_model.class_names))
+    started(made.path, {"data": str(data)}, Dataset(tuple(records), tiny_model.class_names))
     columns = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
     made.write_history(columns, [(1, 0.1, 1.0, 0.5, 1.0, 0.5)])
     made.write_model(tiny_model)
@@ -88,7 +89,7 @@ def test_some_of_the_classes(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "no pictures of     red, blue\n" in done.stdout
     (other / "green").rename(other / "greene")
-    with pytest.raises(DataError, match=r"class 'greene' is unknown to the model \(did you mean green\?\)"):
+    with pytest.raises(DataError, match=r"the model has no class 'greene' \(did you mean green\?\)"):
         invoke("evaluate", run, "--data", other)
 
 

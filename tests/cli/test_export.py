@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import typer
+from support.runs import started
 from typer.testing import CliRunner, Result
 
 from finetune.cli.export import export
@@ -43,7 +44,7 @@ def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Pat
         "source_weights": {"name": "starter", "sha256": "34cd"},
         "versions": {"finetune": "0.0.9"},
     }
-    made.begin(config, Dataset(tuple(records), tiny_model.class_names))
+    started(made.path, config, Dataset(tuple(records), tiny_model.class_names))
     about = {"source_weights": config["source_weights"], "temperature": 1.5}
     made.write_model(Model(tiny_model.network, tiny_model.weights, tiny_model.class_names, about))
     return made.path

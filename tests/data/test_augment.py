@@ -248,9 +248,7 @@ def test_values_that_make_no_sense(switches: dict[str, Any], message: str) -> No
 
 
 def test_lighting_without_components_is_refused() -> None:
-    with pytest.raises(
-        UsageError, match=r"^lighting needs the principal components of .*; set components$"
-    ):
+    with pytest.raises(UsageError, match=r"^lighting needs the principal components of .*; set components$"):
         flip_and_recolour(places(4, 4), LEVELS["alexnet"], np.random.default_rng(0))
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.encoded_images import encode, idx
+from support.runs import started
 
-from finetune.data.dataset import Dataset, sort_names
+from finetune.data.dataset import Dataset
 from finetune.data.read_data import labelled_files, read_data
 from finetune.errors import DataError
 from finetune.model import Model
@@ -82,14 +83,6 @@ def test_absolute_paths_and_paths_upwards(root: Path, tmp_path: Path) -> None:
     lines = [f"{root / name if name.startswith('a') else f'../data/{name}'} {name[0]}" for name in PICTURES]
     dataset = read_data(write(tmp_path / "lists", "list", "\n".join(lines)))
     assert len(dataset.records) == 5
-
-
-def test_numbers_are_sorted_by_value(root: Path) -> None:
-    dataset = read_data(write(root, "list.txt", "a/1.png 10\na/2.png 10\nb/1.png 9\nb/2.png 9\n"))
-    assert dataset.class_names == ("9", "10")
-    assert sort_names(["10", "9", "x"]) == ("10", "9", "x")
-    assert sort_names(["2", "01", "1", "0"]) == ("0", "01", "1", "2")
-    assert sort_names(["9" * 5000, "1" * 5000]) == ("1" * 5000, "9" * 5000)
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv"])
@@ -252,9 +245,5 @@ def test_the_manifest_of_a_run_is_data(
     dataset = read_data(Path("data"))
     assert len(dataset.records) == (6 if form == "folder" else 8)
     run = Run(tmp_path / "run")
-    run.begin({}, dataset)
+    started(run.path, {}, dataset)
     assert read_data(run.path / "manifest.csv") == dataset
-
-
-def test_data_that_does_not_exist(tmp_path: Path) -> None:
-    assert message(tmp_path / "nothing") == "expected a folder or list of images, but LIST does not exist"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.runs import started
 
 from finetune.classifier import Classifier, load
 from finetune.data.dataset import Dataset, Record, Skipped
@@ -38,7 +39,7 @@ def run(colours: Path, tiny_model: Model, tmp_path: Path) -> Path:
         for path in sorted((colours / name).iterdir())
     )
     made = Run(tmp_path / "run")
-    made.begin({}, Dataset(records, NAMES))
+    started(made.path, {}, Dataset(records, NAMES))
     made.write_model(replace(tiny_model, about={"temperature": 2.0}))
     made.write_metrics({})
     return made.path
@@ -157,7 +158,7 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
 
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "red").mkdir(parents=True)
-    with pytest.raises(DataError, match="empty has no labelled images; expected a folder of images per class, or a list"):
+    with pytest.raises(DataError, match="empty has no labelled images; expected a folder of images per class"):
         evaluate(run, tmp_path / "empty")
     (tmp_path / "empty" / "red" / "broken.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"no image of .*empty can be read; name a folder of pictures with --data; the"):

@@ -11,19 +11,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from support.runs import started
 
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset, Record, Skipped
-from finetune.data.thumbnails import thumbnails
 from finetune.errors import RunError
 from finetune.evaluation.evaluate import assess
 from finetune.evaluation.report import render_report, report, with_thumbnails
 from finetune.model import Model
 from finetune.runs.provenance import command, versions
-from finetune.runs.read_run import write_evaluation
 from finetune.runs.run import Run
 
 EPOCHS = [
@@ -190,11 +188,11 @@ def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model:
     paths, names = sorted(data.rglob("*.png")), ("dots", "stripes")
     images, figures = dataset(names, paths), judged(names, paths)
     run = Run(tmp_path / "run")
-    run.begin({"data": str(data), "version": "0"}, images)
+    started(run.path, {"data": str(data), "version": "0"}, images)
     run.write_history(EPOCHS[0].keys(), [tuple(epoch.values()) for epoch in EPOCHS])
     run.write_model(tiny_model)
     run.write_metrics(METRICS)
-    write_evaluation(run, figures)
+    run.write_evaluation(figures)
     (run.path / "plan.txt").write_text("the plan")
     first = render_report("run", run.config(), "the plan", METRICS, EPOCHS, images, figures)
     for path in paths:
@@ -207,24 +205,6 @@ def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model:
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"has no model\.safetensors"):
         report(tmp_path)
-
-
-def test_thumbnails_are_small_and_keep_the_shape(tmp_path: Path) -> None:
-    wide, tiny, broken = (tmp_path / name for name in ("wide.png", "tiny.png", "broken.png"))
-    cv2.imwrite(str(wide), np.full((300, 1000, 3), (255, 0, 0), np.uint8))
-    cv2.imwrite(str(tiny), np.zeros((1, 9, 3), np.uint8))
-    broken.write_bytes(b"no picture")
-    found = thumbnails([wide, broken, tiny, wide, tmp_path / "gone.png"])
-    assert list(found) == [str(wide), str(tiny)]
-    shapes = {}
-    for path, uri in found.items():
-        assert uri.startswith("data:image/jpeg;base64,/9j/")  # FF D8 FF, which begins every JPEG
-        image = cv2.imdecode(np.frombuffer(base64.b64decode(uri.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None
-        shapes[Path(path).name] = image.shape[:2]
-        if path == str(wide):
-            np.testing.assert_allclose(image.mean(axis=(0, 1)), (255, 0, 0), atol=3)
-    assert shapes == {"wide.png": (48, 160), "tiny.png": (1, 9)}
 
 
 def test_the_command_repeats_the_run() -> None:

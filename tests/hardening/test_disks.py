@@ -116,7 +116,7 @@ def test_a_training_that_fills_the_disk_can_be_resumed(disk: Disk, finetune: Fin
     run = disk.path / "run"
     disk.fill(64 << 10)
     code, out, err = finetune(*training, run)
-    one_line(code, out, err, f"mend that, then finetune train --resume {run} goes on")
+    one_line(code, out, err, f"fix that; continue with finetune train --resume {run}")
     assert not [path for path in run.rglob("*") if path.suffix == ".part" or path.name == "model.safetensors"]
     disk.make_room()
     assert finetune("train", "--resume", run)[0] == 0
@@ -144,7 +144,7 @@ def test_a_cache_that_is_read_only(
     monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
     code, _, err = finetune(*training, "run")
     assert code == 0
-    assert f"the cache {disk.path / 'finetune'} cannot be written (Read-only file system); going on without it" in err
+    assert f"the cache {disk.path / 'finetune'} cannot be written (Read-only file system); continuing without it" in err
     assert Run(Path("run")).metrics()["epochs"] == 1
 
 
@@ -154,7 +154,7 @@ def test_a_cache_that_is_full(
     monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
     disk.fill(0)
     code, out, err = finetune(*training, "run")
-    one_line(code, out, err, "No space left on device; mend that, then finetune train --resume run goes on")
+    one_line(code, out, err, "No space left on device; fix that; continue with finetune train --resume run")
     assert not [path for path in disk.path.rglob("*") if path.suffix == ".part"]
     disk.make_room()
     assert finetune("train", "--resume", "run")[0] == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.runs import started
 
 from finetune.check.check import check
 from finetune.data.folder import files_below, image_files
@@ -71,9 +72,7 @@ def test_a_folder_that_cannot_be_entered(pictures: Callable[..., Path], monkeypa
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(
-        DataError, match=rf"{locked} cannot be opened \(Permission denied\); fix that or move"
-    ):
+    with pytest.raises(DataError, match=rf"{locked} cannot be opened \(Permission denied\); fix that or move"):
         read_data(data)
 
 
@@ -135,7 +134,7 @@ def test_every_name_that_linux_allows(pictures: Callable[..., Path], tmp_path: P
     dataset = read_data(data)
     assert len(dataset.records) == 16
     run = Run(tmp_path / "run")
-    run.begin({}, dataset)
+    started(run.path, {}, dataset)
     restored = read_dataset(run)
     assert [record[:3] for record in restored.records] == [record[:3] for record in dataset.records]
     names = {os.fsencode(record.path.name) for record in read_data(run.path / "manifest.csv").records}

@@ -79,7 +79,7 @@ def test_sigterm_keeps_the_best_epoch(
     monkeypatch.setattr(Head, "evaluate", evaluate_until_terminated)
     code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", "run")
     assert code == 1
-    assert "interrupted: 2 of 30 epochs were done; keeping the best" in err
+    assert "interrupted: 2 of 30 epochs are done; keeping the best" in err
     assert "model run/model.safetensors" in out
     assert Path("run/report.html").exists()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.runs import started
 
 from finetune.data.dataset import Dataset, Record
 from finetune.runs.manifest import Seen, place, seen
@@ -20,7 +21,7 @@ def run(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Monke
     pictures(dots=3, waves=2)
     monkeypatch.chdir(tmp_path)
     made = Run(Path("runs", "mine"))
-    made.begin({"out": "runs/mine", "data": "pictures"}, Dataset(records(), NAMES))
+    started(made.path, {"out": "runs/mine", "data": "pictures"}, Dataset(records(), NAMES))
     return made
 
 
@@ -88,7 +89,7 @@ def test_images_of_one_file_are_told_apart(tmp_path: Path) -> None:
     numbered = [Path(f"{images}#{number}") for number in range(3)]
     records = tuple(Record(path, 0, "val" if path is numbered[1] else "train", "") for path in numbered)
     made = Run(tmp_path / "run")
-    made.begin({}, Dataset(records, ("a", "b")))
+    started(made.path, {}, Dataset(records, ("a", "b")))
     assert seen(made, numbered) == Seen(2, 1)
     assert seen(made, numbered[1:2]) == Seen(0, 1)
 

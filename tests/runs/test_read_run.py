@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from support.runs import started
 
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
-from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan, write_evaluation
+from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan
 from finetune.runs.run import Run
 
 ODD = Path(os.fsdecode(b'a "quoted", name with \xff.png'))  # no UTF-8
@@ -21,7 +22,7 @@ DATASET = Dataset(
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     run = Run(tmp_path / "run")
-    run.begin({"seed": 1}, DATASET)
+    started(run.path, {"seed": 1}, DATASET)
     return run
 
 
@@ -37,9 +38,9 @@ def test_history(run: Run) -> None:
 def test_evaluation_and_plan(run: Run) -> None:
     assert (read_evaluation(run), read_plan(run)) == (None, "")
     figures = {"top1": 1 / 3, "most_wrong": [{"path": str(ODD)}]}
-    write_evaluation(run, figures)
+    run.write_evaluation(figures)
     assert read_evaluation(run) == figures
-    run.begin({"seed": 1}, DATASET, "all frozen\nnothing trained")
+    started(run.path, {"seed": 1}, DATASET, "all frozen\nnothing trained")
     assert read_plan(run) == "all frozen\nnothing trained\n"
 
 
@@ -69,5 +70,5 @@ def test_damaged_history_and_evaluation(run: Run) -> None:
     with pytest.raises(RunError, match=r"history\.csv is damaged \(could not convert string to float"):
         read_history(run)
     (run.path / "evaluation.json").write_text("{")
-    with pytest.raises(RunError, match=r"evaluation\.json is no JSON"):
+    with pytest.raises(RunError, match=r"evaluation\.json is not valid JSON"):
         read_evaluation(run)

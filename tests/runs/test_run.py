@@ -1,10 +1,11 @@
-"""The run directory: never in the way of what was there, and read back as written."""
+"""The run directory: it never overwrites other files, and is read back as written."""
 
 import os
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from support.runs import started
 
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
@@ -20,8 +21,7 @@ DATASET = Dataset(
 
 
 def finished(path: Path, model: Model) -> Run:
-    run = Run.prepare(path, overwrite=False)
-    run.begin({"seed": 1}, DATASET)
+    run = started(Run.create(path, overwrite=False).path, {"seed": 1}, DATASET)
     run.write_model(model)
     run.write_metrics({"val_accuracy": 1.0})
     return run
@@ -46,12 +46,12 @@ def test_files_of_a_run(tmp_path: Path, tiny_model: Model) -> None:
 def test_a_run_is_replaced_only_when_asked(tmp_path: Path, tiny_model: Model) -> None:
     run = finished(tmp_path / "run", tiny_model)
     (run.path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds a run already; choose another --out, or --overwrite to replace it"):
-        Run.prepare(run.path, overwrite=False)
-    Run.prepare(run.path, overwrite=True)
-    assert run.model.is_file(), "preparing writes and removes nothing"
-    Run.prepare(run.path, overwrite=True).begin({}, DATASET)
-    assert not run.model.exists(), "a model of the older run must not stand beside the new one's figures"
+    with pytest.raises(RunError, match="already holds a run; choose another --out, or --overwrite to replace it"):
+        Run.create(run.path, overwrite=False)
+    Run.create(run.path, overwrite=True)
+    assert run.model.is_file(), "nothing is written or removed yet"
+    started(Run.create(run.path, overwrite=True).path, {}, DATASET)
+    assert not run.model.exists(), "a model of the older run must not stay next to the new one's metrics"
     assert (run.path / "notes.txt").read_text() == "mine"
 
 
@@ -59,7 +59,7 @@ def test_an_older_run_takes_its_exports_along(tmp_path: Path, tiny_model: Model)
     run = finished(tmp_path / "run", tiny_model)
     assert export(str(run.path), "npy").folder == run.path / "export-npy"
     (run.path / "notes").mkdir()
-    run.begin({}, DATASET)
+    started(run.path, {}, DATASET)
     assert sorted(path.name for path in run.path.iterdir()) == [
         "classes.txt", "config.json", "manifest.csv", "notes", "skipped.csv"
     ]  # fmt: skip
@@ -74,24 +74,24 @@ def test_runs_of_the_same_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("finetune.runs.run.datetime", Clock)
     for name in ("2030-01-02_030405", "2030-01-02_030405_2", "2030-01-02_030405_3"):
-        run = Run.prepare(None, overwrite=False)
+        run = Run.create(None, overwrite=False)
         assert run.path == Path("runs", name)
-        with run.held({"seed": 1}):
-            run.begin({"seed": 1}, DATASET)
+        with run.locked({"seed": 1}):
+            started(run.path, {"seed": 1}, DATASET)
 
 
 def test_a_folder_with_other_files_is_never_written_to(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunError, match="has files in it and is no run; choose another --out"):
-        Run.prepare(tmp_path, overwrite=True)
+    with pytest.raises(RunError, match="contains files and is not a run; choose another --out"):
+        Run.create(tmp_path, overwrite=True)
     with pytest.raises(RunError, match="is a file; expected the name of a new folder"):
-        Run.prepare(tmp_path / "thesis.tex", overwrite=True)
+        Run.create(tmp_path / "thesis.tex", overwrite=True)
 
 
 def test_newest(tmp_path: Path, tiny_model: Model) -> None:
     assert newest(tmp_path / "runs") is None
     old, new = (finished(tmp_path / "runs" / name, tiny_model) for name in ("z-old", "a-new"))
-    Run.prepare(tmp_path / "runs" / "unfinished", overwrite=False).begin({}, DATASET)
+    started(tmp_path / "runs" / "unfinished", {}, DATASET)
     os.utime(old.model, (1, 1))
     found = newest(tmp_path / "runs")
     assert found is not None

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import finetune.training.fit  # noqa: F401 (imports TensorFlow)
+import finetune.training.stages  # noqa: F401 (imports TensorFlow)
 from finetune.config import TrainConfig
 from finetune.runs.run import CONFIG, EVALUATION, HISTORY, MODEL, NEW, PENDING, REPORT, WITHIN
 from finetune.training.train import resume, train

@@ -19,8 +19,9 @@ from finetune.data.decode import decode
 from finetune.data.inputs import expand
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
-from finetune.evaluation.evaluate import _own_images, assess
-from finetune.evaluation.report import report, with_thumbnails
+from finetune.evaluation.assess import assess
+from finetune.evaluation.evaluate import _validation_images
+from finetune.evaluation.report import with_thumbnails, write_report
 from finetune.formats.npy_file import write_npy
 from finetune.formats.npz_file import write_npz
 from finetune.formats.read_weights import read_weights
@@ -31,12 +32,12 @@ from finetune.networks.initialize import fresh_weights
 from finetune.pretrained.inspect import inspect_weights
 from finetune.runs.run import Run, open_run
 from finetune.training.checkpoint import load_state, save_state
-from finetune.training.head import Values
-from finetune.training.loop import Epoch, Part, State
-from finetune.training.store import FeatureStore
+from finetune.training.state import Epoch, HeadValues, Part, State
+from finetune.training.store import FeatureStore, Key
 from support import encoded_images as encoded
 from support import keras_files, onnx_files, pytorch_files
 from support import weights_bytes as handmade
+from support.runs import started
 
 PREPROCESSING = Preprocessing(size=8, mean=(0.0, 0.0, 0.0))
 EPOCHS = (Epoch(1, 0.1, 1.0, 0.5, 1.0, 0.5), Epoch(2, 0.05, 0.5, 1.0, 0.7, 0.75))
@@ -119,11 +120,11 @@ def read_toml(path: Path) -> None:
 
 def write_run(folder: Path) -> Run:
     """Write a finished run without training anything."""
-    run, model = Run(folder), tiny_model()
+    model = tiny_model()
     records = tuple(Record(folder / f"{i}.png", i % 2, "val" if i < 4 else "train", "0" * 64) for i in range(8))
     dataset = Dataset(records, model.class_names, (Skipped(folder / "=x.png", "the file is empty"),))
     config = TrainConfig(data=folder, network="alexnet-mnist", weights="none", epochs=2)
-    run.begin({**config.to_json(), "version": "0", "versions": {"finetune": "0"}}, dataset)
+    run = started(folder, {**config.to_json(), "version": "0", "versions": {"finetune": "0"}}, dataset)
     run.write_history(Epoch._fields, EPOCHS)
     run.write_model(model)
     best = EPOCHS[-1]._asdict()
@@ -132,9 +133,9 @@ def write_run(folder: Path) -> Run:
     figures = assess([(r.path, r.label) for r in records[:4]], logits, model.class_names, 1.5)
     (run.path / "plan.txt").write_text("fc8 fresh\n")
     (run.path / "evaluation.json").write_text(json.dumps(with_thumbnails(figures.to_json())))
-    values = Values({"fc8/bias": np.ones(2, np.float32)}, {}, (np.ones(2, np.float32),))
+    values = HeadValues({"fc8/bias": np.ones(2, np.float32)}, {}, (np.ones(2, np.float32),))
     save_state(run.checkpoint, State(values, EPOCHS, {"fc8/bias": np.ones(2, np.float32)}, 0, Part()))
-    report(run.path)
+    write_report(run.path)
     return run
 
 
@@ -142,8 +143,8 @@ def read_run(path: Path) -> None:
     """Read all that a run's commands read; every part of it, though another is damaged."""
     run = open_run(path)
     for read in (
-        lambda: report(path),
-        lambda: _own_images(run, ("ants", "bees")),
+        lambda: write_report(path),
+        lambda: _validation_images(run, ("ants", "bees")),
         lambda: load_state(run.checkpoint),
         lambda: read_config(path / "config.json"),
         lambda: lists.csv_files(path / "manifest.csv"),
@@ -168,7 +169,7 @@ def cache(folder: Path) -> dict[str, bytes]:
     """Return a segment of the cache of features under its name."""
     store = FeatureStore(folder)
     for number in range(3):
-        store.add((f"{number:064x}", 0), np.arange(4, dtype=np.float32))
+        store.add(Key(f"{number:064x}", 0, "float32"), np.arange(4, dtype=np.float32))
     store.flush()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -176,7 +177,7 @@ def cache(folder: Path) -> dict[str, bytes]:
 def read_cache(path: Path) -> None:
     """A damaged segment is removed and never read: no row of it may come back changed."""
     store = FeatureStore(path.parent)
-    keys = [key for key in ((f"{number:064x}", 0) for number in range(3)) if key in store]
+    keys = [key for key in (Key(f"{number:064x}", 0, "float32") for number in range(3)) if key in store]
     if keys:
         np.testing.assert_array_equal(store.rows(keys)[np.arange(len(keys))], [[0, 1, 2, 3]] * len(keys))
 

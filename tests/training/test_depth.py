@@ -21,8 +21,8 @@ from finetune.networks.layers import Conv, Dense, MaxPool
 from finetune.networks.network import Network
 from finetune.training import depth
 from finetune.training import train as training
-from finetune.training.depth import choose, cross_validate, kernel, plan_depth, skips_of
-from finetune.training.plan import Plan, make_plan
+from finetune.training.depth import choose, cross_validate, kernel, skips_of
+from finetune.training.make_plan import make_plan, plan_layers
 
 FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
 
@@ -145,17 +145,17 @@ def test_the_fewest_layers_that_are_not_clearly_worse(worse: tuple[float, ...], 
 
 
 @pytest.mark.parametrize(("dead", "skip"), [("fc7", FC7), ("fc6", FC6)])
-def test_as_deep_as_something_can_be_told_apart(
+def test_as_deep_as_images_can_be_distinguished(
     pictures: Callable[..., Path], tmp_path: Path, dead: str, skip: tuple[str, ...]
 ) -> None:
-    """Behind a layer of zeros all pictures are alike; in front of it they are not."""
+    """After a layer of zeros all images are alike; before it they are not."""
     network = build("alexnet", {"num_classes": 3, "input_size": 67, "fc_units": 256})
     weights = fresh_weights(network, tuple(network.weighted_layers()), seed=7)
     weights[f"{dead}/kernel"] *= 0
     save_model(tmp_path / "dead.safetensors", Model(network, weights, ("red", "green", "blue")))
     data = pictures(stripes=20, dots=20)
     config = TrainConfig(data=data, skip=("auto",), weights=str(tmp_path / "dead.safetensors"))
-    plan = plan_depth(config, read_data(data, 0.2))
+    plan = make_plan(config, read_data(data, 0.2))
     assert (plan.skip, plan.trainable) == (skip, ())
     assert [cut.skip for cut in plan.cuts] == [FC8, FC7, FC6]
     (chosen,) = (cut for cut in plan.cuts if cut.chosen)
@@ -166,19 +166,19 @@ def test_as_deep_as_something_can_be_told_apart(
     assert plan.cuts[0].error == pytest.approx(1)
 
 
-def test_weights_that_give_no_numbers(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_weights_that_give_infinite_features(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
     """Finite ones that overflow: the sum of eight times 3e38."""
     infinite = {"fc6/bias": np.full(8, 3e38, np.float32), "fc7/kernel": np.ones((8, 8), np.float32)}
     save_model(tmp_path / "bad.safetensors", replace(tiny_model, weights={**tiny_model.weights, **infinite}))
     data = pictures(stripes=4, dots=4)
     with pytest.raises(FinetuneError) as error:
-        plan_depth(
+        make_plan(
             TrainConfig(data=data, skip=("auto",), weights=str(tmp_path / "bad.safetensors")), read_data(data, 0.2)
         )
-    assert str(error.value) == ("the features in front of fc8 are not all finite; look at the weights, or name --skip")
+    assert str(error.value) == "the features before fc8 are not all finite; check the weights, or name --skip"
 
 
-def test_the_run_records_the_choice_and_goes_on_with_it(
+def test_the_run_records_the_choice_and_resumes_with_it(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pictures(stripes=10, dots=10)
@@ -193,10 +193,10 @@ def test_the_run_records_the_choice_and_goes_on_with_it(
     assert line.startswith(", ".join(config["skip"]))
     assert "cuts" not in read_config(run.path / "config.json")
 
-    def no_choice(config: TrainConfig, dataset: object) -> Plan:
-        raise AssertionError("a resumed run chooses no more")
+    def no_choice(plan: object, dataset: object) -> None:
+        raise AssertionError("a resumed run does not choose again")
 
-    monkeypatch.setattr(training, "plan_depth", no_choice)
+    monkeypatch.setattr("finetune.training.make_plan.compare_cuts", no_choice)
     assert training.resume(run.path).config() == config
 
 
@@ -211,7 +211,7 @@ def test_a_choice_costs_no_more_features_than_training_does(
     """Every picture is decoded once for all cuts, and the features are, to the bit, what each trunk gives alone."""
     from finetune.networks.compiled import BATCH_SIZE
     from finetune.training import cut_features, features
-    from finetune.training.features import Trunk
+    from finetune.training.features import Trunk, View
 
     decoded: list[bytes] = []
     decode = features.decode
@@ -222,26 +222,26 @@ def test_a_choice_costs_no_more_features_than_training_does(
     break_png(data / "dots" / "3.png")
     config = TrainConfig(data=data, weights=str(tiny_weights), precision=precision)
     records = read_data(data, 0.2).records
-    plan = make_plan(config, 2)
-    rows, unreadable = cut_features.cut_features(plan, [FC8, FC7, FC6], records, config)
+    plan, view = plan_layers(config, 2), View(0, precision)
+    rows, unreadable = cut_features.cut_features(plan, [FC8, FC7, FC6], records)
     assert [part.shape for part in rows] == [(47, 8), (47, 8), (47, 256)]
     assert [path.name for path in unreadable] == ["3.png"]
     assert len(decoded) == len(records)
     decoded.clear()
     readable = [record for record in records if record.path not in unreadable]
     for skip, part in zip((FC8, FC7, FC6), rows, strict=True):
-        trunk = Trunk(replace(plan, skip=skip), precision)
+        trunk = Trunk(replace(plan, config=replace(plan.config, skip=skip)))
         with trunk.open_store(cache=True) as store:
-            trunk.compute(dict.fromkeys(readable, (0,)), store)
+            trunk.compute(dict.fromkeys(readable, (view,)), store)
         assert decoded == [], "all are in the cache"
         with trunk.open_store(cache=False) as store:
-            trunk.compute(dict.fromkeys(readable, (0,)), store)
-            alone = store.rows([(record.digest, 0) for record in readable])[np.arange(47)]
+            trunk.compute(dict.fromkeys(readable, (view,)), store)
+            alone = store.rows([trunk.key(record.digest, view) for record in readable])[np.arange(47)]
         np.testing.assert_array_equal(part, alone.reshape(47, -1))
         decoded.clear()
 
 
-def test_judged_by_a_sample_of_many(
+def test_chosen_by_a_sample_of_many(
     tiny_weights: Path, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training images only, each content once, at most MOST_IMAGES, whatever the order of the files."""
@@ -254,13 +254,13 @@ def test_judged_by_a_sample_of_many(
     monkeypatch.setattr(
         cut_features,
         "cut_features",
-        lambda p, s, records, c: (seen.append(tuple(records)), original(p, s, records, c))[1],
+        lambda p, s, records: (seen.append(tuple(records)), original(p, s, records))[1],
     )
     dataset = read_data(data, 0.2)
     config = TrainConfig(data=data, skip=("auto",), weights=str(tiny_weights))
-    plan_depth(config, dataset)
+    make_plan(config, dataset)
     monkeypatch.setattr(depth, "MOST_IMAGES", 12)
-    plan_depth(config, replace(dataset, records=dataset.records[::-1]))
+    make_plan(config, replace(dataset, records=dataset.records[::-1]))
     train = {record.digest for record in dataset.records if record.split == "train"}
     assert {record.digest for record in seen[0]} == train
     assert [len(records) for records in seen] == [len(train), 12]

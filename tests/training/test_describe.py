@@ -13,7 +13,7 @@ from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
 from finetune.runs.run import Run
 from finetune.training.describe import describe
-from finetune.training.plan import make_plan
+from finetune.training.make_plan import plan_layers
 from finetune.training.train import dry_run, train
 
 
@@ -27,13 +27,13 @@ def test_a_row_for_every_layer(pictures: Callable[..., Path], tiny_weights: Path
     config = TrainConfig(
         data=data, weights=str(tiny_weights), stages="fc8:2,fc6-fc8:3", layer_lr=("fc6=0.1",), learning_rate=0.01
     )
-    plan = make_plan(config, 2)
-    found = rows(describe(plan, plan.settle(config), read_folder(data)))
+    plan = plan_layers(config, 2)
+    found = rows(describe(plan, read_folder(data)))
     assert found["layer"] == "layer weights training shape parameters learning rate", "no column that stays empty"
-    assert found["conv1"] == "conv1 loaded frozen 11 × 11 × 3 × 96 34,944"
-    assert found["fc6"] == "fc6 loaded from epoch 3 256 × 8 2,056 0.001"
-    assert found["fc7"] == "fc7 loaded from epoch 3 8 × 8 72 0.01"
-    assert found["fc8"] == "fc8 fresh trained 8 × 2 18 0.01"
+    assert found["conv1"] == "conv1 loaded frozen 11×11×3×96 34,944"
+    assert found["fc6"] == "fc6 loaded from epoch 3 256×8 2,056 0.001"
+    assert found["fc7"] == "fc7 loaded from epoch 3 8×8 72 0.01"
+    assert found["fc8"] == "fc8 fresh trained 8×2 18 0.01"
     assert (found["dots"], found["stripes"], found["all"]) == ("dots 3 1", "stripes 5 1", "all 2 classes 8 2")
 
 
@@ -45,8 +45,8 @@ def test_batch_norm_says_its_mode(pictures: Callable[..., Path], tmp_path: Path)
     data = pictures(stripes=2, dots=2)
     norms = [name for name in network.weighted_layers() if f"{name}/moving_mean" in network.weight_shapes()]
     config = TrainConfig(data=data, network="alexnet-bn", weights=str(tmp_path / "bn.safetensors"), train=(norms[-1],))
-    plan = make_plan(config, 2)
-    found = rows(describe(plan, plan.settle(config), read_folder(data)))
+    plan = plan_layers(config, 2)
+    found = rows(describe(plan, read_folder(data)))
     assert found["layer"].endswith("learning rate batch norm")
     assert found[norms[0]].endswith(" inference")
     assert found[norms[-1]].endswith(" batch statistics")
@@ -56,9 +56,9 @@ def test_batch_norm_says_its_mode(pictures: Callable[..., Path], tmp_path: Path)
 def test_many_classes_are_not_all_shown(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
     data = pictures(stripes=2, dots=2)
     config = TrainConfig(data=data, weights=str(tiny_weights))
-    plan = make_plan(config, 30)
+    plan = plan_layers(config, 30)
     dataset = replace(read_folder(data), class_names=tuple(f"class{i}" for i in range(30)))
-    text = describe(plan, plan.settle(config), dataset)
+    text = describe(plan, dataset)
     assert "class19" in text
     assert "class20" not in text
     assert "(the first 20 classes are shown)" in text

@@ -1,4 +1,4 @@
-"""Trainings that cannot go on: what stood before is not lost, what was done is kept, and one line says what to do."""
+"""Trainings that are stopped: nothing older is lost, what was done is kept, and one line says what to do."""
 
 import errno
 import json
@@ -15,11 +15,11 @@ from filelock import FileLock
 from finetune.config import TrainConfig
 from finetune.errors import DataError, RunError
 from finetune.runs.run import Run
-from finetune.training import fit as fit_module
-from finetune.training import journal
+from finetune.training import checkpoint
 from finetune.training import train as train_module
-from finetune.training.head import Head, Labelled
-from finetune.training.loop import State
+from finetune.training.features import Trunk
+from finetune.training.head import Head, LabelledRows
+from finetune.training.state import State
 from finetune.training.train import resume, train
 
 
@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_an_old_run_stays_when_the_new_one_cannot_begin(config: TrainConfig, tmp_path: Path) -> None:
+def test_an_old_run_stays_when_the_new_one_cannot_start(config: TrainConfig, tmp_path: Path) -> None:
     old = contents(train(config).path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
@@ -40,10 +40,10 @@ def test_an_old_run_stays_when_the_new_one_cannot_begin(config: TrainConfig, tmp
     assert contents(tmp_path / "run") == old
 
 
-def test_an_old_run_stays_when_no_new_picture_can_be_read(
+def test_an_old_run_stays_when_no_new_image_can_be_read(
     config: TrainConfig, tmp_path: Path, pictures: Callable[..., Path], break_png: Callable[[Path], None]
 ) -> None:
-    """Headers are good, so it shows only when they are decoded; where nothing stood, nothing is left."""
+    """The headers are sound, so it shows only when they are decoded; a new folder is removed again."""
     old = contents(train(config).path)
     broken = pictures("broken", stripes=4, dots=4)
     for path in (broken / "dots").iterdir():
@@ -60,7 +60,7 @@ def test_an_old_run_stays_until_the_first_state(
 ) -> None:
     """Ctrl-C in the first epoch, a full disk at its end, and then Ctrl-C in the second epoch: that one replaces."""
     old = contents(train(replace(config, tensorboard=True)).path)
-    save_state, evaluate = journal.save_state, Head.evaluate
+    save_state, evaluate = checkpoint.save_state, Head.evaluate
     again = replace(config, overwrite=True, seed=4)
 
     def stopped(*_: object) -> None:
@@ -76,15 +76,15 @@ def test_an_old_run_stays_until_the_first_state(
             train(again)
     assert contents(tmp_path / "run") == old
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "save_state", full)
+        patch.setattr(checkpoint, "save_state", full)
         with pytest.raises(RunError, match=r"run cannot be written \(No space left on device\); choose another --out"):
             train(again)
     assert contents(tmp_path / "run") == old
-    judged: list[int] = []
+    evaluated: list[int] = []
 
-    def stop_at_two(head: Head, data: Labelled) -> tuple[float, float]:
-        judged.append(1)
-        return evaluate(head, data) if len(judged) == 1 else stopped()  # type: ignore[return-value]
+    def stop_at_two(head: Head, data: LabelledRows) -> tuple[float, float]:
+        evaluated.append(1)
+        return evaluate(head, data) if len(evaluated) == 1 else stopped()  # type: ignore[return-value]
 
     with monkeypatch.context() as patch:
         patch.setattr(Head, "evaluate", stop_at_two)
@@ -95,10 +95,10 @@ def test_an_old_run_stays_until_the_first_state(
 
 
 @pytest.mark.parametrize("place", ["the data", "the features", "the swap"])
-def test_killed_before_it_began(
+def test_killed_before_the_first_state(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """What was asked for stands in the folder, beside a run that was to be replaced, and --resume does it."""
+    """The options are in the folder, next to a run that was to be replaced, and --resume does what they say."""
     train(replace(config, epochs=1))
     old = contents(tmp_path / "run")
 
@@ -109,7 +109,7 @@ def test_killed_before_it_began(
         if place == "the data":
             patch.setattr(train_module, "read_data", killed)
         elif place == "the features":
-            patch.setattr(fit_module, "read_sides", killed)
+            patch.setattr(Trunk, "compute", killed)
         else:
             move = Path.replace
             swaps = lambda path, to: killed() if path.parent.name == ".new" != to.parent.name else move(path, to)  # noqa: E731
@@ -133,26 +133,26 @@ def test_one_training_at_a_time(config: TrainConfig, tmp_path: Path) -> None:
         train(replace(config, overwrite=True))
 
 
-def test_a_picture_that_vanishes_while_training(
+def test_an_image_that_vanishes_while_training(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With fresh views in every epoch the pictures are read again: one line, and the run goes on when it is back."""
+    """With fresh views in every epoch the images are read again: one line, and the run resumes when it is back."""
     whole = train(replace(config, out=tmp_path / "whole", views=0))
-    picture = next((config.data / "dots").iterdir())
-    content = picture.read_bytes()
-    save_state = journal.save_state
+    image = next((config.data / "dots").iterdir())
+    content = image.read_bytes()
+    save_state = checkpoint.save_state
 
     def delete_after_an_epoch(*args: object) -> None:
         save_state(*args)  # type: ignore[arg-type]
-        picture.unlink(missing_ok=True)
+        image.unlink(missing_ok=True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "save_state", delete_after_an_epoch)
-        with pytest.raises(RunError, match=f"{picture.name} cannot be opened .* since training began; put back"):
+        patch.setattr(checkpoint, "save_state", delete_after_an_epoch)
+        with pytest.raises(RunError, match=f"{image.name} cannot be opened .* since training started; restore it"):
             train(replace(config, views=0))
-    with pytest.raises(RunError, match="the pictures have changed since the run began"):
+    with pytest.raises(RunError, match="the images have changed since the run started"):
         resume(tmp_path / "run")
-    picture.write_bytes(content)
+    image.write_bytes(content)
     resumed = resume(tmp_path / "run")
     for name in ("model.safetensors", "history.csv", "manifest.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
@@ -165,13 +165,13 @@ def test_interrupted_before_the_first_epoch(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "read_sides", interrupted)
-        with pytest.raises(RunError, match=r"interrupted; finetune train --resume .*run goes on"):
+        patch.setattr(Trunk, "compute", interrupted)
+        with pytest.raises(RunError, match=r"interrupted; continue with finetune train --resume .*run$"):
             train(config)
     assert resume(tmp_path / "run").metrics()["epochs"] == 2
 
 
-def test_an_old_run_stays_until_the_new_one_is_begun(
+def test_an_old_run_stays_until_the_first_files_are_written(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is full when the second of its first files is written."""
@@ -188,7 +188,7 @@ def test_an_old_run_stays_until_the_new_one_is_begun(
 
 @pytest.mark.slow
 def test_a_disk_that_is_full(config: TrainConfig, tmp_path: Path) -> None:
-    """No file may grow past 20 kB: one line that names the file, no half-written one, and it goes on with room."""
+    """No file may grow past 20 kB: one line that names the file, none half-written, and it resumes with room."""
     whole = train(replace(config, out=tmp_path / "whole"))
     command = [
         sys.executable, "-m", "finetune", "train", "--data", config.data, "--weights", config.weights,
@@ -206,7 +206,7 @@ def test_a_disk_that_is_full(config: TrainConfig, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith("finetune: error: ")
-    assert f"finetune train --resume {tmp_path / 'run'} goes on" in last
+    assert f"continue with finetune train --resume {tmp_path / 'run'}" in last
     assert not list((tmp_path / "run").rglob("*.part"))
     resumed = resume(tmp_path / "run")
     for name in ("model.safetensors", "history.csv", "manifest.csv"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.plans import plan_of
 
 from finetune.config import TrainConfig
 from finetune.data.augment import LEVELS, Augmentation, Lighting, augmented_input, view_generator
@@ -24,14 +25,14 @@ from finetune.model import Model
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.forward import activations
 from finetune.training import features
-from finetune.training.features import EXACT, Trunk
-from finetune.training.plan import Plan, Source
+from finetune.training.features import Trunk, View
+from finetune.training.plan import Plan, SourceWeights
 from finetune.training.store import cache_folder
 from finetune.training.train import train
 
 
-def plan_for(model: Model, trained: tuple[str, ...]) -> Plan:
-    return Plan(model.network, dict(model.weights), Source("tiny", "ab" * 32), trained, ())
+def views(count: int) -> tuple[View, ...]:
+    return tuple(View(number, "float32") for number in range(count))
 
 
 @pytest.fixture
@@ -47,12 +48,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def compute(plan: Plan, dataset: Dataset, views: int = 1, **options: Any) -> tuple[np.ndarray, dict[Path, str]]:
+def compute(plan: Plan, dataset: Dataset, count: int = 1, **options: Any) -> tuple[np.ndarray, dict[Path, str]]:
     trunk = Trunk(plan)
     with trunk.open_store(**options) as store:
-        unreadable = trunk.compute({record: range(views) for record in dataset.records}, store)
+        unreadable = trunk.compute(dict.fromkeys(dataset.records, views(count)), store)
         readable = [record for record in dataset.records if record.path not in unreadable]
-        rows = store.rows([(record.digest, view) for record in readable for view in range(views)])
+        rows = store.rows([trunk.key(record.digest, view) for record in readable for view in views(count)])
         return rows[np.arange(len(rows))], unreadable
 
 
@@ -64,7 +65,7 @@ def test_rows_are_the_trunk_s_output_in_order(
     broken = folder / "dots" / "2.png"
     break_png(broken)
     dataset = read_folder(folder)
-    rows, unreadable = compute(plan_for(tiny_model, ("fc7",)), dataset)
+    rows, unreadable = compute(plan_of(tiny_model, ("fc7",)), dataset)
     assert unreadable == {broken: "the PNG data is damaged or cut short"}
     readable = [record for record in dataset.records if record.path != broken]
     assert rows.shape == (BATCH_SIZE + 4, 8)
@@ -78,7 +79,7 @@ def test_rows_are_the_trunk_s_output_in_order(
 def test_without_a_trunk_the_rows_are_pixels(tiny_model: Model, pictures: Callable[..., Path]) -> None:
     dataset = read_folder(pictures(stripes=2, dots=2))
     preprocessing = tiny_model.network.preprocessing
-    rows, _ = compute(plan_for(tiny_model, tuple(tiny_model.network.weighted_layers())), dataset)
+    rows, _ = compute(plan_of(tiny_model, tuple(tiny_model.network.weighted_layers())), dataset)
     assert rows.dtype == np.uint8
     np.testing.assert_array_equal(rows[0], to_input(read_image(dataset.records[0].path), preprocessing))
     assert not cache_folder().exists(), "pixels are not worth the cache"
@@ -108,17 +109,17 @@ def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, pictur
 def test_views_of_every_augmentation_have_places_of_their_own(tiny_model: Model, pictures: Callable[..., Path]) -> None:
     """All in one store: the rows are each augmentation's own, in the order of the records; view 0 serves them all."""
     records = read_folder(pictures(stripes=3, dots=3)).records
-    plan = plan_for(tiny_model, tuple(tiny_model.network.weighted_layers()))  # no trunk: the rows are pixels
+    plan = plan_of(tiny_model, tuple(tiny_model.network.weighted_layers()))  # no trunk: the rows are pixels
     strong = replace(LEVELS["strong"], components=Lighting.of((60, 20, 5), np.eye(3)))
     keys = set()
     with Trunk(plan).open_store() as store:
         for augmentation in (LEVELS["light"], strong, replace(strong, color_jitter=0.3), LEVELS["none"]):
-            trunk = Trunk(plan, augmentation=augmentation)
-            assert trunk.compute(dict.fromkeys(records, range(3)), store) == {}
-            wanted = [(record, view) for record in records for view in range(3)]
+            trunk = Trunk(replace(plan, augmentation=augmentation))
+            assert trunk.compute(dict.fromkeys(records, views(3)), store) == {}
+            wanted = [(record, view) for record in records for view in views(3)]
             rows = store.rows([trunk.key(record.digest, view) for record, view in wanted])
             for row, (record, view) in zip(rows[np.arange(18)], wanted, strict=True):
-                generator = view_generator(record.digest, view)
+                generator = view_generator(record.digest, view.number)
                 preprocessing = tiny_model.network.preprocessing
                 expected = augmented_input(read_image(record.path), preprocessing, generator, augmentation)
                 np.testing.assert_array_equal(row, expected)
@@ -127,9 +128,7 @@ def test_views_of_every_augmentation_have_places_of_their_own(tiny_model: Model,
 
 
 @pytest.mark.parametrize("how", ["deleted", "changed"])
-def test_a_picture_that_is_not_what_it_was_is_refused(
-    how: str, tiny_model: Model, pictures: Callable[..., Path]
-) -> None:
+def test_an_image_that_has_changed_is_refused(how: str, tiny_model: Model, pictures: Callable[..., Path]) -> None:
     folder = pictures(stripes=3, dots=3)
     dataset = read_folder(folder)
     path = folder / "dots" / "1.png"
@@ -139,8 +138,8 @@ def test_a_picture_that_is_not_what_it_was_is_refused(
     else:
         path.write_bytes((folder / "dots" / "0.png").read_bytes())
         said = "has changed"
-    with pytest.raises(RunError, match=f"1.png {said} since training began; put back what it was and go on with --re"):
-        compute(plan_for(tiny_model, ("fc7",)), dataset)
+    with pytest.raises(RunError, match=f"1.png {said} since training started; restore it and resume with --re"):
+        compute(plan_of(tiny_model, ("fc7",)), dataset)
 
 
 def test_an_augmentation_that_changes_nothing_is_computed_once(
@@ -150,33 +149,33 @@ def test_an_augmentation_that_changes_nothing_is_computed_once(
     calls: list[int | None] = []
     generators = lambda digest, view: (calls.append(view), view_generator(digest, view))[1]  # noqa: E731
     monkeypatch.setattr(features, "view_generator", generators)
-    trunk = Trunk(plan_for(tiny_model, ("fc8",)), augmentation=Augmentation())
+    trunk = Trunk(plan_of(tiny_model, ("fc8",), augmentation=Augmentation()))
     with trunk.open_store() as store:
-        trunk.compute(dict.fromkeys(records, range(5)), store)
+        trunk.compute(dict.fromkeys(records, views(5)), store)
     assert len(calls) == 4
 
 
-def test_what_is_stored_is_not_computed_again(
+def test_stored_rows_are_not_computed_again(
     tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path]
 ) -> None:
     """One decode an image whatever its views; a second run none; one new picture one; a copy of a file none."""
     folder = pictures(stripes=5, dots=5)
-    plan = plan_for(tiny_model, ("fc8",))
+    plan = plan_of(tiny_model, ("fc8",))
     dataset = read_folder(folder)
-    first, _ = compute(plan, dataset, views=3)
+    first, _ = compute(plan, dataset, count=3)
     assert sorted(decoded) == sorted(record.path for record in dataset.records)
     decoded.clear()
-    again, _ = compute(plan, dataset, views=3)
+    again, _ = compute(plan, dataset, count=3)
     assert decoded == []
     np.testing.assert_array_equal(first, again)
 
     shutil.copy(folder / "dots" / "0.png", folder / "dots" / "copy.png")
     (folder / "dots" / "new.png").write_bytes(pictures("more", waves=1).joinpath("waves", "0.png").read_bytes())
-    compute(plan, read_folder(folder), views=3)
+    compute(plan, read_folder(folder), count=3)
     assert decoded == [folder / "dots" / "new.png"]
 
     decoded.clear()
-    compute(replace(plan, source=Source("other", "cd" * 32)), dataset)
+    compute(replace(plan, source=SourceWeights("other", "cd" * 32)), dataset)
     assert len(decoded) == 10, "other weights, other features"
 
 
@@ -189,36 +188,42 @@ def test_one_forward_pass_for_every_view(
     dataset = read_folder(folder)
     computed: list[int] = []
     for _ in range(2):
-        trunk = Trunk(plan_for(tiny_model, ("fc8",)))
+        trunk = Trunk(plan_of(tiny_model, ("fc8",)))
         function = trunk._function("float32")
         counting = lambda pixels, many, f=function: (computed.append(len(pixels)), f(pixels, many))[1]  # noqa: E731
         monkeypatch.setitem(trunk._functions, "float32", counting)
         with trunk.open_store() as store:
-            trunk.compute(dict.fromkeys(dataset.records, range(3)), store)
+            trunk.compute(dict.fromkeys(dataset.records, views(3)), store)
     assert sum(computed) == 30
 
 
-def test_exact_views_are_those_of_float32(
-    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+def test_each_precision_has_rows_of_its_own(
+    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path]
 ) -> None:
-    """In a trunk of bfloat16 they have rows of their own, to the bit those of float32, where they are view 0."""
+    """Those of float32 are the same to the bit, whether bfloat16 is computed in the same pass or not."""
     records = read_folder(pictures(stripes=20, dots=5)).records
-    plan = plan_for(tiny_model, ("fc8",))
-    found: dict[tuple[str, int], np.ndarray] = {}
-    for precision in ("bfloat16", "float32"):
-        trunk = Trunk(plan, precision)
+    plan = plan_of(tiny_model, ("fc8",))
+    both = (View(0, "bfloat16"), View(0, "float32"))
+    found: list[np.ndarray] = []
+    for wanted in (both, both[1:]):
+        trunk = Trunk(replace(plan, source=SourceWeights("tiny", str(len(wanted)) * 64)))  # a store for each
         with trunk.open_store() as store:
-            trunk.compute(dict.fromkeys(records, (0, EXACT)), store)
+            trunk.compute(dict.fromkeys(records, wanted), store)
             assert len(trunk._functions) == 1, "each holds a copy of the weights"
-            for view in (0, EXACT):
-                found[precision, view] = store.rows([trunk.key(r.digest, view) for r in records])[np.arange(25)]
-    np.testing.assert_array_equal(found["bfloat16", EXACT], found["float32", 0])
-    np.testing.assert_array_equal(found["float32", EXACT], found["float32", 0])
-    assert not np.array_equal(found["bfloat16", 0], found["float32", 0])
+            found += [store.rows([trunk.key(r.digest, view) for r in records])[np.arange(25)] for view in wanted]
+    fast, exact, alone = found
+    np.testing.assert_array_equal(exact, alone)
+    assert not np.array_equal(fast, exact)
     assert len(decoded) == 3 * 25
-    with (trunk := Trunk(plan, "bfloat16")).open_store() as store:
-        trunk.compute(dict.fromkeys(records, (0, EXACT)), store)
+    with trunk.open_store() as store:
+        trunk.compute(dict.fromkeys(records, both[1:]), store)
     assert len(decoded) == 3 * 25, "all are in the cache"
+
+
+def test_pixels_have_no_precision(tiny_model: Model) -> None:
+    """Without frozen layers nothing is computed, so that validation and training share view 0."""
+    trunk = Trunk(plan_of(tiny_model, tuple(tiny_model.network.weighted_layers())))
+    assert trunk.key("ab", View(0, "bfloat16")) == trunk.key("ab", View(0, "float32"))
 
 
 def test_killed_at_once_leaves_whole_segments(
@@ -248,15 +253,15 @@ def test_killed_at_once_leaves_whole_segments(
 
 
 def test_no_cache_leaves_nothing(tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    compute(plan_for(tiny_model, ("fc8",)), read_folder(pictures(stripes=2, dots=2)), cache=False)
+    compute(plan_of(tiny_model, ("fc8",)), read_folder(pictures(stripes=2, dots=2)), cache=False)
     assert not cache_folder().exists()
 
 
-def test_interrupted_in_the_middle_keeps_what_was_done(
+def test_interrupted_in_the_middle_keeps_the_rows_so_far(
     tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = read_folder(pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE))
-    plan = plan_for(tiny_model, ("fc8",))
+    plan = plan_of(tiny_model, ("fc8",))
     trunk = Trunk(plan)
     function, calls = trunk._function("float32"), []
 
@@ -268,7 +273,7 @@ def test_interrupted_in_the_middle_keeps_what_was_done(
 
     monkeypatch.setitem(trunk._functions, "float32", interrupted)
     with pytest.raises(KeyboardInterrupt), trunk.open_store() as store:
-        trunk.compute(dict.fromkeys(dataset.records, (0,)), store)
+        trunk.compute(dict.fromkeys(dataset.records, views(1)), store)
     decoded.clear()
     compute(plan, dataset)
     assert len(decoded) == BATCH_SIZE
@@ -278,7 +283,7 @@ def test_a_damaged_store_is_computed_again(
     tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = read_folder(pictures(stripes=3, dots=3))
-    plan = plan_for(tiny_model, ("fc8",))
+    plan = plan_of(tiny_model, ("fc8",))
     first, _ = compute(plan, dataset)
     (segment,) = cache_folder().rglob("*.npy")
     content = bytearray(segment.read_bytes())
@@ -287,6 +292,6 @@ def test_a_damaged_store_is_computed_again(
     decoded.clear()
     with caplog.at_level(logging.WARNING):
         again, _ = compute(plan, dataset)
-    assert f"{segment} in the cache of features is damaged; computing its features again" in caplog.text
+    assert f"{segment} in the cache of features is damaged; its features are computed again" in caplog.text
     assert len(decoded) == 6
     np.testing.assert_array_equal(first, again)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.small_heads import config, plan_for, separable
+from support.small_heads import plan_for, separable
 
 from finetune.config import TrainConfig
 from finetune.errors import FinetuneError, RunError
@@ -28,7 +28,8 @@ def test_a_fall_within_the_noise_is_none() -> None:
 
 
 def test_rates_grow_evenly_and_end_where_it_diverges() -> None:
-    rates, losses = try_rates(Head(plan_for(("fc8",)), config()), config(), separable(16))
+    plan = plan_for(("fc8",))
+    rates, losses = try_rates(Head(plan), plan.config, separable(16))
     assert rates[0] == pytest.approx(LOWEST)
     assert rates[-1] <= HIGHEST * 1.001
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
@@ -49,7 +50,7 @@ def test_plot_and_table(
     assert lines[0] == "learning_rate,loss"
     assert len(lines) == 1 + len(found.rates)
     assert found.suggestion == suggest(list(found.rates), list(found.losses))
-    with pytest.raises(RunError, match="has files in it and is no run; choose another --out"):
+    with pytest.raises(RunError, match="contains files and is not a run; choose another --out"):
         find(TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "rates"))
 
 

@@ -68,7 +68,7 @@ def test_a_layer_thawed_by_hand_is_found(
         thawed = next(name.split("/")[0] for name in behind if name.endswith(kind) and not name.startswith(first))
     trained = Plan.trained.fget  # type: ignore[attr-defined]
     monkeypatch.setattr(Plan, "trained", property(lambda plan: (*trained(plan), thawed)))
-    with pytest.raises(RunError, match=rf"frozen layers have changed in training: {thawed}/.*this is a fault, please"):
+    with pytest.raises(RunError, match=rf"frozen layers have changed in training: {thawed}/.*this is a bug, please"):
         train(config(pictures(stripes=6, dots=6), weights, tmp_path, skip=(last,), train=(first,)))
     figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["frozen"]
     assert {name.split("/")[0] for name in figures["changed"]} == {thawed}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.small_heads import NETWORK, config, plan_for, separable
+from support.small_heads import NETWORK, plan_for, separable
 
-from finetune.training.head import Head, Labelled
+from finetune.training.head import Head, LabelledRows
 from finetune.training.plan import Plan
 
 PLAIN = replace(NETWORK, layers=tuple(layer for layer in NETWORK.layers if not layer.name.startswith("drop")))
@@ -16,9 +16,9 @@ DATA = separable(6)
 EACH = np.ones(6, np.float32)
 
 
-def plain_plan() -> Plan:
+def plain_plan(**options: Any) -> Plan:
     """Only fc8 is trained, without dropout, so that a step can be worked out."""
-    return replace(plan_for(("fc8",)), network=PLAIN)
+    return replace(plan_for(("fc8",), batch_size=6, **options), network=PLAIN)
 
 
 def softmax(plan: Plan, rows: NDArray[Any]) -> NDArray[Any]:
@@ -27,7 +27,7 @@ def softmax(plan: Plan, rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def stepped(weights: NDArray[np.float32] = EACH, rate: float = 0.1, share: float = 1.0, **options: Any) -> Head:
-    head = Head(plain_plan(), config(batch_size=6, **options))
+    head = Head(plain_plan(**options))
     head.set_rate(rate)
     head.step(DATA.rows, DATA.labels, weights, seed=0, share=share)
     return head
@@ -40,7 +40,7 @@ def kernel_after(**options: Any) -> NDArray[np.float32]:
 def test_one_step_by_hand() -> None:
     """SGD on softmax cross-entropy: the gradient of the kernel is xᵀ(p - y) / n, of the bias the mean of p - y."""
     plan = plain_plan()
-    head = Head(plan, config(batch_size=6))
+    head = Head(plan)
     head.set_rate(0.1)
     probabilities = softmax(plan, DATA.rows)
     error = probabilities - np.eye(2)[DATA.labels]
@@ -89,19 +89,19 @@ def test_the_average_by_hand() -> None:
     np.testing.assert_allclose(values.average["fc8/kernel"], 0.1 * before + 0.9 * after, atol=1e-6)
 
 
-def test_the_average_is_what_is_judged() -> None:
+def test_the_average_is_evaluated() -> None:
     head = stepped(ema=0.9, rate=100.0)
-    judged = head.evaluate(DATA)
+    found = head.evaluate(DATA)
     values = head.values()
     head.restore(values._replace(weights=values.average))
-    assert head.evaluate(DATA) == judged
+    assert head.evaluate(DATA) == found
     head.restore(values._replace(average=values.weights))
-    assert head.evaluate(DATA) != judged
+    assert head.evaluate(DATA) != found
 
 
 def test_evaluation_counts_images_not_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.training.head.EVALUATION_BATCH_SIZE", 4)
-    head = Head(plan_for(("fc8",)), config())
+    head = Head(plan_for(("fc8",)))
     data = separable(5)  # a batch of four and one of one
-    whole = [head.evaluate(Labelled(data.rows[i : i + 1], data.labels[i : i + 1])) for i in range(5)]
+    whole = [head.evaluate(LabelledRows(data.rows[i : i + 1], data.labels[i : i + 1])) for i in range(5)]
     assert head.evaluate(data) == pytest.approx(np.mean(whole, axis=0))

@@ -1,4 +1,4 @@
-"""The loop: determinism, what is frozen, what is kept, going on from a state, a loss that is no number."""
+"""The loop: determinism, what is frozen, what is kept, resuming from a state, a loss that is not finite."""
 
 import logging
 from dataclasses import replace
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.small_heads import NETWORK, RNG, config, plan_for, separable, states
+from support.small_heads import NETWORK, RNG, plan_for, separable, states, train_on
 
 from finetune.errors import FinetuneError
 from finetune.training.checkpoint import load_state, save_state
-from finetune.training.head import Head, Labelled
-from finetune.training.loop import State, train_head
+from finetune.training.head import Head, LabelledRows
+from finetune.training.state import Progress, State
 
 
 def same_bits(one: State, other: State) -> None:
@@ -33,7 +33,7 @@ def same_bits(one: State, other: State) -> None:
 
 def test_learns_and_keeps_the_best_epoch() -> None:
     data = separable(32)
-    every = states(plan_for(("fc8",)), config(epochs=12), data, separable(16))
+    every = states(plan_for(("fc8",), epochs=12), data, separable(16))
     assert [len(state.history) for state in every] == list(range(1, 13))
     end = every[-1]
     assert end.best.val_accuracy == 1.0
@@ -47,10 +47,10 @@ def test_learns_and_keeps_the_best_epoch() -> None:
 
 def test_same_seed_same_bits() -> None:
     train, val = separable(30), separable(10)
-    plan = plan_for(("fc7", "fc8"))
-    train = Labelled(np.abs(RNG.normal(size=(30, 4))).astype(np.float32), train.labels)
+    train = LabelledRows(np.abs(RNG.normal(size=(30, 4))).astype(np.float32), train.labels)
     first, again, other = (
-        states(plan, config(seed=seed), train, Labelled(train.rows[:10], val.labels))[-1] for seed in (5, 5, 6)
+        states(plan_for(("fc7", "fc8"), seed=seed), train, LabelledRows(train.rows[:10], val.labels))[-1]
+        for seed in (5, 5, 6)
     )
     same_bits(first, again)
     assert first.history != other.history
@@ -58,10 +58,10 @@ def test_same_seed_same_bits() -> None:
 
 def test_the_whole_network_from_pixels() -> None:
     """With no trunk the rows are uint8 pixels, every layer moves, and the same seed gives the same bits."""
-    plan = plan_for(tuple(NETWORK.weighted_layers()))
+    plan = plan_for(tuple(NETWORK.weighted_layers()), epochs=2, learning_rate=0.001)
     rows = RNG.integers(0, 256, (8, 67, 67, 3), dtype=np.uint8)
-    data = Labelled(rows, (np.arange(8) % 2).astype(np.int32))
-    first, again = (states(plan, config(epochs=2, learning_rate=0.001), data, data)[-1] for _ in range(2))
+    data = LabelledRows(rows, (np.arange(8) % 2).astype(np.int32))
+    first, again = (states(plan, data, data)[-1] for _ in range(2))
     same_bits(first, again)
     for name, value in first.values.weights.items():
         assert not np.array_equal(value, plan.weights[name]), f"{name} did not move"
@@ -71,8 +71,8 @@ def test_a_frozen_layer_behind_a_trained_one_stays() -> None:
     """fc7 is frozen between the trained fc6 and fc8: gradients pass through, its weights do not move."""
     plan = plan_for(("fc6", "fc8"))
     features = RNG.uniform(0, 1, (8, 1, 1, 256)).astype(np.float32)
-    data = Labelled(features, (np.arange(8) % 2).astype(np.int32))
-    outcome = states(plan, config(), data, data)[-1]
+    data = LabelledRows(features, (np.arange(8) % 2).astype(np.int32))
+    outcome = states(plan, data, data)[-1]
     assert outcome.best_weights is not None
     assert {name.split("/")[0] for name in outcome.best_weights} == {"fc6", "fc8"}
     assert not np.array_equal(outcome.best_weights["fc6/kernel"], plan.weights["fc6/kernel"])
@@ -80,32 +80,34 @@ def test_a_frozen_layer_behind_a_trained_one_stays() -> None:
 
 @pytest.mark.parametrize("trained", [("fc8",), ("fc6", "fc8")])
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9, "optimizer": "adam", "mixup": 0.3, "layer_lr": ("0.5",)}])
-def test_going_on_from_disk_ends_with_the_same_bits(
+def test_resuming_from_disk_ends_with_the_same_bits(
     trained: tuple[str, ...], options: dict[str, Any], tmp_path: Path
 ) -> None:
-    plan, settled = plan_for(trained), config(epochs=5, **options)
+    plan = plan_for(trained, epochs=5, **options)
     rows = RNG.uniform(0, 1, (12, 1, 1, 256) if "fc6" in trained else (12, 4)).astype(np.float32)
-    data = Labelled(rows, (np.arange(12) % 2).astype(np.int32))
-    whole = states(plan, settled, data, data)
+    data = LabelledRows(rows, (np.arange(12) % 2).astype(np.int32))
+    whole = states(plan, data, data)
     save_state(tmp_path / "checkpoint" / "last.safetensors", whole[1])
     loaded = load_state(tmp_path / "checkpoint" / "last.safetensors")
-    resumed = states(plan, settled, data, data, state=loaded)
+    resumed = states(plan, data, data, Progress(loaded))
     assert len(resumed) == 3
     same_bits(whole[-1], resumed[-1])
 
 
-def test_going_on_within_an_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_resuming_within_an_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
     """With a checkpoint after every batch: from each of them, the end is the same."""
-    plan, data = plan_for(("fc6", "fc8")), Labelled(RNG.uniform(0, 1, (12, 1, 1, 256)).astype(np.float32), LABELS)
-    settled = config(epochs=2, checkpoint_minutes=1e-12)
-    every = states(plan, settled, data, data)
+    plan = plan_for(("fc6", "fc8"), epochs=2, checkpoint_minutes=1e-12)
+    data = LabelledRows(RNG.uniform(0, 1, (12, 1, 1, 256)).astype(np.float32), LABELS)
+    every = states(plan, data, data)
     assert [(len(state.history), state.part.batches) for state in every] == [
         (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)
     ]  # fmt: skip
     for place, state in enumerate(every[:-1]):
         save_state(tmp_path / "within.safetensors", state)
-        good = every[3] if place > 3 else None
-        resumed = states(plan, settled, data, data, state=load_state(tmp_path / "within.safetensors"), good=good)
+        loaded = load_state(tmp_path / "within.safetensors")
+        whole = every[3] if place > 3 else None
+        progress = Progress(loaded) if loaded and not loaded.part.batches else Progress(whole, loaded)
+        resumed = states(plan, data, data, progress)
         same_bits(every[-1], resumed[-1])
 
 
@@ -113,7 +115,7 @@ LABELS = (np.arange(12) % 2).astype(np.int32)
 
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> list[float]:
-    """Let the steps with these numbers give a loss that is no number; return the list that the rates go to."""
+    """Let the steps with these numbers give a loss that is not finite; return the list that the rates go to."""
     step, set_rate = Head.step, Head.set_rate
     rates: list[float] = []
     count = 0
@@ -133,27 +135,27 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> list[float]:
     return rates
 
 
-def test_a_loss_that_is_no_number_is_recovered_from(
+def test_a_loss_that_is_not_finite_is_recovered_from(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Epoch 2 begins again, from the bits after epoch 1, with half the rate, which stays halved."""
-    plan, settled = plan_for(("fc8",)), config(schedule="constant")
+    """Epoch 2 starts again, from the bits after epoch 1, with half the rate, which stays halved."""
+    plan = plan_for(("fc8",), schedule="constant")
     data = replace(separable(12), paths=tuple(Path(f"{i}.png") for i in range(12)))
     rates = poisoned(monkeypatch, {5})
     with caplog.at_level(logging.WARNING):
-        ended = states(plan, settled, data, data)[-1]
+        ended = states(plan, data, data)[-1]
     assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05])
     assert (ended.halvings, [epoch.learning_rate for epoch in ended.history]) == (1, pytest.approx([0.1, 0.05, 0.05]))
     assert "the loss became nan in epoch 2, batch 2 of 3 (" in caplog.text
-    assert " and 1 more); back to the state before, with the learning rate halved to 0.05" in caplog.text
+    assert " and 1 more); returning to the last state, with the learning rate halved to 0.05" in caplog.text
 
 
 def test_the_recovered_state_is_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poison in the first epoch: it ends as a run does that began with half the rate."""
-    plan, data = plan_for(("fc8",)), separable(12)
-    straight = states(plan, config(learning_rate=0.05), data, data)[-1]
+    """Poison in the first epoch: it ends like a run that started with half the rate."""
+    data = separable(12)
+    straight = states(plan_for(("fc8",), learning_rate=0.05), data, data)[-1]
     poisoned(monkeypatch, {2})
-    recovered = states(plan, config(), data, data)[-1]
+    recovered = states(plan_for(("fc8",)), data, data)[-1]
     same_bits(replace(straight, halvings=1), recovered)
 
 
@@ -161,17 +163,17 @@ def test_three_times_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     data = replace(separable(8), paths=tuple(Path(f"{i}.png") for i in range(8)))
     poisoned(monkeypatch, set(range(1, 10)))
     with pytest.raises(FinetuneError) as error:
-        states(plan_for(("fc8",)), config(), data, data)
+        states(plan_for(("fc8",)), data, data)
     message = str(error.value)
     assert message.startswith("the loss became nan in epoch 1, batch 1 of 2 (")
-    assert "even with the learning rate halved 3 times to 0.0125; lower --learning-rate (it began at 0.1)" in message
+    assert "even with the learning rate halved 3 times to 0.0125; lower --learning-rate (it started at 0.1)" in message
 
 
 def test_an_absurd_rate_ends_in_the_error() -> None:
-    plan = plan_for(tuple(NETWORK.weighted_layers()))
-    data = Labelled(RNG.integers(0, 256, (8, 67, 67, 3), dtype=np.uint8), LABELS[:8])
+    plan = plan_for(tuple(NETWORK.weighted_layers()), learning_rate=1e30)
+    data = LabelledRows(RNG.integers(0, 256, (8, 67, 67, 3), dtype=np.uint8), LABELS[:8])
     with pytest.raises(FinetuneError, match=r"even with the learning rate halved 3 times to 1.25e\+29; lower"):
-        states(plan, config(learning_rate=1e30), data, data)
+        states(plan, data, data)
 
 
 def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,20 +181,17 @@ def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     found = iter([(1.0, 0.5), (0.5, 0.9), (0.6, 0.9), (0.7, 0.8), (0.1, 1.0)])
     monkeypatch.setattr(Head, "evaluate", lambda head, data: next(found))
     data = separable(8)
-    ended = states(plan_for(("fc8",)), config(epochs=5, patience=2), data, data)[-1]
+    ended = states(plan_for(("fc8",), epochs=5, patience=2), data, data)[-1]
     assert (len(ended.history), ended.best.epoch) == (4, 2)
 
 
-def test_a_stage_begins_with_the_heads_own_values() -> None:
+def test_a_stage_starts_with_the_heads_own_values() -> None:
     """The state of an earlier stage holds fewer layers; its history and best weights stay, its values do not count."""
     data = separable(8)
-    first = states(plan_for(("fc8",)), config(epochs=2), data, data)[-1]
-    plan = plan_for(("fc7", "fc8"))
-    rows = Labelled(data.rows, data.labels)
-    head = Head(plan, config())
-    later = list(train_head(head, config(), lambda epoch: rows, rows, range(3, 5), first, first))
+    first = states(plan_for(("fc8",), epochs=2), data, data)[-1]
+    later = list(train_on(plan_for(("fc7", "fc8")), range(3, 5), data, data, Progress(first)))
     assert [epoch.epoch for epoch in later[-1].history] == [1, 2, 3, 4]
-    assert later[-1].history[2].learning_rate == 0.1, "a stage's rate starts anew"
+    assert later[-1].history[2].learning_rate == 0.1, "each stage's rate starts at the full rate"
     assert set(later[-1].values.weights) == {"fc7/kernel", "fc7/bias", "fc8/kernel", "fc8/bias"}
 
 
@@ -207,8 +206,8 @@ def test_one_view_of_every_image_in_every_epoch(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Head, "step", note)
     rows = np.zeros((6, 4), np.float32)
     rows[:, 0] = np.arange(6)  # the row's own number
-    data = Labelled(rows, np.arange(2, dtype=np.int32), views=3)
-    states(plan_for(("fc8",)), config(epochs=20), data, Labelled(rows[:2], data.labels))
+    data = LabelledRows(rows, np.arange(2, dtype=np.int32), views=3)
+    states(plan_for(("fc8",), epochs=20), data, LabelledRows(rows[:2], data.labels))
     assert len(seen) == 40
     for epoch in range(20):
         assert sorted(label for _, label in seen[2 * epoch : 2 * epoch + 2]) == [0, 1]

@@ -1,4 +1,4 @@
-"""Stages: what is said of the model is said of the one that is written, in whichever stage its epoch lies."""
+"""Stages: the metrics are those of the model that is written, in whichever stage its epoch is."""
 
 import json
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from finetune.config import TrainConfig
 from finetune.evaluation.evaluate import evaluate
 from finetune.model import load_model
 from finetune.runs.run import Run
-from finetune.training import journal
+from finetune.training import checkpoint
 from finetune.training.head import Head
-from finetune.training.loop import State
+from finetune.training.state import State
 from finetune.training.train import resume, train
 
 FILES = ("model.safetensors", "evaluation.json", "history.csv", "metrics.json", "manifest.csv")
@@ -24,10 +24,10 @@ FILES = ("model.safetensors", "evaluation.json", "history.csv", "metrics.json", 
 def config(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainConfig:
-    """Three stages; the later ones move fc6 and fc7 far, and are judged to be worse."""
-    judge = Head.evaluate
+    """Three stages; the later ones move fc6 and fc7 far, and are made to look worse."""
+    measure = Head.evaluate
     monkeypatch.setattr(
-        Head, "evaluate", lambda head, data: (judge(head, data)[0], 0.5 if len(head._variables) == 2 else 0.0)
+        Head, "evaluate", lambda head, data: (measure(head, data)[0], 0.5 if len(head._variables) == 2 else 0.0)
     )
     return TrainConfig(
         data=pictures(stripes=10, dots=10), weights=str(tiny_weights), out=tmp_path / "run", val_fraction=0.5,
@@ -51,7 +51,7 @@ def test_the_best_epoch_in_the_first_stage(config: TrainConfig, tiny_weights: Pa
 def test_resumed_in_the_second_stage(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after the fourth epoch, as SIGKILL would: the end is the same, to the bit."""
     whole = train(replace(config, out=tmp_path / "whole"))
-    save = journal.save_state
+    save = checkpoint.save_state
 
     def stop_after_four(path: Path, state: State) -> None:
         save(path, state)
@@ -59,7 +59,7 @@ def test_resumed_in_the_second_stage(config: TrainConfig, tmp_path: Path, monkey
             raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "save_state", stop_after_four)
+        patch.setattr(checkpoint, "save_state", stop_after_four)
         with pytest.raises(SystemExit):
             train(config)
     assert not Run(tmp_path / "run").model.exists()

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.training.store import FeatureStore, Key, _checksum, remove_unused
+from finetune.training.store import FeatureStore, Key, remove_unused
 
 
 def key(number: int, view: int = 0) -> Key:
-    return f"{number:064x}", view
+    return Key(f"{number:064x}", view, "float32")
 
 
-def test_what_is_added_is_read_back_in_any_order(tmp_path: Path) -> None:
+def test_rows_are_read_back_in_any_order(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     for number in range(5):
         store.add(key(number), np.full((2, 3), number + 0.1, np.float32))
@@ -41,15 +41,18 @@ def test_views_have_large_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[np.arange(3)][:, 0], [1, 648, 935])
 
 
-def test_a_segment_with_views_of_32_bits_still_serves(tmp_path: Path) -> None:
-    """As all were written when views had no other numbers."""
-    segment = np.zeros(1, [("digest", "S64"), ("view", "<i4"), ("row", np.float16, (3,))])
-    segment["digest"], segment["view"], segment["row"] = key(1)[0].encode(), 4, 0.5
-    np.save(tmp_path / f"{_checksum(segment)}.npy", segment)
-    np.testing.assert_array_equal(FeatureStore(tmp_path).rows([key(1, 4)])[np.array([0])], [[0.5] * 3])
+def test_precision_is_part_of_the_key(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    exact, fast = key(0), key(0)._replace(precision="bfloat16")
+    store.add(exact, np.zeros(3, np.float32))
+    store.flush()
+    assert fast not in store
+    store.add(fast, np.ones(3, np.float32))
+    store.flush()
+    np.testing.assert_array_equal(FeatureStore(tmp_path).rows([fast, exact])[np.arange(2)][:, 0], [1, 0])
 
 
-def test_what_float16_cannot_hold_stays_float32(tmp_path: Path) -> None:
+def test_values_too_large_for_float16_stay_float32(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     store.add(key(0), np.array([70000.0, 1e-9], np.float32))
     store.flush()
@@ -94,13 +97,13 @@ def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage:
     assert not segment.exists()
 
 
-def test_a_segment_that_was_not_finished_is_no_segment(tmp_path: Path) -> None:
+def test_an_unfinished_segment_is_ignored(tmp_path: Path) -> None:
     (tmp_path / ".abc.npy.xyz.part").write_bytes(b"half")
     FeatureStore(tmp_path)
     assert (tmp_path / ".abc.npy.xyz.part").exists(), "it may be another process's"
 
 
-def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
     first, second = FeatureStore(tmp_path), FeatureStore(tmp_path)
     for store, number in ((first, 0), (second, 1), (second, 0)):
         store.add(key(number), np.full(3, number, np.float32))
@@ -129,7 +132,7 @@ def test_half_written_files_go_after_a_day(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".being written.part", "segment.npy"]
 
 
-def test_what_another_process_takes_away_meanwhile_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_another_process_removes_are_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that has gone between the listing and the look at it, and a store, and all of the cache."""
     for name in ("mine", "other", "old"):
         (tmp_path / name).mkdir()

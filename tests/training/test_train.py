@@ -25,7 +25,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_the_run_directory(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
     data = pictures(stripes=10, dots=10)
     (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
-    (data / "dots" / "notes.txt").write_text("passed over")
+    (data / "dots" / "notes.txt").write_text("ignored")
     run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=2))
 
     assert {path.name for path in run.path.iterdir()} >= {
@@ -54,7 +54,7 @@ def test_only_the_skipped_layer_changed(tiny_weights: Path, pictures: Callable[.
 
 
 def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
-    """What predict says of the validation images, counted, is the figure that training reported."""
+    """The share of validation images that predict gets right is the accuracy that training reported."""
     config = TrainConfig(
         data=pictures(stripes=20, dots=20, waves=20),
         out=tmp_path / "run",
@@ -72,8 +72,8 @@ def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[...,
 
 
 @pytest.mark.slow
-def test_what_is_said_of_the_model_is_said_of_it_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
-    """The frozen layers compute in bfloat16 to train on; the figures are those that evaluate finds, in float32."""
+def test_the_metrics_of_a_run_are_those_of_the_model_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    """The frozen layers compute in bfloat16 to train on; the metrics are those that evaluate finds, in float32."""
     config = TrainConfig(
         data=pictures(stripes=20, dots=20), out=tmp_path / "run", weights="starter", epochs=3, val_fraction=0.5,
         precision="bfloat16",
@@ -113,7 +113,7 @@ def test_an_image_that_breaks_only_when_decoded_is_skipped(
         run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1))
     assert (run.path / "skipped.csv").read_text() == f"path,reason\n{broken},the PNG data is damaged or cut short\n"
     assert f"skipped {broken}: the PNG data is damaged or cut short" in caplog.text
-    assert "1 images could not be read and were left out" in caplog.text
+    assert "1 images could not be read and are skipped" in caplog.text
     assert str(broken) not in (run.path / "manifest.csv").read_text()
 
 
@@ -137,19 +137,19 @@ def test_nothing_is_written_when_something_is_wrong(
 def test_resume_ends_with_the_same_files(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run stopped after two epochs and resumed leaves what one that never stopped leaves, but for its own name."""
+    """A run that is stopped after two epochs and resumed leaves the same files as one that never stopped."""
     from finetune.training import head
 
     data = pictures(stripes=8, dots=8)
     config = TrainConfig(data=data, out=tmp_path / "whole", weights=str(tiny_weights), epochs=5)
     whole = train(config)
     evaluate = head.Head.evaluate
-    judged = 0
+    evaluated = 0
 
-    def stop_at_three(self: head.Head, data: head.Labelled) -> tuple[float, float]:
-        nonlocal judged
-        judged += 1
-        if judged == 3:
+    def stop_at_three(self: head.Head, data: head.LabelledRows) -> tuple[float, float]:
+        nonlocal evaluated
+        evaluated += 1
+        if evaluated == 3:
             raise KeyboardInterrupt
         return evaluate(self, data)
 
@@ -162,27 +162,27 @@ def test_resume_ends_with_the_same_files(
         assert (whole.path / name).read_bytes() == (stopped.path / name).read_bytes(), name
 
 
-def test_resume_refuses_what_it_cannot_go_on_with(
+def test_resume_refuses_a_run_that_has_changed(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
     data = pictures(stripes=4, dots=4)
-    with pytest.raises(RunError, match=r"has no config\.json: expected a run that `finetune train` began"):
+    with pytest.raises(RunError, match=r"has no config\.json: expected a run that `finetune train` started"):
         resume(data)
     run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1))
     (data / "dots" / "0.png").unlink()
-    with pytest.raises(RunError, match="the pictures have changed since the run began, so it cannot be resumed"):
+    with pytest.raises(RunError, match="the images have changed since the run started, so it cannot be resumed"):
         resume(run.path)
 
 
-def test_a_copy_on_both_sides_is_told_before_training(
+def test_a_copy_in_both_splits_is_reported_before_training(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same bytes to train on and to validate by: told, unless the check is off."""
+    """The same bytes in training and in validation: a warning, unless the check is off."""
     data = pictures(stripes=3, dots=3)
-    listed = data / "sides.csv"
+    listed = data / "splits.csv"
     rows = [f"{path},{path.parent.name}" for path in sorted(data.rglob("*.png"))]
     listed.write_text("path,label,split\n" + "".join(f"{row},train\n{row},val\n" for row in rows))
-    for name, check in (("told", True), ("quiet", False)):
+    for name, check in (("reported", True), ("quiet", False)):
         caplog.clear()
         train(TrainConfig(data=listed, weights=str(tiny_weights), out=tmp_path / name, epochs=1, check=check))
         assert ("0.png = " in caplog.text) == check

@@ -1,0 +1,36 @@
+"""What a run starts from, in its config.json: the source weights, the images, the versions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune import __version__
+from finetune.data.dataset import Dataset
+from finetune.errors import RunError
+from finetune.runs.provenance import versions
+from finetune.system.digest import sha256
+from finetune.training.plan import Plan
+
+
+def facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    """Return what config.json holds in addition to the options."""
+    return {
+        "source_weights": plan.source._asdict(),
+        "version": __version__,
+        "data_sha256": _digest(dataset),
+        "versions": versions(),
+        **({"cuts": [cut._asdict() for cut in plan.cuts]} if plan.cuts else {}),
+    }
+
+
+def check_unchanged(started: Mapping[str, Any], plan: Plan, dataset: Dataset) -> None:
+    """Raise RunError when the images or the source weights are not those that a run was started with."""
+    now = facts(plan, dataset)
+    for name, what in (("data_sha256", "the images"), ("source_weights", "the source weights")):
+        if started.get(name) != now[name]:
+            raise RunError(f"{what} have changed since the run started, so it cannot be resumed; start a new run")
+
+
+def _digest(dataset: Dataset) -> str:
+    """Return one SHA-256 of all that training takes from the data: bytes, labels, splits and their order."""
+    lines = (f"{record.digest} {record.label} {record.split}\n" for record in dataset.records)
+    return sha256("".join([*lines, *dataset.class_names]).encode("utf-8", "surrogateescape"))

@@ -1,0 +1,114 @@
+"""From options and data to a plan: the weights, the fate of every layer, every default."""
+
+from dataclasses import replace
+
+from finetune.config import AUTO, TrainConfig
+from finetune.data.augment import Augmentation, augmentation_of
+from finetune.data.dataset import Dataset
+from finetune.data.lighting import principal_components
+from finetune.errors import UsageError
+from finetune.formats.read_weights import read_weights
+from finetune.networks import Network, build
+from finetune.networks.initialize import Arrays, fresh_weights
+from finetune.networks.precision import resolve_precision
+from finetune.pretrained.catalogue import described as describe
+from finetune.pretrained.infer import network_like
+from finetune.pretrained.load import load_weights
+from finetune.system.digest import sha256_of_file
+from finetune.training.choose_weights import choose_weights
+from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
+from finetune.training.depth import compare_cuts
+from finetune.training.layer_options import Stage, parse_stages
+from finetune.training.plan import Plan, SourceWeights
+
+
+def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:
+    """Return the plan for training on `dataset`, with everything settled that `config` leaves open.
+
+    --skip auto is decided here, by cross-validation on the training images. Raises UsageError for options that do not
+    fit the network, WeightsError for weights that cannot be had, DataError when too few images can be read.
+    """
+    classes = len(dataset.class_names)
+    if config.skip == (AUTO,):
+        undecided = plan_layers(replace(config, skip=None), classes)
+        cuts = compare_cuts(undecided, dataset)
+        (skip,) = (cut.skip for cut in cuts if cut.chosen)
+        chosen = replace(config, skip=skip, weights=undecided.config.weights)
+        plan = replace(plan_layers(chosen, classes), cuts=cuts)
+    else:
+        plan = plan_layers(config, classes)
+    return replace(plan, augmentation=_augmentation(plan.config, plan.network, dataset))
+
+
+def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
+    """Return the plan as far as it does not depend on the images; the lighting's components are still missing."""
+    path, name = choose_weights(config.weights, config.network)
+    weights: Arrays = {}
+    if path is None:
+        network = _for_classes(build(config.network), num_classes, config)
+        network.check_layers(config.skip or (), "--skip")  # a mistyped name is an error even without weights
+        skip = tuple(network.weighted_layers())
+    else:
+        file = describe(read_weights(path), name)
+        network = _for_classes(network_like(file, config.network), num_classes, config)
+        last = network.weighted_layers()[-1:]
+        skip = network.check_layers(tuple(last if config.skip is None else config.skip), "--skip")
+        weights = load_weights(network, file, skip)
+    stages = _stages(config, network, skip)
+    settled = settle(config, network, name, skip, stages)
+    plan = Plan(
+        config=settled,
+        network=network,
+        weights={**weights, **fresh_weights(network, skip, config.seed)},
+        source=SourceWeights(name, sha256_of_file(path) if path else None),
+        trainable=tuple(name for name in network.weighted_layers() if name in set(stages[-1].layers) - set(skip)),
+        stages=stages,
+        precision=resolve_precision(config.precision),
+        augmentation=_switches(settled),
+    )
+    if not plan.trained:
+        raise UsageError("nothing would be trained: name a layer to train fresh with --skip, or further with --train")
+    plan.factors  # noqa: B018 (reports mistakes in --layer-lr now)
+    return plan
+
+
+def _stages(config: TrainConfig, network: Network, skip: tuple[str, ...]) -> tuple[Stage, ...]:
+    """Return which layers are trained when; without --stages, in one stage."""
+    if config.stages:
+        return parse_stages(config.stages, network, skip)
+    return (Stage((*skip, *_trainable(network, config.train, skip)), config.epochs or EPOCHS),)
+
+
+def _trainable(network: Network, asked: tuple[str, ...], skip: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the layers of --train in forward order."""
+    if asked == ("all",):
+        return tuple(name for name in network.weighted_layers() if name not in skip)
+    both = [name for name in asked if name in skip]
+    if both:
+        raise UsageError(f"{both[0]} is in --skip and in --train: skipped layers start fresh and are trained anyway")
+    return network.check_layers(asked, "--train")
+
+
+def _for_classes(network: Network, num_classes: int, config: TrainConfig) -> Network:
+    """Return the network with as many outputs as there are classes, and the preprocessing that the user asked for."""
+    preprocessing = network.preprocessing
+    if config.resize:
+        preprocessing = replace(preprocessing, resize=config.resize)
+    return replace(build(network.name, {**network.options, "num_classes": num_classes}), preprocessing=preprocessing)
+
+
+def _switches(config: Settled) -> Augmentation:
+    """Return the augmentation that the options name, without lighting where there is only the image as it is."""
+    switches = augmentation_of(
+        config.augmentation or LEVEL, config.crop, config.flip, config.lighting, config.color_jitter
+    )
+    return replace(switches, lighting=0.0) if config.views == 1 else switches
+
+
+def _augmentation(config: Settled, network: Network, dataset: Dataset) -> Augmentation:
+    """Return the augmentation with the lighting's components, which come from the training images."""
+    augmentation = _switches(config)
+    if not augmentation.lighting:
+        return augmentation
+    paths = [record.path for record in dataset.records if record.split == "train"]
+    return replace(augmentation, components=principal_components(paths, network.preprocessing))

@@ -1,0 +1,101 @@
+"""The stages of a training, one after the other: features, head, epochs."""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.data.dataset import Dataset
+from finetune.errors import RunError
+from finetune.networks.initialize import Arrays
+from finetune.runs.run import Run
+from finetune.training.checkpoint import load_progress
+from finetune.training.estimate import Cost, estimate
+from finetune.training.features import Trunk
+from finetune.training.head import Head, head_logits
+from finetune.training.journal import Journal
+from finetune.training.loop import train_epochs
+from finetune.training.plan import Plan
+from finetune.training.splits import Splits
+from finetune.training.state import Progress, State
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the stages leave: the last state, the images that could be read, and the model of the best epoch.
+
+    `weights`: of all its layers. `logits`: its output for the validation images, (images, classes). `interrupted`: by
+    Ctrl-C, after one whole epoch or more.
+    """
+
+    state: State
+    dataset: Dataset
+    weights: Arrays
+    logits: NDArray[np.float32]
+    interrupted: bool
+
+
+def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Result:
+    """Train the stages of the plan from where the run is, and keep every state in the run.
+
+    Raises DataError when too few images can be read, RunError when one has changed or there is nothing to train.
+    """
+    progress = load_progress(run) if resumed else Progress()
+    journal = Journal(run, plan, dataset, started=resumed)
+    with ExitStack() as open_files:
+        for stage in plan.stages:
+            epochs, is_last = plan.epochs(stage), stage is plan.stages[-1]
+            if len(progress.latest.history) >= epochs.stop - 1 and not is_last:
+                continue
+            staged = plan.at(stage, progress.whole.values.weights)
+            trunk = Trunk(staged)
+            store = open_files.enter_context(trunk.open_store(plan.config.cache))
+            head = Head(staged)
+            logger.info("cost: %s", estimate(staged, dataset, trunk, store, head).describe())
+            splits = Splits(staged, trunk, store, dataset, open_files)
+            _warn_of_skipped(splits.dataset, dataset)
+            interrupted = _run_epochs(head, plan, splits, epochs, progress, journal)
+            if interrupted or is_last:
+                break
+        # Not `staged`, which starts with weights of the last epoch before it: the best may be of an earlier stage.
+        best = plan.at(stage, progress.whole.best_weights or {})
+        return Result(progress.whole, splits.dataset, best.weights, head_logits(best, splits.val), interrupted)
+
+
+def estimate_stages(plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:
+    """Return what each stage would cost, with the names of its layers; nothing is written but the cache of features."""
+    costs = []
+    for stage in plan.stages:
+        staged = plan.at(stage, {})
+        trunk = Trunk(staged)
+        with trunk.open_store(plan.config.cache) as store:
+            costs.append((", ".join(stage.layers), estimate(staged, dataset, trunk, store, Head(staged))))
+    return costs
+
+
+def _run_epochs(head: Head, plan: Plan, splits: Splits, epochs: range, progress: Progress, journal: Journal) -> bool:
+    """Train the epochs of a stage and keep every state; return whether Ctrl-C ended them after a whole epoch."""
+    try:
+        for state in train_epochs(head, plan.config, splits, epochs, progress):
+            journal.keep(state, splits.dataset)
+    except KeyboardInterrupt:
+        if not progress.whole.history:
+            raise
+        journal.report_interruption(len(progress.whole.history))
+        return True
+    if not progress.whole.history:
+        raise RunError("there is no epoch to train; start a new run")
+    return False
+
+
+def _warn_of_skipped(readable: Dataset, dataset: Dataset) -> None:
+    """Warn of images that turned out unreadable when their pixels were decoded."""
+    if readable.skipped == dataset.skipped:
+        return
+    for path, reason in readable.skipped:
+        logger.warning("skipped %s: %s", path, reason)
+    logger.warning("%d images could not be read and are skipped", len(readable.skipped))
