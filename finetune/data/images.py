@@ -60,6 +60,14 @@ def iter_images(images: Iterable[ImageLike]) -> Iterator[ImageLike]:
     return iter(images)
 
 
+def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Image:
+    """Return the network input of a path or URL, as `read_input`; raise ImageError, naming it, if it cannot be read."""
+    pixels = read_input(image, preprocessing)
+    if isinstance(pixels, ImageError):
+        raise ImageError(f"{image}: {pixels}")
+    return pixels
+
+
 def read_image(path: Path, short_side: int | None = None) -> Image:
     """Read a file and `decode` it; warn, once per file, if it is damaged; raise ImageError if it cannot be read."""
     return _decode_and_warn(read_bytes(path), path, short_side)

@@ -1,4 +1,4 @@
-"""What is drawn for a view: each part against an answer worked out by hand, by another rule or by Pillow."""
+"""Augmentation: every part against an answer worked out by hand, by another rule or by Pillow."""
 
 import json
 from dataclasses import replace
@@ -30,13 +30,13 @@ STRONG = replace(LEVELS["strong"], components=LIGHTING)
 
 
 def places(height: int, width: int) -> NDArray[np.uint8]:
-    """Return a picture whose pixels say where they are: blue the row, green the column."""
+    """Return an image whose pixels say where they are: blue the row, green the column."""
     rows, columns = np.mgrid[:height, :width]
     return np.dstack([rows, columns, (rows * columns) % 251]).astype(np.uint8)
 
 
 class Stub:
-    """Gives what the test says instead of drawing."""
+    """A generator that returns what the test says instead of drawing."""
 
     def __init__(self, factors: tuple[float, ...] = (), order: tuple[int, ...] = ()) -> None:
         self.factors, self.order = np.array(factors), np.array(order)
@@ -56,32 +56,32 @@ class Stub:
         return self.order
 
 
-def test_light_is_a_window_of_227_in_256_mirrored_or_not_as_drawn() -> None:
+def test_light_is_a_window_of_227_in_256_mirrored_or_not() -> None:
     """Three whole numbers are drawn: top, left, mirrored; all 30 offsets occur both ways."""
-    picture, seen = places(256, 256), set()
+    image, drawn = places(256, 256), set()
     for view in range(1, 1000):
         generator = np.random.default_rng([view, 5])
         top, left, mirrored = generator.integers(30), generator.integers(30), generator.integers(2)
-        window = picture[top : top + 227, left : left + 227]
-        result = augmented_input(picture, CROP, np.random.default_rng([view, 5]), LEVELS["light"])
+        window = image[top : top + 227, left : left + 227]
+        result = augmented_input(image, CROP, np.random.default_rng([view, 5]), LEVELS["light"])
         np.testing.assert_array_equal(result, window[:, ::-1] if mirrored else window)
-        seen |= {("top", int(top)), ("left", int(left)), ("mirrored", int(mirrored))}
-    assert len(seen) == 30 + 30 + 2
+        drawn |= {("top", int(top)), ("left", int(left)), ("mirrored", int(mirrored))}
+    assert len(drawn) == 30 + 30 + 2
 
 
 def test_a_flip_alone_mirrors_half_of_the_views() -> None:
-    picture, generator = places(256, 256), np.random.default_rng(0)
-    plain = to_input(picture, CROP)
-    drawn = [augmented_input(picture, CROP, generator, Augmentation(flip=True)) for _ in range(400)]
+    image, generator = places(256, 256), np.random.default_rng(0)
+    plain = to_input(image, CROP)
+    drawn = [augmented_input(image, CROP, generator, Augmentation(flip=True)) for _ in range(400)]
     mirrored = [np.array_equal(view, plain[:, ::-1]) for view in drawn]
     assert all(m or np.array_equal(view, plain) for m, view in zip(mirrored, drawn, strict=True))
     assert 150 < sum(mirrored) < 250  # five deviations of 10
 
 
-def test_nothing_drawn_is_the_picture_as_in_use() -> None:
-    picture = places(200, 250)
+def test_without_changes_the_input_is_that_of_prediction() -> None:
+    image = places(200, 250)
     np.testing.assert_array_equal(
-        augmented_input(picture, CROP, np.random.default_rng(0), LEVELS["none"]), to_input(picture, CROP)
+        augmented_input(image, CROP, np.random.default_rng(0), LEVELS["none"]), to_input(image, CROP)
     )
     assert [name for name, level in LEVELS.items() if not level.changes] == ["none"]
 
@@ -97,41 +97,41 @@ def test_lighting_shifts_along_the_components_by_the_drawn_factors(
 
     The gray of red 164, green 102 and blue 60 is 115.75.
     """
-    picture = np.full((8, 8, 3), (50, 100, 150), np.uint8)  # blue, green, red
+    image = np.full((8, 8, 3), (50, 100, 150), np.uint8)  # blue, green, red
     augmentation = Augmentation(lighting=0.1, components=LIGHTING)
     preprocessing = Preprocessing(4, mean, (1,) * len(mean), channel_order=order)
-    result = augmented_input(picture, preprocessing, Stub((1, -2, 5)), augmentation)  # type: ignore[arg-type]
+    result = augmented_input(image, preprocessing, Stub((1, -2, 5)), augmentation)  # type: ignore[arg-type]
     assert result.dtype == np.uint8
     assert (result == expected).all()
 
 
-def test_lighting_is_cut_at_black_and_white() -> None:
-    picture = np.array([[[250, 250, 250], [0, 1, 2]]], np.uint8)
+def test_lighting_is_clipped_at_black_and_white() -> None:
+    image = np.array([[[250, 250, 250], [0, 1, 2]]], np.uint8)
     augmentation = Augmentation(lighting=0.1, components=LIGHTING)
-    assert flip_and_recolour(picture, augmentation, Stub((1, -2, 5)))[0, 0].tolist() == [255, 252, 255]  # type: ignore[arg-type]
-    assert flip_and_recolour(picture, augmentation, Stub((-1, 2, -5)))[0, 1].tolist() == [0, 0, 0]  # type: ignore[arg-type]
+    assert flip_and_recolour(image, augmentation, Stub((1, -2, 5)))[0, 0].tolist() == [255, 252, 255]  # type: ignore[arg-type]
+    assert flip_and_recolour(image, augmentation, Stub((-1, 2, -5)))[0, 1].tolist() == [0, 0, 0]  # type: ignore[arg-type]
 
 
-def test_lighting_has_the_deviation_that_was_asked_for() -> None:
-    picture, generator = np.full((1, 1, 3), 128, np.uint8), np.random.default_rng(0)
+def test_lighting_has_the_given_deviation() -> None:
+    image, generator = np.full((1, 1, 3), 128, np.uint8), np.random.default_rng(0)
     augmentation = Augmentation(lighting=0.2, components=LIGHTING)
-    colors = np.array([flip_and_recolour(picture, augmentation, generator)[0, 0, ::-1] for _ in range(4000)]) - 128.0
+    colors = np.array([flip_and_recolour(image, augmentation, generator)[0, 0, ::-1] for _ in range(4000)]) - 128.0
     along = colors @ np.array(LIGHTING.vectors).T
     np.testing.assert_allclose(along.std(axis=0), (20, 10, 4), rtol=0.06)
     np.testing.assert_allclose(along.mean(axis=0), 0, atol=1)
 
 
 def test_jitter_by_hand() -> None:
-    """Half as bright: 50 and 100; twice the contrast about 75: 25 and 125; gray has no saturation to lose."""
-    picture = np.array([[[100] * 3, [200] * 3]], np.uint8)
+    """Half as bright: 50 and 100; twice the contrast around 75: 25 and 125; gray has no saturation to lose."""
+    image = np.array([[[100] * 3, [200] * 3]], np.uint8)
     stub = Stub((0.5, 2, 0), order=(0, 1, 2))
-    result = flip_and_recolour(picture, Augmentation(color_jitter=1), stub)  # type: ignore[arg-type]
+    result = flip_and_recolour(image, Augmentation(color_jitter=1), stub)  # type: ignore[arg-type]
     assert result.tolist() == [[[25] * 3, [125] * 3]]
     assert stub.limits == (0, 2)
 
 
 def test_half_the_saturation_by_hand() -> None:
-    """Red 200, green 100, blue 50 have the gray 124.2, and half way to it are 162.1, 112.1 and 87.1."""
+    """Red 200, green 100, blue 50 have the gray 124.2, and halfway to it are 162.1, 112.1 and 87.1."""
     stub = Stub((1, 1, 0.5), order=(2, 0, 1))
     result = flip_and_recolour(np.array([[[50, 100, 200]]], np.uint8), Augmentation(color_jitter=0.6), stub)  # type: ignore[arg-type]
     assert result.tolist() == [[[87, 112, 162]]]
@@ -139,25 +139,25 @@ def test_half_the_saturation_by_hand() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_jitter_is_what_pillow_does_in_the_drawn_order(order: tuple[int, ...]) -> None:
-    """torchvision's ColorJitter calls these three for a Pillow picture."""
-    picture = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
+def test_jitter_agrees_with_pillow_in_any_order(order: tuple[int, ...]) -> None:
+    """torchvision's ColorJitter uses these three for a Pillow image."""
+    image = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
     factors = 1.3, 0.7, 1.35
-    expected = Image.fromarray(picture[..., ::-1])
+    expected = Image.fromarray(image[..., ::-1])
     for step in order:
         enhance = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[step]
         expected = enhance(expected).enhance(factors[step])
-    result = flip_and_recolour(picture, Augmentation(color_jitter=0.4), Stub(factors, order))  # type: ignore[arg-type]
+    result = flip_and_recolour(image, Augmentation(color_jitter=0.4), Stub(factors, order))  # type: ignore[arg-type]
     np.testing.assert_allclose(result[..., ::-1].astype(int), np.asarray(expected).astype(int), atol=3)
 
 
-def test_resized_crops_lie_in_the_picture_and_have_area_and_ratio_as_said() -> None:
-    picture, generator = places(120, 160), np.random.default_rng(0)
+def test_resized_crops_have_area_and_ratio_within_the_limits() -> None:
+    image, generator = places(120, 160), np.random.default_rng(0)
     shares, ratios, edges = [], [], set()
     for _ in range(2000):
-        part = random_part(picture, generator)
+        part = random_part(image, generator)
         (rows, columns), (top, left) = part.shape[:2], part[0, 0, :2].astype(int)
-        np.testing.assert_array_equal(part, picture[top : top + rows, left : left + columns])
+        np.testing.assert_array_equal(part, image[top : top + rows, left : left + columns])
         shares.append(rows * columns / (120 * 160))
         ratios.append(columns / rows)
         edges |= {
@@ -166,7 +166,7 @@ def test_resized_crops_lie_in_the_picture_and_have_area_and_ratio_as_said() -> N
             ("left", left == 0),
             ("right", left + columns == 160),
         }
-    assert len(edges) == 8, "every side of the picture is reached and is not always"
+    assert len(edges) == 8, "every edge of the image is reached, but not always"
     assert 0.495 < min(shares) < 0.51
     assert 0.95 < max(shares) <= 1
     assert 0.74 < min(ratios) < 0.78
@@ -177,50 +177,50 @@ def test_resized_crops_lie_in_the_picture_and_have_area_and_ratio_as_said() -> N
     ("height", "width", "top", "left", "rows", "columns"),
     [(10, 200, 0, 93, 10, 13), (200, 10, 93, 0, 13, 10), (1, 1, 0, 0, 1, 1), (1, 200, 0, 99, 1, 1)],
 )
-def test_resized_crop_of_a_very_long_picture_is_its_middle(
+def test_resized_crop_of_a_very_long_image_is_its_centre(
     height: int, width: int, top: int, left: int, rows: int, columns: int
 ) -> None:
-    picture = places(height, width)
-    part = random_part(picture, np.random.default_rng(0))
-    np.testing.assert_array_equal(part, picture[top : top + rows, left : left + columns])
+    image = places(height, width)
+    part = random_part(image, np.random.default_rng(0))
+    np.testing.assert_array_equal(part, image[top : top + rows, left : left + columns])
 
 
 @pytest.mark.parametrize("resize", ["crop", "warp"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (120, 160)])
-def test_any_shape_gives_the_square(resize: Any, shape: tuple[int, int]) -> None:
-    picture = np.full((*shape, 3), (10, 20, 30), np.uint8)
+def test_an_image_of_any_shape_becomes_the_square(resize: Any, shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), (10, 20, 30), np.uint8)
     result = augmented_input(
-        picture, replace(CROP, resize=resize), np.random.default_rng(2), Augmentation(crop="resized")
+        image, replace(CROP, resize=resize), np.random.default_rng(2), Augmentation(crop="resized")
     )
     assert result.shape == (227, 227, 3)
     assert (result == (10, 20, 30)).all()
 
 
 def test_a_resized_crop_squeezes_the_part_into_the_square() -> None:
-    """Each pixel says where it comes from: the result's are the part's in even steps from end to end."""
-    picture, generator = places(240, 250), np.random.default_rng(3)
-    part = random_part(picture, np.random.default_rng(3))
-    result = augmented_input(picture, CROP, generator, Augmentation(crop="resized")).astype(float)
+    """Each pixel says where it comes from: even steps from one end of the part to the other."""
+    image, generator = places(240, 250), np.random.default_rng(3)
+    part = random_part(image, np.random.default_rng(3))
+    result = augmented_input(image, CROP, generator, Augmentation(crop="resized")).astype(float)
     for axis, count in ((0, part.shape[0]), (1, part.shape[1])):
         steps = (np.arange(227) + 0.5) * count / 227 - 0.5 + float(part[0, 0, axis])
         np.testing.assert_allclose(result[..., axis].mean(axis=1 - axis), steps, atol=1)
 
 
-def test_bytes_and_view_and_augmentation_decide_every_bit() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (256, 300, 3), np.uint8)
-    before = picture.copy()
+def test_digest_view_and_augmentation_decide_every_bit() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (256, 300, 3), np.uint8)
+    before = image.copy()
 
     def view(digest: str, number: int, augmentation: Augmentation = STRONG) -> bytes:
-        return augmented_input(picture, CROP, view_generator(digest, number), augmentation).tobytes()
+        return augmented_input(image, CROP, view_generator(digest, number), augmentation).tobytes()
 
     assert view("ab" * 32, 1) == view("ab" * 32, 1)
     different = [view("ab" * 32, 1), view("ab" * 32, 2), view("cd" * 32, 1), view("ab" * 32, 1, LEVELS["light"])]
     assert len(set(different)) == 4
-    assert view("ab" * 32, 0) == view("cd" * 32, 0, LEVELS["light"]) == to_input(picture, CROP).tobytes()
-    np.testing.assert_array_equal(picture, before)
+    assert view("ab" * 32, 0) == view("cd" * 32, 0, LEVELS["light"]) == to_input(image, CROP).tobytes()
+    np.testing.assert_array_equal(image, before)
 
 
-def test_switches_over_a_level() -> None:
+def test_settings_replace_those_of_a_level() -> None:
     assert augmentation_of("light") == Augmentation(crop="random", flip=True)
     assert augmentation_of("alexnet") == Augmentation(crop="random", flip=True, lighting=0.1)
     strong = augmentation_of("strong", crop="center", flip=False, lighting=0.0, color_jitter=0.2)
@@ -229,7 +229,7 @@ def test_switches_over_a_level() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("settings", "message"),
     [
         (
             {"level": "stong"},
@@ -241,9 +241,9 @@ def test_switches_over_a_level() -> None:
         ({"color_jitter": 1.5}, "color_jitter must be from 0 to 1, not 1.5"),
     ],
 )
-def test_values_that_make_no_sense(switches: dict[str, Any], message: str) -> None:
+def test_invalid_values(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        augmentation_of(**{"level": "light", **switches})
+        augmentation_of(**{"level": "light", **settings})
     assert str(caught.value) == message
 
 

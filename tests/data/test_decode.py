@@ -1,3 +1,5 @@
+"""Decoding against Pillow, an independent implementation, and against pixels worked out by hand."""
+
 import io
 from pathlib import Path
 
@@ -12,27 +14,16 @@ from support.encoded_images import (
     PALETTE,
     RGB,
     RGBA,
+    assert_decodes,
     blocks,
     bmp32,
     encode,
     gif,
     over_white,
-    tiff,
 )
 
 from finetune.data.decode import decode
-from finetune.data.header import image_format, read_header
-from finetune.data.images import read_image, read_input
-from finetune.data.preprocessing import Preprocessing
-from finetune.errors import ImageError
-
-
-def assert_decodes(data: bytes, expected: object, tolerance: int = 0) -> None:
-    """`expected`: an RGB picture or its pixels."""
-    got = decode(data).image
-    assert got.dtype == np.uint8
-    assert got.flags.c_contiguous
-    np.testing.assert_allclose(got[..., ::-1].astype(int), np.asarray(expected).astype(int), atol=tolerance)
+from finetune.data.images import read_image
 
 
 def exif(orientation: int) -> bytes:
@@ -60,7 +51,7 @@ def with_orientation(image: Image.Image, orientation: int) -> Image.Image:
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_orientation_without_meaning_is_left_alone(format: str, orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(format: str, orientation: int) -> None:
     assert_decodes(encode(RGB, format, exif=exif(orientation)), RGB, tolerance=2)
 
 
@@ -80,7 +71,7 @@ def test_gray_palette_and_colour_are_exact(format: str) -> None:
         assert_decodes(encode(BITMAP, format), BITMAP.convert("RGB"))
 
 
-def test_white_is_white_and_colours_come_as_bgr() -> None:
+def test_white_is_white_and_colours_are_bgr() -> None:
     pixels = decode(encode(Image.new("RGB", (3, 2), (255, 128, 0)), "PNG")).image
     assert pixels.tolist() == [[[0, 128, 255]] * 3] * 2
     assert decode(encode(Image.new("1", (3, 2), 1), "PNG")).image.min() == 255
@@ -107,39 +98,12 @@ def test_gray_jpeg() -> None:
 
 
 def test_ycck_jpeg() -> None:
-    """CMYK stored as YCC + K is what Photoshop writes; here by writing such values as CMYK and changing the mark."""
+    """CMYK stored as YCC + K, as Photoshop writes it; here such values are written as CMYK and the marker changed."""
     ycc = np.asarray(ImageOps.invert(RGB).convert("YCbCr"))
     stored = np.dstack([ycc, np.full((32, 48), 255, np.uint8)])
     data = bytearray(encode(Image.fromarray(255 - stored, "CMYK"), "JPEG"))
     data[data.index(b"Adobe") + 11] = 2  # the colour transform of the Adobe marker: 0 CMYK, 2 YCCK
     assert_decodes(bytes(data), RGB, tolerance=4)
-
-
-def with_black() -> Image.Image:
-    """A CMYK picture in which the black channel carries part of the ink."""
-    ink = 255 - blocks(3)
-    black = np.minimum(ink.min(axis=2, keepdims=True), 80)
-    return Image.fromarray(np.dstack([ink - black, black]), "CMYK")
-
-
-@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_with_black(format: str) -> None:
-    cyan_to_yellow, black = np.split(np.asarray(with_black()).astype(int), [3], axis=2)
-    assert_decodes(encode(with_black(), format), (255 - cyan_to_yellow) * (255 - black) / 255, tolerance=4)
-
-
-@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
-def test_cmyk_tiff_is_not_taken_for_transparent(compression: str | None) -> None:
-    assert_decodes(encode(RGB.convert("CMYK"), "TIFF", compression=compression), RGB)
-
-
-@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "jpeg"])
-def test_compressed_tiff(compression: str) -> None:
-    assert_decodes(encode(RGB, "TIFF", compression=compression), RGB, tolerance=2)
-
-
-def test_fax_tiff() -> None:
-    assert_decodes(encode(BITMAP, "TIFF", compression="group4"), BITMAP.convert("RGB"))
 
 
 @pytest.mark.parametrize("image", [RGBA, GRAY_ALPHA], ids=["RGBA", "gray and alpha"])
@@ -183,42 +147,6 @@ def test_sixteen_bits_with_transparency(extension: str) -> None:
     assert_decodes(cv2.imencode(extension, deep[..., [2, 1, 0, 3]])[1].tobytes(), over_white(RGBA))
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize(
-    ("extra", "expected"),
-    [
-        (0, (200, 100, 50)),  # a channel that means nothing, such as a saved selection
-        (1, (255, 227, 177)),  # colour + 127, at most 255
-        (2, (227, 177, 152)),  # colour · 128 / 255 + 127
-        (None, (227, 177, 152)),  # as OpenCV writes it
-    ],
-)
-def test_fourth_channel_of_a_tiff(extra: int | None, bits: int, expected: tuple[int, ...]) -> None:
-    pixel = np.array([[[200, 100, 50, 128]]]) * (1 if bits == 8 else 257)
-    assert_decodes(tiff(pixel, 2, bits=bits, extra=extra), [[expected]])
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (encode(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "pixels are float32, expected 8 or 16 bits"),
-        (encode(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "pixels are int32, expected 8 or 16 bits"),
-        (encode(GRAY_ALPHA, "TIFF"), "a gray TIFF with transparency is not supported"),
-        (tiff(blocks(3), 2, bits=16, planes=True), "a 16-bit TIFF in planes or with white as 0 is not supported"),
-        (tiff(blocks(1), 0, bits=16), "a 16-bit TIFF in planes or with white as 0 is not supported"),
-    ],
-    ids=["float32", "int32", "gray and alpha", "planes", "white is 0"],
-)
-def test_tiffs_that_would_come_out_wrong_are_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(ImageError, match=f"^{reason}; convert the image$"):
-        decode(data)
-
-
-def test_tiff_in_planes_and_with_white_as_0() -> None:
-    assert_decodes(tiff(blocks(3), 2, planes=True), RGB)
-    assert_decodes(tiff(blocks(1), 0), 255 - np.asarray(GRAY.convert("RGB")))
-
-
 def test_bmp_of_32_bits() -> None:
     assert_decodes(bmp32(np.asarray(RGBA), alpha=True), over_white(RGBA))
     assert_decodes(bmp32(np.asarray(RGBA), alpha=False), RGB)
@@ -245,7 +173,7 @@ def test_transparent_gif() -> None:
 
 
 def test_gif_frame_smaller_than_the_screen() -> None:
-    """Around the frame is the background colour, or nothing, which is white, in a transparent GIF."""
+    """Around the frame is the background colour or, in a transparent GIF, nothing, which is white."""
     assert decode(gif()).image[..., 2].tolist() == [
         [10, 10, 10, 10],
         [10, 200, 0, 10],
@@ -256,54 +184,7 @@ def test_gif_frame_smaller_than_the_screen() -> None:
     assert decode(gif(transparent=1)).image[..., 2].tolist() == clear
 
 
-def test_content_decides_and_not_the_extension(tmp_path: Path) -> None:
-    path = tmp_path / "picture.jpg"
-    path.write_bytes(encode(RGB, "PNG"))
-    np.testing.assert_array_equal(read_image(path)[..., ::-1], np.asarray(RGB))
-    (tmp_path / "nameless").write_bytes(encode(RGB, "BMP"))
-    np.testing.assert_array_equal(read_image(tmp_path / "nameless")[..., ::-1], np.asarray(RGB))
-
-
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF"])
-def test_header(format: str) -> None:
-    data = encode(RGB, format.upper())
-    assert image_format(data[:12]) == format
-    assert read_header(data)[:4] == (format, 48, 32, 1)
-
-
-@pytest.mark.parametrize(
-    ("brand", "said"), [(b"heic", "HEIC"), (b"heix", "HEIC"), (b"mif1", "HEIF"), (b"avif", "AVIF")]
-)
-def test_pictures_that_nothing_here_reads(brand: bytes, said: str) -> None:
-    with pytest.raises(ImageError, match=f"^{said} is not supported; convert the image to JPEG$"):
-        decode(b"\0\0\0\x18ftyp" + brand + bytes(40))
-    assert image_format(b"\0\0\0\x18ftypisom") is None
-
-
-def test_header_tells_the_size_as_stored() -> None:
-    assert read_header(encode(RGB, "JPEG", exif=exif(6)))[:4] == ("JPEG", 48, 32, 6)
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"^cannot be opened \(No such file or directory\)$"):
-        read_image(tmp_path / "nothing.png")
-    with pytest.raises(ImageError, match=r"^cannot be opened \(Is a directory\)$"):
-        read_image(tmp_path)
-
-
-def test_read_input_returns_the_error_instead_of_raising(tmp_path: Path) -> None:
-    preprocessing = Preprocessing(size=20, mean=(0.0, 0.0, 0.0), resize="warp")
-    (tmp_path / "good.png").write_bytes(encode(RGB, "PNG"))
-    good = read_input(tmp_path / "good.png", preprocessing)
-    assert isinstance(good, np.ndarray)
-    assert good.shape == (20, 20, 3)
-    (tmp_path / "bad.png").write_bytes(b"words")
-    bad = read_input(tmp_path / "bad.png", preprocessing)
-    assert isinstance(bad, ImageError)
-    assert str(bad).startswith("not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'")
-
-
-def test_every_photo_of_the_reference_set_decodes(shared: Path) -> None:
+def test_every_photo_of_the_reference_set_can_be_decoded(shared: Path) -> None:
     paths = sorted(path for path in (shared / "data" / "hymenoptera").rglob("*.*") if path.is_file())
     assert len(paths) >= 397
     for path in paths:
@@ -317,3 +198,45 @@ def test_photos_agree_with_pillow(shared: Path) -> None:
         with Image.open(shared / "data" / name) as image:
             assert image.mode == mode
             assert_decodes((shared / "data" / name).read_bytes(), over_white(image), tolerance=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "short_side", "expected"),
+    [
+        ((400, 300), None, (400, 300)),
+        ((400, 300), 151, (400, 300)),
+        ((400, 300), 150, (200, 150)),
+        ((401, 303), 75, (101, 76)),
+        ((400, 300), 30, (50, 38)),
+        ((400, 300), 3, (50, 38)),
+    ],
+)
+def test_a_jpeg_is_decoded_no_larger_than_needed(
+    size: tuple[int, int], short_side: int | None, expected: tuple[int, int]
+) -> None:
+    """The size is halved while both sides stay long enough; each pixel is the average of those it replaces."""
+    ramp = np.linspace(0, 255, size[0])[None, :, None] * np.ones((size[1], 1, 3))
+    data = cv2.imencode(".jpg", ramp.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    image = decode(data, short_side).image
+    assert image.shape[1::-1] == expected
+    np.testing.assert_allclose(
+        image[5, :, 0], cv2.resize(ramp, expected, interpolation=cv2.INTER_AREA)[5, :, 0], atol=4
+    )
+
+
+def test_a_reduced_jpeg_is_upright_too() -> None:
+    pixels = np.zeros((300, 400, 3), np.uint8)
+    pixels[:150, :200] = 255  # white in the corner that EXIF orientation 6 turns to the upper right
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", exif=exif)
+    image = decode(stream.getvalue(), 100).image
+    assert image.shape == (200, 150, 3)
+    assert image[20, 130].min() > 240
+    assert image[20, 20].max() < 15
+
+
+def test_other_formats_are_decoded_at_full_size() -> None:
+    data = cv2.imencode(".png", np.zeros((300, 400, 3), np.uint8))[1].tobytes()
+    assert decode(data, 10).image.shape == (300, 400, 3)

@@ -1,3 +1,5 @@
+"""Folders of images: classes, splits, nested folders, clutter, links, and what cannot be trained on."""
+
 import hashlib
 import logging
 import os
@@ -15,18 +17,18 @@ from finetune.data.read_data import labelled_files
 from finetune.errors import DataError
 
 
-def picture(number: int, format: str = "PNG") -> bytes:
-    """Return a small picture that no other number has."""
+def image(number: int, format: str = "PNG") -> bytes:
+    """Return a small image that no other number has."""
     return encode(Image.new("RGB", (4, 3), (number % 256, number // 256, 7)), format)
 
 
 def write_files(root: Path, files: Mapping[str, int | bytes]) -> Path:
-    """Write files below `root`: a number is a picture, bytes are themselves."""
+    """Write files below `root`: a number stands for an image, bytes are written as they are."""
     root.mkdir(exist_ok=True)
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(content) if isinstance(content, int) else content)
+        path.write_bytes(image(content) if isinstance(content, int) else content)
     return root
 
 
@@ -64,25 +66,26 @@ def test_nested_images_belong_to_their_top_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "side"),
+    ("train", "val"),
     [("train", name) for name in ("val", "valid", "validation", "test")] + [("Train", "Val"), ("TRAIN", "Validation")],
 )
-def test_train_and_validation_folders_are_respected(tmp_path: Path, train: str, side: str) -> None:
+def test_train_and_validation_folders_are_respected(tmp_path: Path, train: str, val: str) -> None:
     files = {f"{train}/{name}.png": ord(name[0]) for name in ("a/1", "b/2", "c/5")}
-    files |= {f"{side}/b/3.png": 3, f"{side}/b/4.png": 4}
+    files |= {f"{val}/b/3.png": 3, f"{val}/b/4.png": 4}
     root = write_files(tmp_path / "data", files)
     dataset = read_folder(root, val_fraction=0.9)
     assert dataset.class_names == ("a", "b", "c")
     assert sorted(rows(dataset, root)) == sorted([
         (f"{train}/a/1.png", 0, "train"), (f"{train}/b/2.png", 1, "train"), (f"{train}/c/5.png", 2, "train"),
-        (f"{side}/b/3.png", 1, "val"), (f"{side}/b/4.png", 1, "val"),
+        (f"{val}/b/3.png", 1, "val"), (f"{val}/b/4.png", 1, "val"),
     ])  # fmt: skip
     assert [found.path.name for found in folder_files(root)] == ["3.png", "4.png"]
 
 
-def test_what_lies_beside_two_sides_is_left_out_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    sides = ("train", "valid", "Test", "unsorted", "__MACOSX")
-    root = write_files(tmp_path / "data", {f"{side}/{name}/{side}.png": ord(name) for side in sides for name in "ab"})
+def test_other_folders_next_to_two_splits_are_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders = ("train", "valid", "Test", "unsorted", "__MACOSX")
+    files = {f"{folder}/{name}/{folder}.png": ord(name) for folder in folders for name in "ab"}
+    root = write_files(tmp_path / "data", files)
     with caplog.at_level(logging.INFO):
         assert names(read_folder(root)) == ["train.png"] * 2 + ["valid.png"] * 2
     assert caplog.messages == [
@@ -92,8 +95,8 @@ def test_what_lies_beside_two_sides_is_left_out_with_a_note(tmp_path: Path, capl
 
 
 @pytest.mark.parametrize("pair", [("Train", "train"), ("val", "validation"), ("Valid", "val")])
-def test_two_folders_for_one_side(tmp_path: Path, pair: tuple[str, str]) -> None:
-    files = {f"{side}/{name}/1.png": ord(name) for side in ("train", "val", *pair) for name in "ab"}
+def test_two_folders_for_one_split(tmp_path: Path, pair: tuple[str, str]) -> None:
+    files = {f"{folder}/{name}/1.png": ord(name) for folder in ("train", "val", *pair) for name in "ab"}
     root = write_files(tmp_path / "data", files)
     with pytest.raises(DataError) as caught:
         read_folder(root)
@@ -103,10 +106,10 @@ def test_two_folders_for_one_side(tmp_path: Path, pair: tuple[str, str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "found"),
     [
         (
-            [f"{data}/{side}/a/1.png" for data in ("flies", "bees") for side in ("train", "val")],
+            [f"{data}/{split}/a/1.png" for data in ("flies", "bees") for split in ("train", "val")],
             "'bees', 'flies' have no images of their own, but each has the folders 'train', 'val'; pass {root}/bees",
         ),
         (
@@ -115,14 +118,14 @@ def test_two_folders_for_one_side(tmp_path: Path, pair: tuple[str, str]) -> None
             "rename {root}/training to train and the other split to val",
         ),
     ],
-    ids=["two data sets", "sides of other names"],
+    ids=["two data sets", "splits of other names"],
 )
-def test_data_sets_are_no_classes(tmp_path: Path, files: list[str], said: str) -> None:
+def test_data_sets_are_not_classes(tmp_path: Path, files: list[str], found: str) -> None:
     root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
     with pytest.raises(DataError) as caught:
         read_folder(root)
     assert str(caught.value) == (
-        f"{root} holds data sets, not classes: {said.replace('{root}', str(root))}; "
+        f"{root} holds data sets, not classes: {found.replace('{root}', str(root))}; "
         "if they are classes, list their images in a CSV"
     )
     with pytest.raises(DataError, match="holds data sets, not classes"):
@@ -130,7 +133,7 @@ def test_data_sets_are_no_classes(tmp_path: Path, files: list[str], said: str) -
 
 
 def test_folds_may_be_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """So may species of males and females: nobody can tell from names, so it is told and goes on."""
+    """So may sexes of several species: names do not decide it, so there is a warning and no error."""
     files = [f"fold{number}/{name}/1.png" for number in range(5) for name in "abcd"]
     root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
     assert read_folder(root).class_names == tuple(f"fold{number}" for number in range(5))
@@ -141,7 +144,7 @@ def test_folds_may_be_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 def test_classes_of_nested_folders_are_classes(tmp_path: Path) -> None:
-    """One folder within each, other folders within each, or pictures beside them: so do people sort theirs."""
+    """One folder in each class, different folders in each, or images next to the folders: people sort like that."""
     for number, inner in enumerate((("images/1", "images/2"), ("{}1/1", "{}2/2"), ("x/1", "y/2", "3"))):
         files = {f"{name}/{path.format(name)}.png": ord(name) + 9 * i for name in "ab" for i, path in enumerate(inner)}
         assert read_folder(write_files(tmp_path / str(number), files)).class_names == ("a", "b")
@@ -164,13 +167,13 @@ def test_a_class_only_in_validation(tmp_path: Path) -> None:
     )
 
 
-def test_validation_folder_without_pictures(tmp_path: Path) -> None:
+def test_validation_folder_without_images(tmp_path: Path) -> None:
     root = write_files(tmp_path / "data", {"train/a/1.png": 1, "train/b/2.png": 2, "val/b/words.txt": b"words"})
     with pytest.raises(DataError, match=r"^no image is left for validation; add images: .*, or some for validation$"):
         read_folder(root)
 
 
-def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_other_files_are_ignored(tmp_path: Path) -> None:
     clutter = {
         ".git/x.png": 50, "a/.hidden.png": 51, "a/.cache/y.png": 52, "top.png": 53, "a/empty": b"",
         "a/notes.txt": b"words", "a/Thumbs.db": b"\xd0\xcf\x11\xe0", "README.md": b"words",
@@ -226,7 +229,7 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
             "make a folder per class",
         ),
         (
-            {f"ants_bees/{side}/{name}/1.png": 1 for side in ("train", "val") for name in "ab"},
+            {f"ants_bees/{split}/{name}/1.png": 1 for split in ("train", "val") for name in "ab"},
             "expected at least two class folders in {root}, found only 'ants_bees' (did you mean {root}/ants_bees?); "
             "make a folder per class",
         ),
@@ -259,7 +262,7 @@ def test_folders_that_cannot_be_trained_on(tmp_path: Path, files: dict[str, int 
 
 
 def test_links(tmp_path: Path) -> None:
-    """Linked images and folders count; loops end, and a link to what is above brings no other class in."""
+    """Linked images and folders count; loops end, and a link to a parent folder adds no images of other classes."""
     root = two_classes(tmp_path)
     elsewhere = write_files(tmp_path / "elsewhere", {"far.png": 90, "class/near.png": 91, "class/nearer.png": 92})
     (root / "a" / "linked.png").symlink_to(elsewhere / "far.png")
@@ -285,17 +288,3 @@ def test_class_names_of_any_script_are_sorted(tmp_path: Path) -> None:
     files = {f"{name}/{i}.png": 100 * place + i for place, name in enumerate(folders) for i in (0, 1)}
     dataset = read_folder(write_files(tmp_path / "data", files))
     assert dataset.class_names == ("Zebra", "a,b", "ant", "two words", "Ägypten", "été", "日本")
-
-
-def test_without_unreadable_images(tmp_path: Path) -> None:
-    dataset = read_folder(two_classes(tmp_path))
-    first = dataset.records[0].path
-    less = dataset.without({first: "damaged"})
-    assert len(less.records) == 9
-    assert [tuple(skipped) for skipped in less.skipped] == [(first, "damaged")]
-    assert len(dataset.records) == 10
-    of_b = {record.path: "damaged" for record in dataset.records if record.label == 1}
-    with pytest.raises(DataError, match=r"^no readable image to train on for class 'b'; .*; 5 skipped, the first: "):
-        dataset.without(of_b)
-    with pytest.raises(DataError, match=r"^no image is left for validation"):
-        dataset.without({record.path: "damaged" for record in dataset.records if record.split == "val"})

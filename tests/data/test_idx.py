@@ -1,3 +1,5 @@
+"""IDX files by hand: single images, damaged and hostile files, and how often a file is opened."""
+
 import gzip
 import tracemalloc
 from collections.abc import Callable
@@ -48,16 +50,16 @@ def test_no_pixel_changes(tmp_path: Path, shape: tuple[int, int]) -> None:
         )
 
 
-def test_one_image_is_a_picture_of_its_own(tmp_path: Path) -> None:
+def test_each_image_has_its_own_bytes(tmp_path: Path) -> None:
     write(tmp_path / "digits", TWO)
     first, second = (read_bytes(tmp_path / f"digits#{number}") for number in (0, 1))
     assert first != second
     assert read_header(first)[:3] == ("BMP", 3, 2)
     assert read_bytes(tmp_path / "digits#00") == first
-    assert len(first) == 54 + 2 * 12  # a BMP has no choices, so that the digest is the same with every OpenCV
+    assert len(first) == 54 + 2 * 12  # a BMP has no options: every OpenCV gives the same digest
 
 
-def test_a_file_of_that_very_name_comes_first(tmp_path: Path) -> None:
+def test_a_file_of_that_very_name_wins(tmp_path: Path) -> None:
     write(tmp_path / "digits", TWO)
     write(tmp_path / "digits#1", encode(GRAY, "PNG"))
     assert read_header(read_bytes(tmp_path / "digits#1"))[:3] == ("PNG", 48, 32)
@@ -86,7 +88,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "little-endian": (
         b"\3\x08\0\0" + TWO[4:], "not an IDX file of images: expected it to begin with 00000803, found 03080000",
     ),
-    "a picture": (
+    "another image": (
         encode(GRAY, "PNG"), "not an IDX file of images: expected it to begin with 00000803, found 89504e47",
     ),
     "header cut": (TWO[:11], "the IDX header is cut short; get the file again"),
@@ -152,7 +154,7 @@ def huge(count: int) -> bytes:
     ids=["header of 1 GB", "header of more", "64 MB behind the images"],
 )
 def test_memory_for_hostile_gz_files(tmp_path: Path, content: bytes, message: str) -> None:
-    """Neither the header nor the compressed data alone is believed: 4 MB are enough to find out."""
+    """Neither the header nor the compressed data is trusted alone: 4 MB are enough to find out."""
     write(tmp_path / "digits.gz", gzip.compress(content))
 
     def read() -> None:
@@ -170,7 +172,7 @@ def test_plain_files_are_mapped(tmp_path: Path) -> None:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were opened and, if need be, decompressed."""
+    """The files that were opened and, if compressed, decompressed."""
     paths: list[Path] = []
 
     def read(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -1,12 +1,28 @@
-"""What counts as a picture for a classifier: paths, arrays, and ten crops of one."""
+"""From paths, URLs and arrays to network input, and ten crops."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.encoded_images import RGB, encode
 
-from finetune.data.images import array_to_bgr, iter_images, path_or_url, read_input, ten_crop_preprocessing, ten_crops
+from finetune.data import images
+from finetune.data.images import (
+    MAX_BYTES,
+    array_to_bgr,
+    iter_images,
+    path_or_url,
+    read_bytes,
+    read_image,
+    read_input,
+    read_input_or_raise,
+    ten_crop_preprocessing,
+    ten_crops,
+)
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError, UsageError
 
@@ -14,8 +30,8 @@ SMALL = Preprocessing(size=2, mean=(0.0, 0.0, 0.0), resize="warp", resize_to=4)
 BLUE_BGR = np.full((4, 4, 3), (200, 20, 10), np.uint8)
 
 
-def test_an_array_is_read_as_its_file_is(tmp_path: Path) -> None:
-    """The same picture as file, BGR and RGB array gives the same input; blue is the first channel of BGR."""
+def test_an_array_gives_the_same_input_as_its_file(tmp_path: Path) -> None:
+    """The same image as file, BGR array and RGB array gives the same input; blue is the first channel of BGR."""
     cv2.imwrite(str(tmp_path / "blue.png"), BLUE_BGR)
     from_file = read_input(tmp_path / "blue.png", SMALL)
     np.testing.assert_array_equal(from_file, np.full((2, 2, 3), (200, 20, 10)))
@@ -25,7 +41,7 @@ def test_an_array_is_read_as_its_file_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_input(BLUE_BGR, SMALL, "rgb"), np.full((2, 2, 3), (10, 20, 200)))
 
 
-def test_gray_needs_no_order_and_stays_what_it_is() -> None:
+def test_gray_needs_no_order_and_stays_gray() -> None:
     gray = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
     np.testing.assert_array_equal(array_to_bgr(gray, None), np.stack([gray] * 3, axis=2))
     mnist = Preprocessing(size=4, mean=(0.0,), std=(1.0,), channel_order="GRAY", resize_to=4)
@@ -51,29 +67,71 @@ def test_other_arrays_are_refused(array: np.ndarray, order: str | None, message:
         read_input(array, SMALL, order)  # type: ignore[arg-type]
 
 
-def test_a_single_picture_is_no_list_of_pictures(tmp_path: Path) -> None:
-    """Else the rows of an array would be taken for gray pictures and the letters of a name for names."""
+def test_a_single_image_is_not_a_list_of_images() -> None:
+    """Otherwise the rows of an array would be taken for gray images, and the letters of a name for names."""
     for single, kind in ((BLUE_BGR, r"one array of shape \(4, 4, 3\)"), ("a.jpg", "'a.jpg'"), (Path("b"), "'b'")):
         with pytest.raises(UsageError, match=rf"^expected several images, got {kind}; put it in a list: \[image\]$"):
             iter_images(single)  # type: ignore[arg-type]
     assert len(list(iter_images(np.stack([BLUE_BGR] * 3)))) == 3
 
 
-def test_places() -> None:
+def test_path_or_url() -> None:
     assert path_or_url("photo.jpg") == Path("photo.jpg")
     assert path_or_url("http://x/photo.jpg") == "http://x/photo.jpg"
     assert path_or_url(BLUE_BGR) is None
 
 
-def test_what_cannot_be_read_is_returned(tmp_path: Path) -> None:
+def test_read_input_returns_errors_instead_of_raising_them(tmp_path: Path) -> None:
     assert str(read_input(tmp_path / "gone.png", SMALL)) == "cannot be opened (No such file or directory)"
     error = read_input("http://127.0.0.1/x.jpg", SMALL)
     assert isinstance(error, ImageError)
     assert str(error) == "not fetched, since FINETUNE_OFFLINE is set; unset it"
 
 
+def test_input_from_a_url(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Decoded like a file; damage is reported under the URL."""
+    data = encode(RGB, "JPEG")
+    monkeypatch.setattr(images, "read_url", lambda url: data[:-100] + b"\xff\xd9")
+    found = read_input("http://host/x.jpg", SMALL)
+    assert isinstance(found, np.ndarray)
+    assert found.shape == (2, 2, 3)
+    (message,) = caplog.messages
+    assert message.startswith("http://host/x.jpg is damaged (")
+
+
+def test_importing_it_does_not_import_requests() -> None:
+    """Most uses read no URL, and importing requests takes a tenth of a second."""
+    script = "import sys, finetune.data.images; sys.exit('requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_content_decides_and_not_the_extension(tmp_path: Path) -> None:
+    for name, format in (("image.jpg", "PNG"), ("nameless", "BMP")):
+        (tmp_path / name).write_bytes(encode(RGB, format))
+        np.testing.assert_array_equal(read_image(tmp_path / name)[..., ::-1], np.asarray(RGB))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.png", r"cannot be opened \(No such file or directory\)"),
+        (".", r"cannot be opened \(Is a directory\)"),
+        ("a\0b.png", r"cannot be opened \(invalid file name\)"),
+        ("x" * 300, r"cannot be opened \(File name too long\)"),
+        ("pipe", "not a regular file; pass an image file"),
+        ("large.bmp", "larger than the limit of 1024 MB; shrink it"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "large.bmp").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # sparse: it takes no space on disk
+    with pytest.raises(ImageError, match=f"^{reason}$"):
+        read_bytes(tmp_path / name)
+
+
 def test_ten_crops_by_hand() -> None:
-    """A 4 × 4 square whose pixels are numbered row by row: the first pixel of a 2 × 2 crop tells where it lies."""
+    """A 4 × 4 square whose pixels are numbered row by row: the first pixel of a 2 × 2 crop shows where it is."""
     square = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
     crops = ten_crops(square, 2)
     assert crops.shape == (10, 2, 2, 1)
@@ -91,3 +149,10 @@ def test_ten_crops_are_cut_from_the_square_before_the_crop() -> None:
     assert isinstance(square, np.ndarray)
     assert square.shape == (256, 256, 3)
     assert square.min() == 255
+
+
+def test_read_input_or_raise_names_the_image(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "blue.png"), BLUE_BGR)
+    np.testing.assert_array_equal(read_input_or_raise(tmp_path / "blue.png", SMALL), np.full((2, 2, 3), (200, 20, 10)))
+    with pytest.raises(ImageError, match=r"gone\.png: cannot be opened"):
+        read_input_or_raise(str(tmp_path / "gone.png"), SMALL)

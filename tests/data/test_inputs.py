@@ -1,4 +1,4 @@
-"""What the arguments mean: one input for each picture, in order."""
+"""What the arguments mean: one input per image, in order."""
 
 import io
 import os
@@ -17,7 +17,7 @@ PNG = b"\x89PNG\r\n\x1a\n...."
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures in the current folder, one that only its bytes show, one hidden, and a text."""
+    """Images in the current folder, one of them without extension, one hidden; and a text."""
     monkeypatch.chdir(tmp_path)
     for name in ("b.jpg", "a.png", "sub/c.jpg", "sub/.hidden.jpg", "notes.txt"):
         Path(name).parent.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def names(*arguments: str, null: bool = False) -> list[str]:
     return [str(name) for name in expand(arguments, null)]
 
 
-def test_files_come_as_they_are_whether_or_not_they_exist() -> None:
+def test_files_are_returned_whether_or_not_they_exist() -> None:
     assert names("b.jpg", "notes.txt", "gone.jpg", "b.jpg") == ["b.jpg", "notes.txt", "gone.jpg", "b.jpg"]
     assert list(expand(["train-images#7"])) == [Path("train-images#7")]
 
@@ -42,21 +42,21 @@ def test_urls_stay_text() -> None:
     assert list(expand(["http://host//x.jpg?a=*", "ftp://host/x"])) == ["http://host//x.jpg?a=*", "ftp://host/x"]
 
 
-def test_folders_give_their_pictures_sorted() -> None:
+def test_folders_mean_their_images_sorted() -> None:
     assert names("sub", "b.jpg") == ["sub/c.jpg", "sub/d", "b.jpg"]
     assert names(".") == ["a.png", "b.jpg", "sub/c.jpg", "sub/d"]
 
 
-def test_globs_give_their_pictures_sorted(tmp_path: Path) -> None:
+def test_patterns_mean_the_images_they_match_sorted(tmp_path: Path) -> None:
     assert names("*") == ["a.png", "b.jpg"]
     assert names("*.[jp][pn]g") == ["a.png", "b.jpg"]
     assert names("**/*.jpg") == ["b.jpg", "sub/c.jpg"]
     assert names(f"{tmp_path}/?.jpg") == [f"{tmp_path}/b.jpg"]
     Path("b[1].jpg").touch()
-    assert names("b[1].jpg") == ["b[1].jpg"], "a file of that very name comes first"
+    assert names("b[1].jpg") == ["b[1].jpg"], "a file of that very name wins"
 
 
-def test_clutter_is_passed_over_unless_it_is_named() -> None:
+def test_clutter_is_ignored_unless_it_is_named() -> None:
     for name in ("__MACOSX/sub/._c.jpg", "__MACOSX/c.jpg", "sub/@eaDir/c.jpg/THUMB.jpg", "._a.png", "sub/phone.HEIC"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
@@ -67,7 +67,7 @@ def test_clutter_is_passed_over_unless_it_is_named() -> None:
 
 @pytest.mark.parametrize("argument", ["@pipe", "pipe.csv"])
 def test_a_list_that_is_a_pipe(argument: str) -> None:
-    """It can be read only once, and opening it waits for somebody who writes."""
+    """It can be read only once, and opening it waits for a writer."""
     name = argument.removeprefix("@")
     os.mkfifo(name)
     with pytest.raises(
@@ -76,8 +76,8 @@ def test_a_list_that_is_a_pipe(argument: str) -> None:
         expand([argument])
 
 
-def test_a_list_is_a_name_a_line(tmp_path: Path) -> None:
-    """Beside the list, else in the current folder; blank lines, CRLF and a byte order mark are no part of names."""
+def test_a_list_has_a_name_per_line(tmp_path: Path) -> None:
+    """Relative to the list, else to the current folder; blank lines, CRLF and a byte order mark are ignored."""
     Path("sub/list.txt").write_bytes(
         b"\xef\xbb\xbfc.jpg\r\n\n  b.jpg\nb.jpg\nhttp://host/x.jpg\ngone.jpg\nna\xffme.jpg"
     )
@@ -100,13 +100,13 @@ def test_names_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names("-", null=True) == ["new\nline.jpg", "sub/c.jpg"]
 
 
-def test_names_cut_anywhere_by_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_may_be_cut_by_the_reader_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "_CHUNK", 3)
     pipe(monkeypatch, b"one.jpg\n\ntwo.jpg\r\nthree.jpg")
     assert names("-") == ["one.jpg", "two.jpg", "three.jpg"]
 
 
-def test_a_long_list_is_read_as_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_is_read_only_as_far_as_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(io.RawIOBase):
         read_so_far = 0
 
@@ -142,7 +142,7 @@ def test_a_long_list_is_read_as_it_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         (["@huge.txt"], DataError, r"expected a list of names, found one of over 65,536 bytes; is this a list\?"),
     ],
 )
-def test_what_cannot_be_is_told_before_anything_is_read(
+def test_wrong_arguments_are_reported_before_any_image_is_read(
     arguments: list[str], error: type[Exception], message: str
 ) -> None:
     Path("empty").mkdir()
@@ -164,7 +164,7 @@ def test_nul_without_stdin_and_nothing_on_stdin(monkeypatch: pytest.MonkeyPatch)
         list(expand(["-"]))
 
 
-def test_a_damaged_line_is_told_when_its_turn_comes() -> None:
+def test_a_damaged_line_is_reported_when_it_is_reached() -> None:
     Path("list.csv").write_text('path\nb.jpg\n"x"y\n')
     found = expand(["list.csv"])
     assert next(found) == Path("b.jpg")
@@ -172,7 +172,7 @@ def test_a_damaged_line_is_told_when_its_turn_comes() -> None:
         next(found)
 
 
-def test_overlong_names_reach_the_reader() -> None:
+def test_overlong_names_are_passed_on() -> None:
     long = "x" * 5000
     assert names(long) == [long]
     Path("list.txt").write_text(long)

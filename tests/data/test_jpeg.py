@@ -1,4 +1,4 @@
-"""JPEGs against OpenCV, which has libjpeg of its own: the same pixels, and damage is told instead of printed."""
+"""JPEGs against OpenCV, which has its own libjpeg: the same pixels, and damage is returned instead of printed."""
 
 import logging
 from io import BytesIO
@@ -15,7 +15,7 @@ from finetune.data.decode import decode
 from finetune.data.images import read_image
 from finetune.data.jpeg import decode_jpeg
 
-PHOTO = np.asarray(RGB.resize((203, 151), Image.Resampling.BICUBIC))  # sides that no 8 divides
+PHOTO = np.asarray(RGB.resize((203, 151), Image.Resampling.BICUBIC))  # sides that are not multiples of 8
 OPENCV = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -35,7 +35,7 @@ def by_opencv(data: bytes, part: int = 1) -> np.ndarray:
 
 
 def ycck() -> bytes:
-    """Return a CMYK file whose Adobe marker says that its colours are rotated to YCC."""
+    """Return a CMYK file whose Adobe marker says that its colours are stored as YCC."""
     data = jpeg("CMYK")
     at = data.index(b"Adobe") + len(b"Adobe") + 6
     return data[:at] + b"\x02" + data[at + 1 :]
@@ -87,17 +87,17 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_damage_is_told_and_not_printed(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    make, told = DAMAGED[kind]
+def test_damage_is_returned_and_not_printed(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    make, expected = DAMAGED[kind]
     image, damage = decode(make())
     assert image.shape == PHOTO.shape
     assert decode(make(), 19).image.shape == (38, 51, 3)
-    assert told in damage
+    assert expected in damage
     assert capfd.readouterr() == ("", "")
     np.testing.assert_array_equal(image, by_opencv(make()))
 
 
-def test_a_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg()[:2000] + b"\xff\xd9")
     with caplog.at_level(logging.WARNING):
@@ -109,7 +109,7 @@ def test_a_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     ]
 
 
-def test_a_sampling_of_colour_that_turbojpeg_has_no_name_for() -> None:
+def test_a_chroma_subsampling_that_turbojpeg_does_not_know() -> None:
     """Blue at half the height and red at half the width: 4:4:4 with the factors of its frame header changed."""
     data = bytearray(jpeg(subsampling=0))
     frame = data.index(b"\xff\xc0")
@@ -121,7 +121,7 @@ def test_a_sampling_of_colour_that_turbojpeg_has_no_name_for() -> None:
     np.testing.assert_array_equal(found.image, by_opencv(bytes(data)))
 
 
-def test_what_a_camera_writes_amiss_is_no_damage() -> None:
+def test_a_harmless_fault_of_cameras_is_not_damage() -> None:
     """The end of the spectral selection in the scan's header: 63 for a baseline JPEG; some phones write 0."""
     data = bytearray(jpeg())
     scan = data.index(b"\xff\xda")
@@ -131,8 +131,8 @@ def test_what_a_camera_writes_amiss_is_no_damage() -> None:
     np.testing.assert_array_equal(decode_jpeg(bytes(data), 203, 151)[0], by_opencv(jpeg()))
 
 
-def test_a_picture_without_all_of_its_pixels_is_none() -> None:
-    """Scan 1 lacks bytes, which is a warning, and table 2 is none: what would come is what the memory held before."""
+def test_an_image_without_all_of_its_pixels_is_refused() -> None:
+    """A table after scan 1 is invalid: the rest would be whatever the memory held before."""
     data = jpeg(progressive=True)
     table = data.index(b"\xff\xc4", data.index(b"\xff\xda"))
     broken = data[: table - 3] + data[table : table + 4] + b"\xff" * 17 + data[table + 21 :]

@@ -1,4 +1,4 @@
-"""Principal components of pictures whose covariance is known."""
+"""Principal components of images whose covariance is known."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +33,7 @@ def test_components_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.vectors, [(0.6, 0.8, 0), (0.8, -0.6, 0), (0, 0, 1)], atol=1e-9)
 
 
-def test_gray_pictures_vary_from_black_to_white_only(tmp_path: Path) -> None:
+def test_gray_images_vary_between_black_and_white_only(tmp_path: Path) -> None:
     grays = np.repeat(np.array([100, 150] * 32).reshape(8, 8, 1), 3, axis=2)
     found = principal_components([write(tmp_path / "a.png", grays)], EIGHT)
     np.testing.assert_allclose(found.deviations, (25 * 3**0.5, 0, 0), atol=1e-4)
@@ -42,11 +42,11 @@ def test_gray_pictures_vary_from_black_to_white_only(tmp_path: Path) -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    """Six pictures of colours that go together, in order."""
+    """Six images of correlated colours, in order."""
     generator = np.random.default_rng(0)
     mix = np.array([(40, 30, 20), (10, -20, 5), (3, 1, -6)])
-    pictures = [120 + number + generator.normal(size=(20, 24, 3)) @ mix for number in range(6)]
-    return [write(tmp_path / f"{number}.png", picture.clip(0, 255)) for number, picture in enumerate(pictures)]
+    images = [120 + number + generator.normal(size=(20, 24, 3)) @ mix for number in range(6)]
+    return [write(tmp_path / f"{number}.png", image.clip(0, 255)) for number, image in enumerate(images)]
 
 
 def test_components_are_those_of_all_pixels_the_network_sees(paths: list[Path]) -> None:
@@ -62,22 +62,22 @@ def test_components_are_those_of_all_pixels_the_network_sees(paths: list[Path]) 
         principal_components(paths, replace(preprocessing, channel_order="RGB")),
         principal_components(paths[::-1], preprocessing),
     ):
-        assert same == found, "colours are looked at in colour, in any order, to the same bits"
+        assert same == found, "gray networks see colours too, and order does not change a bit"
 
 
-def test_at_most_so_many_pictures_evenly_chosen(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_so_many_images_evenly_chosen(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lighting, "MOST_IMAGES", 3)
     chosen = [paths[0], paths[2], paths[5]]
     assert principal_components(paths, EIGHT) == principal_components(chosen, EIGHT)
 
 
-def test_what_cannot_be_read_is_left_out(paths: list[Path], break_png: Callable[[Path], None]) -> None:
+def test_unreadable_images_are_skipped(paths: list[Path], break_png: Callable[[Path], None]) -> None:
     expected = principal_components(paths[1:], EIGHT)
     break_png(paths[0])
     assert principal_components(paths, EIGHT) == expected
 
 
-def test_nothing_that_can_be_read(tmp_path: Path) -> None:
+def test_no_readable_image(tmp_path: Path) -> None:
     for paths in ([], [tmp_path / "missing.png"]):
         with pytest.raises(
             DataError, match=f"^lighting needs images to take .+ from, but none of {len(paths)} can be read$"

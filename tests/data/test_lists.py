@@ -1,3 +1,5 @@
+"""Text lists and CSVs: paths, labels, splits, repeats, and lines that cannot be read."""
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,13 +15,13 @@ from finetune.errors import DataError
 from finetune.model import Model
 from finetune.runs.run import Run
 
-PICTURES = ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "a/with a space.png")
+IMAGES = ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "a/with a space.png")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with PICTURES, no two alike."""
-    for number, name in enumerate(PICTURES):
+    """A folder with IMAGES, no two alike."""
+    for number, name in enumerate(IMAGES):
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(Image.new("RGB", (4, 3), (number, 0, 7)), "PNG"))
@@ -36,18 +38,18 @@ def labels(dataset: Dataset, root: Path) -> dict[str, str]:
     return {str(record.path.relative_to(root)): dataset.class_names[record.label] for record in dataset.records}
 
 
-def sides(dataset: Dataset, root: Path) -> Mapping[str, str]:
+def splits(dataset: Dataset, root: Path) -> Mapping[str, str]:
     return {str(record.path.relative_to(root)): record.split for record in dataset.records}
 
 
 def message(data: Path) -> str:
-    """Return what reading says, less the path of the list."""
+    """Return the error of reading a list, less the path of the list."""
     with pytest.raises(DataError) as caught:
         read_data(data)
     return str(caught.value).replace(str(data), "LIST")
 
 
-ANTS_AND_BEES = dict(zip(PICTURES, ("ants", "ants", "bees", "bees", "ants"), strict=True))
+ANTS_AND_BEES = dict(zip(IMAGES, ("ants", "ants", "bees", "bees", "ants"), strict=True))
 TEXT = "a/1.png ants\na/2.png ants\nb/1.png bees\nb/2.png bees\na/with a space.png ants\n"
 
 
@@ -66,7 +68,7 @@ def test_a_text_list(root: Path, text: str) -> None:
     dataset = read_data(write(root, "list.txt", text))
     assert dataset.class_names == ("ants", "bees")
     assert labels(dataset, root) == ANTS_AND_BEES
-    assert [record.path for record in dataset.records] == [root / name for name in PICTURES]
+    assert [record.path for record in dataset.records] == [root / name for name in IMAGES]
 
 
 def test_a_list_gives_the_same_records_as_folders(root: Path) -> None:
@@ -78,9 +80,9 @@ def test_a_list_gives_the_same_records_as_folders(root: Path) -> None:
     assert listed.class_names == folders.class_names
 
 
-def test_absolute_paths_and_paths_upwards(root: Path, tmp_path: Path) -> None:
+def test_absolute_paths_and_paths_to_parent_folders(root: Path, tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
-    lines = [f"{root / name if name.startswith('a') else f'../data/{name}'} {name[0]}" for name in PICTURES]
+    lines = [f"{root / name if name.startswith('a') else f'../data/{name}'} {name[0]}" for name in IMAGES]
     dataset = read_data(write(tmp_path / "lists", "list", "\n".join(lines)))
     assert len(dataset.records) == 5
 
@@ -156,7 +158,7 @@ def test_a_csv_without_split(root: Path, text: str) -> None:
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Test"])
 def test_a_csv_with_split(root: Path, name: str) -> None:
     dataset = read_data(write(root, "list.csv", SPLIT.format(name)), val_fraction=0.9)
-    assert sides(dataset, root) == {"a/1.png": "train", "a/2.png": "val", "b/1.png": "train", "b/2.png": "val"}
+    assert splits(dataset, root) == {"a/1.png": "train", "a/2.png": "val", "b/1.png": "train", "b/2.png": "val"}
     assert dataset.class_names == ("ants", "bees")
 
 
@@ -201,7 +203,7 @@ def test_csvs_that_cannot_be_trained_on(root: Path, text: str, expected: str) ->
     assert message(write(root, "list.csv", text)) == expected
 
 
-def test_paths_are_looked_for_beside_the_csv_then_in_the_current_folder(
+def test_paths_are_relative_to_the_csv_else_to_the_current_folder(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lists" / "a").mkdir(parents=True)
@@ -209,18 +211,18 @@ def test_paths_are_looked_for_beside_the_csv_then_in_the_current_folder(
     data = write(tmp_path / "lists", "list.csv", CSV)
     monkeypatch.chdir(root)
     places = [record.path for record in read_data(data).records]
-    assert places == [tmp_path / "lists" / "a" / "1.png", *(Path(name) for name in PICTURES[1:])]
+    assert places == [tmp_path / "lists" / "a" / "1.png", *(Path(name) for name in IMAGES[1:])]
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv"])
 def test_lines_that_repeat_others_count_once(root: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """However the path is written; the same file with another label stays, for that is for the user to mend."""
+    """However the path is written; the same file with another label stays, which the user has to fix."""
     text = TEXT + f"a/1.png ants\nb/../b/1.png bees\n{root}/a/2.png ants\na/1.png bees\n"
     if name.endswith("csv"):
         text = "path,label\n" + text.replace(" ants\n", ",ants\n").replace(" bees\n", ",bees\n")
     data = write(root, name, text)
     dataset = read_data(data)
-    assert [record.path.name for record in dataset.records] == [Path(path).name for path in (*PICTURES, "1.png")]
+    assert [record.path.name for record in dataset.records] == [Path(path).name for path in (*IMAGES, "1.png")]
     assert [record.label for record in dataset.records] == [0, 0, 1, 1, 0, 1]
     line = 7 if name.endswith("csv") else 6
     assert caplog.messages == [
@@ -233,7 +235,7 @@ def test_lines_that_repeat_others_count_once(root: Path, name: str, caplog: pyte
 def test_the_manifest_of_a_run_is_data(
     tmp_path: Path, root: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    """Relative paths and all: the same records come back, whatever is in the names."""
+    """It gives the same records, with relative paths and whatever characters are in the names."""
     monkeypatch.chdir(tmp_path)
     if form == "folder":
         strange = Path("data", "b", 'a "quoted", name\nof two lines \udcff.png')

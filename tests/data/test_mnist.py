@@ -1,3 +1,5 @@
+"""MNIST's IDX files as data: splits, classes, and files that are missing, damaged or do not fit together."""
+
 import gzip
 from collections import Counter
 from pathlib import Path
@@ -16,7 +18,7 @@ NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 
 def digits(count: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return drawn digits of 28 × 28 pixels, no two alike, and what they show: 0 to 9 in turn."""
+    """Return drawn digits of 28 × 28 pixels, no two alike, and their labels: 0 to 9 in turn."""
     chance = np.random.default_rng(seed)
     images, labels = np.zeros((count, 28, 28), np.uint8), np.arange(count, dtype=np.uint8) % 10
     for number, label in enumerate(labels):
@@ -27,7 +29,7 @@ def digits(count: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uin
 
 
 def write_mnist(folder: Path, *arrays: NDArray[np.uint8], names: tuple[str, ...] = NAMES) -> Path:
-    """Write the files in the order of `NAMES`; .gz ones are compressed."""
+    """Write the files in the order of `names`; those that end with .gz are compressed."""
     folder.mkdir(exist_ok=True)
     for name, values in zip(names, arrays, strict=False):
         content = idx(values)
@@ -37,7 +39,7 @@ def write_mnist(folder: Path, *arrays: NDArray[np.uint8], names: tuple[str, ...]
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("dot", ["-", "."])
-def test_both_sides(tmp_path: Path, dot: str, ending: str) -> None:
+def test_both_splits(tmp_path: Path, dot: str, ending: str) -> None:
     names = tuple(name.replace("-idx", dot + "idx") + ending for name in NAMES)
     root = write_mnist(tmp_path, *digits(20), *digits(10, seed=1), names=names)
     dataset = read_data(root)
@@ -57,22 +59,22 @@ def test_without_t10k_each_class_is_split(tmp_path: Path) -> None:
     }
 
 
-def test_identical_images_are_on_one_side(tmp_path: Path) -> None:
+def test_identical_images_are_in_one_split(tmp_path: Path) -> None:
     images, labels = digits(20)
     dataset = read_data(write_mnist(tmp_path, np.concatenate([images, images]), np.concatenate([labels, labels])))
-    sides = {(record.digest, record.split) for record in dataset.records}
-    assert len(sides) == len({record.digest for record in dataset.records}) == 20
+    splits = {(record.digest, record.split) for record in dataset.records}
+    assert len(splits) == len({record.digest for record in dataset.records}) == 20
 
 
 def test_labels_that_occur_are_the_classes_by_value(tmp_path: Path) -> None:
-    """EMNIST has more than ten; a label that never occurs is no class."""
+    """EMNIST has more than ten classes; a label that never occurs is not one."""
     images, _ = digits(6)
     dataset = read_data(write_mnist(tmp_path, images, np.array([10, 2, 46, 10, 2, 46], np.uint8)))
     assert dataset.class_names == ("2", "10", "46")
     assert [record.label for record in dataset.records] == [1, 0, 2, 1, 0, 2]
 
 
-def test_pngs_and_idx_files_give_the_same_pictures_and_records(tmp_path: Path) -> None:
+def test_pngs_and_idx_files_give_the_same_images_and_records(tmp_path: Path) -> None:
     images, labels = digits(200)
     mnist = read_data(write_mnist(tmp_path / "mnist", images, labels))
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):

@@ -1,3 +1,5 @@
+"""PNG chunks by hand: transparent gray, wrong checksums, cuts, and damage outside the pixels."""
+
 import numpy as np
 import pytest
 from support.encoded_images import GRAY, RGB, encode, png, png_chunk
@@ -18,7 +20,7 @@ def test_only_the_chunks_of_the_pixels_are_kept() -> None:
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_transparent_gray_is_white_at_any_depth(bits: int) -> None:
-    """Eight pixels of 1 and 0 in turn; 1, which is dark at 2 to 8 bits, is the transparent one."""
+    """Eight pixels of 1 and 0 in turn; 1, which is dark at 2 to 8 bits, is transparent."""
     packed = int("".join(f"{value:0{bits}b}" for value in [1, 0] * 4), 2).to_bytes(bits, "big")
     data = png(8, 1, bits, 0, b"\0" + packed, png_chunk(b"tRNS", b"\0\1"))
     assert read_png(data).transparent == 255 // (2**bits - 1)

@@ -1,9 +1,8 @@
-"""report.html: escaped, self-contained, and the same from the run directory alone."""
+"""report.html: what is on the page, escaped, self-contained, and the same when written from the run directory."""
 
 import base64
 import html
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,13 +14,11 @@ import numpy as np
 import pytest
 from support.runs import started
 
-from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
-from finetune.evaluation.evaluate import assess
-from finetune.evaluation.report import render_report, report, with_thumbnails
+from finetune.evaluation.assess import assess
+from finetune.evaluation.report import render_report, with_thumbnails, write_report
 from finetune.model import Model
-from finetune.runs.provenance import command, versions
 from finetune.runs.run import Run
 
 EPOCHS = [
@@ -41,7 +38,7 @@ HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$x^2_
 
 
 class Page(HTMLParser):
-    """The tags of a page, with their attributes, as a browser sees them, and its words."""
+    """The tags and attributes of a page as a browser sees them, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,15 +65,15 @@ def dataset(names: tuple[str, ...], paths: list[Path], skipped: tuple[Skipped, .
     return Dataset((*records, *(Record(Path("t"), label, "train", "") for label in range(len(names)))), names, skipped)
 
 
-def judged(names: tuple[str, ...], paths: list[Path], temperature: float = 1.0) -> dict[str, Any]:
-    """The evaluation of a model that always says the first class, least sure of the last image."""
+def evaluation_json(names: tuple[str, ...], paths: list[Path], temperature: float = 1.0) -> dict[str, Any]:
+    """The evaluation of a model that always predicts the first class, with the least confidence for the last image."""
     output = np.zeros((len(paths), len(names)), np.float32)
     output[:, 0] = np.arange(len(paths), 0, -1)
     labelled = [(path, i % len(names)) for i, path in enumerate(paths)]
     return with_thumbnails(assess(labelled, output, names, temperature).to_json())
 
 
-def test_names_and_paths_are_harmless(pictures: Callable[..., Path]) -> None:
+def test_names_and_paths_are_escaped(pictures: Callable[..., Path]) -> None:
     paths = sorted(pictures(stripes=6).rglob("*.png"))
     hostile = paths[0].with_name(f"{HOSTILE[0].replace('/', '')}.png")
     paths[0].rename(hostile)
@@ -85,7 +82,7 @@ def test_names_and_paths_are_harmless(pictures: Callable[..., Path]) -> None:
     page = Page(
         render_report(
             "<em>", {"data": "<i>", "weights": "<u>"}, "<s>plan</s>", METRICS, EPOCHS,
-            dataset(HOSTILE, paths, skipped), judged(HOSTILE, paths),
+            dataset(HOSTILE, paths, skipped), evaluation_json(HOSTILE, paths),
         )
     )  # fmt: skip
     assert not {tag for tag, _ in page.tags} & {"script", "i", "u", "s", "em", "link", "iframe", "object"}
@@ -94,12 +91,16 @@ def test_names_and_paths_are_harmless(pictures: Callable[..., Path]) -> None:
         assert text in page.words
 
 
-def test_nothing_is_asked_of_the_network(pictures: Callable[..., Path]) -> None:
+def test_the_page_loads_nothing_from_the_network(pictures: Callable[..., Path]) -> None:
     paths = sorted(pictures(stripes=6).rglob("*.png"))
-    text = render_report("run", CONFIG, "plan", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths, 2.0))
+    text = render_report(
+        "run", CONFIG, "plan", METRICS, EPOCHS, dataset(HOSTILE, paths), evaluation_json(HOSTILE, paths, 2.0)
+    )
     page = Page(text)
     links = [a[name] for _, a in page.tags for name in ("src", "href", "srcset", "action", "data") if name in a]
-    assert len(links) == 5 + 4 + 6  # plots: three by epoch and two of reliability; then the wrong and the uncertain
+    assert (
+        len(links) == 5 + 4 + 6
+    )  # plots: three by epoch, two of reliability; then the most wrong and the least certain
     assert all(link and link.startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,")) for link in links)
     assert not re.search(r"@import|url\(|https?:", text)
     (policy,) = (a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
@@ -109,8 +110,8 @@ def test_nothing_is_asked_of_the_network(pictures: Callable[..., Path]) -> None:
         assert not re.search(r'href="(?!#)', plot)
 
 
-def test_what_stands_on_it(pictures: Callable[..., Path]) -> None:
-    """Of five stripes the model takes all for ants: three are, two are bees."""
+def test_the_words_and_numbers_on_the_page(pictures: Callable[..., Path]) -> None:
+    """The model predicts ants for all of five images: three are ants, two are bees."""
     paths = sorted(pictures(stripes=5).rglob("*.png"))
     names = ("ants", "bees")
     config = {
@@ -123,13 +124,14 @@ def test_what_stands_on_it(pictures: Callable[..., Path]) -> None:
         "versions": {"finetune": "9.9", "numpy": "8.8"},
     }
     text = render_report(
-        "insects", config, "frozen: all", METRICS, EPOCHS, dataset(names, paths), judged(names, paths, 2.0)
+        "insects", config, "frozen: all", METRICS, EPOCHS, dataset(names, paths), evaluation_json(names, paths, 2.0)
     )
     words = " ".join(Page(text).words.split())
     for part in (
         "insects: 2 classes of photos Validation accuracy 87.5 % (epoch 1 of 2)",
-        "Of 5 validation pictures, 60.0 % are right (95 % interval 23.1 % to 88.2 %).",
-        "The best epoch was chosen on these same pictures, so this flatters: finetune evaluate RUN --data FOLDER",
+        "Of 5 validation images, 60.0 % are classified correctly (95 % interval 23.1 % to 88.2 %).",
+        "The best epoch was chosen on these same images, so this accuracy is optimistic. "
+        "For an unbiased one, run finetune evaluate RUN --data FOLDER on images that training has not seen.",
         "frozen: all",
         "ants 1 3 60.0 % 100.0 % 75.0 %",
         "bees 1 2 0.0 % 0.0 % 0.0 %",
@@ -146,18 +148,18 @@ def test_what_stands_on_it(pictures: Callable[..., Path]) -> None:
     assert re.findall(r"\d\.png", uncertain) == ["4.png", "3.png", "2.png", "1.png", "0.png"]
 
 
-def test_reliability_is_a_point_a_bin_and_its_legend_lies_below(pictures: Callable[..., Path]) -> None:
-    """Of 49 pictures three bins; the legend's words stand below the axis's own."""
+def test_the_legend_of_the_reliability_plot_is_below_it(pictures: Callable[..., Path]) -> None:
+    """49 images make three bins; the words of the legend are below those of the axis."""
     names = ("ants", "bees")
-    figures = judged(names, [Path(f"{i}.png") for i in range(49)])
-    assert [bin["images"] for bin in figures["reliability_after"]] == [16, 16, 17]
+    evaluation = evaluation_json(names, [Path(f"{i}.png") for i in range(49)])
+    assert [bin["images"] for bin in evaluation["reliability_after"]] == [16, 16, 17]
     paths = [Path(f"{i}.png") for i in range(49)]
-    *_, plot = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), figures)).plots()
+    *_, plot = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)).plots()
     heights = {
         text: float(y)
         for y, text in re.findall(r'<text[^>]*(?:translate\([\d.]+ | y=")([\d.]+)[^>]*>([^<]+)</text>', plot)
     }
-    assert heights["16 to 17 pictures each"] == pytest.approx(heights["ideal"], abs=1)
+    assert heights["16 to 17 images each"] == pytest.approx(heights["ideal"], abs=1)
     assert heights["ideal"] > heights["confidence, %"]
 
 
@@ -168,25 +170,25 @@ def test_without_an_evaluation_or_with_many_classes() -> None:
     assert "precision" not in page.words
     assert "Plan" not in page.words
     assert len(list(page.plots())) == 3
-    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), judged(names, paths)))
+    page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation_json(names, paths)))
     words = " ".join(page.words.split())
-    assert "true predicted pictures class 1 class 0 2 class 2 class 0 2" in words
+    assert "true predicted images class 1 class 0 2 class 2 class 0 2" in words
     assert len(list(page.plots())) == 3 + 1 + 1
-    assert "the true class is among the first five" in words
+    assert "the true class is among the five most probable" in words
 
 
-def test_many_skipped_files_are_counted() -> None:
+def test_only_the_first_skipped_files_are_listed() -> None:
     skipped = tuple(Skipped(Path(f"{i}.jpg"), "the file is empty") for i in range(203))
     page = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(("a", "b"), [Path("x")], skipped)))
     assert page.words.count("the file is empty") == 200
-    assert "3 more stand in skipped.csv." in page.words
+    assert "skipped.csv lists 3 more." in page.words
 
 
 def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> None:
-    """The page that is written again is the first to the byte, with the photos gone."""
+    """The page written again is the same to the byte, although the images are gone."""
     data = pictures(stripes=3, dots=3)
     paths, names = sorted(data.rglob("*.png")), ("dots", "stripes")
-    images, figures = dataset(names, paths), judged(names, paths)
+    images, evaluation = dataset(names, paths), evaluation_json(names, paths)
     run = Run(tmp_path / "run")
     started(run.path, {"data": str(data), "version": "0"}, images)
     run.write_history(EPOCHS[0].keys(), [tuple(epoch.values()) for epoch in EPOCHS])
@@ -194,49 +196,30 @@ def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model:
     run.write_metrics(METRICS)
     run.write_evaluation(figures)
     (run.path / "plan.txt").write_text("the plan")
-    first = render_report("run", run.config(), "the plan", METRICS, EPOCHS, images, figures)
+    first = render_report("run", run.config(), "the plan", METRICS, EPOCHS, images, evaluation)
     for path in paths:
         path.unlink()
-    assert report(run.path) == run.path / "report.html"
+    assert write_report(run.path) == run.path / "report.html"
     assert (run.path / "report.html").read_text(encoding="utf-8") == first
     assert len(re.findall("data:image/jpeg", first)) == 3 + 6
 
 
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"has no model\.safetensors"):
-        report(tmp_path)
+        write_report(tmp_path)
 
 
-def test_the_command_repeats_the_run() -> None:
-    config = TrainConfig(
-        data=Path("my photos"), out=Path("run"), skip=("fc7", "fc8"), epochs=5, cache=False, overwrite=True, seed=3
-    )
-    line = command({**config.to_json(), "version": "1"})
-    assert line == (
-        "finetune train --data 'my photos' --skip fc7,fc8 --out run --epochs 5 --seed 3 --no-cache --overwrite"
-    )
-    assert shlex.split(line)[3] == "my photos"
-    assert command({"data": "$(rm x)"}) == "finetune train --data '$(rm x)'"
-
-
-def test_versions() -> None:
-    found = versions()
-    assert found["numpy"] == np.__version__
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {"finetune", "tensorflow", "keras", "system"} <= set(found)
-
-
-def test_equal_figures_give_equal_pages() -> None:
+def test_equal_runs_give_equal_pages() -> None:
     paths = [Path(f"{i}.png") for i in range(6)]
     pages = [
-        render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(HOSTILE, paths), judged(HOSTILE, paths))
+        render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(HOSTILE, paths), evaluation_json(HOSTILE, paths))
         for _ in range(2)
     ]
     assert pages[0] == pages[1]
     assert html.unescape(pages[0]).count(HOSTILE[2])
 
 
-def test_neither_plots_nor_tensorflow_are_loaded_before_they_are_needed() -> None:
+def test_matplotlib_and_tensorflow_are_not_imported_until_needed() -> None:
     program = "import sys\nimport finetune.evaluation.report, finetune.evaluation.evaluate\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not set(loaded) & {"matplotlib", "tensorflow"}

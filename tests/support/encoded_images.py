@@ -1,4 +1,4 @@
-"""Pictures in the bytes of many file formats, some written by hand because no library writes them."""
+"""Images as the bytes of many file formats, some written by hand because no library writes them."""
 
 import io
 import struct
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from finetune.data.decode import decode
+
 Pixels = NDArray[np.integer]
 
 
 def blocks(channels: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Return 32 × 48 pixels of random 8 × 8 squares: no turn or mirror image of it is the same."""
+    """Return 32 × 48 pixels of random 8 × 8 squares, which no turn or mirroring leaves unchanged."""
     colors = np.random.default_rng(seed).integers(0, 256, (4, 6, channels), np.uint8)
     return np.kron(colors, np.ones((8, 8, 1), np.uint8))
 
@@ -29,7 +31,7 @@ GRAY_ALPHA = Image.fromarray(np.dstack([blocks(1), OPACITY]))
 
 
 def encode(image: Image.Image, format: str, **options: Any) -> bytes:
-    """Return the bytes that Pillow writes; JPEG at its best quality, WebP without loss, unless the options say more."""
+    """Return the bytes that Pillow writes; unless the options differ, JPEG at quality 95 and WebP without loss."""
     defaults = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}
     file = io.BytesIO()
     image.save(file, format, **{**defaults.get(format, {}), **options})
@@ -37,7 +39,7 @@ def encode(image: Image.Image, format: str, **options: Any) -> bytes:
 
 
 def over_white(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the RGB pixels of an image laid over white by Pillow."""
+    """Return the RGB pixels of an image that Pillow laid over white."""
     ground = Image.new("RGBA", image.size, "white")
     ground.alpha_composite(image.convert("RGBA"))
     return np.asarray(ground.convert("RGB"))
@@ -48,14 +50,14 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, bits: int, color: int, rows: bytes, *more: bytes) -> bytes:
-    """Return a PNG of the given header and filtered rows, with `more` chunks before the pixels."""
+    """Return a PNG with this header and these filtered rows, and with `more` chunks before the pixels."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0))
     pixels = png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + pixels
 
 
 def tiff(pixels: Pixels, photometric: int, *, bits: int = 8, extra: int | None = None, planes: bool = False) -> bytes:
-    """Return an uncompressed TIFF; `extra`: 0 no transparency, 1 colours multiplied by it, 2 not, None says nothing."""
+    """Return an uncompressed TIFF; `extra`, of its fourth channel: 0 unspecified, 1 premultiplied, 2 straight."""
     height, width, channels = pixels.shape
     stored = np.moveaxis(pixels, 2, 0) if planes else pixels
     body = stored.astype(f"<u{bits // 8}").tobytes()
@@ -77,7 +79,7 @@ def tiff(pixels: Pixels, photometric: int, *, bits: int = 8, extra: int | None =
 
 
 def bmp32(pixels: NDArray[np.uint8], *, alpha: bool) -> bytes:
-    """Return a 32-bit BMP from RGBA pixels, by its header with or without a use for the fourth byte."""
+    """Return a 32-bit BMP from RGBA pixels; `alpha`: whether its header declares the fourth byte as transparency."""
     height, width, _ = pixels.shape
     body = pixels[..., [2, 1, 0, 3]].tobytes()
     size, compression = (108, 3) if alpha else (40, 0)
@@ -88,14 +90,14 @@ def bmp32(pixels: NDArray[np.uint8], *, alpha: bool) -> bytes:
 
 
 def idx(values: NDArray[np.uint8]) -> bytes:
-    """Return an IDX file of bytes: images (count, height, width) or labels (count)."""
+    """Return an IDX file of unsigned bytes: images (count, height, width) or labels (count)."""
     return struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
 
 
 def gif(transparent: int | None = None) -> bytes:
-    """Return a GIF of 4 × 4 pixels whose frame covers the middle 2 × 2 with the colours 1, 2, 3, 1; 0 is the ground."""
+    """Return a GIF of 4 × 4 pixels, colour 0, whose frame covers the middle 2 × 2 with the colours 1, 2, 3, 1."""
     codes = 0
-    for place, code in enumerate([4, 1, 4, 2, 4, 3, 4, 1, 5]):  # 4 clears the table, so that every code has 3 bits
+    for place, code in enumerate([4, 1, 4, 2, 4, 3, 4, 1, 5]):  # 4 resets the table, so every code has 3 bits
         codes |= code << 3 * place
     lzw = codes.to_bytes(4, "little")
     control = b"" if transparent is None else b"!\xf9\x04\x01\0\0" + bytes([transparent]) + b"\0"
@@ -103,3 +105,11 @@ def gif(transparent: int | None = None) -> bytes:
     screen = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x81, 0, 0) + palette
     frame = b"," + struct.pack("<HHHHB", 1, 1, 2, 2, 0) + bytes([2, len(lzw)]) + lzw
     return screen + control + frame + b"\0;"
+
+
+def assert_decodes(data: bytes, expected: object, tolerance: int = 0) -> None:
+    """Check what `decode` returns against an RGB image or its pixels."""
+    found = decode(data).image
+    assert found.dtype == np.uint8
+    assert found.flags.c_contiguous
+    np.testing.assert_allclose(found[..., ::-1].astype(int), np.asarray(expected).astype(int), atol=tolerance)

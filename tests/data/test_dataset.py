@@ -1,0 +1,161 @@
+"""The records: what is hashed, skipped and assigned to a split, and data that cannot be trained on."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.encoded_images import encode
+
+from finetune.data.dataset import (
+    Dataset,
+    LabelledFile,
+    Record,
+    Skipped,
+    check_validation_names,
+    make_dataset,
+    make_listed_dataset,
+    sort_names,
+)
+from finetune.errors import DataError
+
+
+def file(folder: Path, name: str, number: int | None) -> Path:
+    """Write a small image that no other number has; None writes a file that is not an image."""
+    path = folder / name
+    path.write_bytes(b"words" if number is None else encode(Image.new("RGB", (4, 3), (number, 0, 7)), "PNG"))
+    return path
+
+
+def test_files_become_records_in_their_order(tmp_path: Path) -> None:
+    """Files with a split keep it; the others are split by their bytes, whatever those with a split are."""
+    paths = [file(tmp_path, f"{number}.png", number) for number in range(6)]
+    splits = ("val", "train", None, None, None, "train")
+    files = [
+        LabelledFile(path, "ab"[number % 2], split)  # type: ignore[arg-type]
+        for number, (path, split) in enumerate(zip(paths, splits, strict=True))
+    ]
+    dataset = make_dataset(files, ("a", "b"), 0.5)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert [(r.path, r.label, r.digest) for r in dataset.records] == [
+        (path, number % 2, digest) for number, (path, digest) in enumerate(zip(paths, digests, strict=True))
+    ]
+    assert [record.split for record in dataset.records[:2]] == ["val", "train"]
+    smaller = min(digests[2], digests[4])  # class a: one of two validates; class b: one alone is trained on
+    assert [record.split for record in dataset.records[2:]] == [
+        "val" if digests[2] == smaller else "train", "train", "val" if digests[4] == smaller else "train", "train",
+    ]  # fmt: skip
+
+
+def test_unreadable_files_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    files = [LabelledFile(file(tmp_path, f"{n}.png", n), "ab"[n % 2], None) for n in range(4)]
+    files.insert(1, LabelledFile(file(tmp_path, "words.png", None), "a", None))
+    files.append(LabelledFile(tmp_path / "gone.png", "b", "train"))
+    dataset = make_dataset(files, ("a", "b"), 0.5)
+    assert len(dataset.records) == 4
+    assert [tuple(skipped) for skipped in dataset.skipped] == [
+        (
+            tmp_path / "words.png",
+            "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'",
+        ),
+        (tmp_path / "gone.png", "cannot be opened (No such file or directory)"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb"])
+def test_a_class_with_a_line_break(name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        make_dataset([], ("c", name), 0.2)
+    assert str(caught.value) == (
+        f"class {name!r} has a line break in its name, which classes.txt cannot hold; rename it"
+    )
+
+
+def dataset(*splits: str, skipped: int = 0) -> Dataset:
+    """Return a dataset of the classes ants and bees in turn, with these splits."""
+    records = tuple(
+        Record(Path(f"{number}.png"), number % 2, split, f"{number:064x}")  # type: ignore[arg-type]
+        for number, split in enumerate(splits)
+    )
+    return Dataset(records, ("ants", "bees"), tuple(Skipped(Path(f"{n}.gif"), "why") for n in range(skipped)))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (dataset(), "no readable image was found"),
+        (dataset(skipped=2), "no readable image was found; 2 skipped, the first: 0.gif: why"),
+        (
+            dataset("train", "val"),
+            "no readable image to train on for class 'bees'; add images or remove the class",
+        ),
+        (
+            dataset("val", "val", skipped=1),
+            "no readable image to train on for class 'ants', 'bees'; add images or remove the class; "
+            "1 skipped, the first: 0.gif: why",
+        ),
+        (
+            dataset("train", "train"),
+            "no image is left for validation; add images: at least two per class, or some for validation",
+        ),
+    ],
+)
+def test_data_that_cannot_be_trained_on(data: Dataset, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        data.check()
+    assert str(caught.value) == message
+
+
+def test_one_image_that_validates_is_enough() -> None:
+    dataset("train", "train", "val").check()
+
+
+def test_without_unreadable_images() -> None:
+    """A new dataset: the old one is not changed."""
+    whole = dataset("train", "train", "val", "train", skipped=1)
+    less = whole.without({Path("3.png"): "damaged"})
+    assert [record.path.name for record in less.records] == ["0.png", "1.png", "2.png"]
+    assert less.class_names == whole.class_names
+    assert [tuple(skipped) for skipped in less.skipped] == [(Path("0.gif"), "why"), (Path("3.png"), "damaged")]
+    assert len(whole.records) == 4
+    with pytest.raises(DataError, match=r"^no readable image to train on for class 'bees'; .*; 3 skipped, the first: "):
+        whole.without({Path("1.png"): "damaged", Path("3.png"): "damaged"})
+    with pytest.raises(DataError, match=r"^no image is left for validation"):
+        whole.without({Path("2.png"): "damaged"})
+
+
+def listed(*files: tuple[str, str | None]) -> list[LabelledFile]:
+    return [LabelledFile(Path(f"{n}.png"), name, split) for n, (name, split) in enumerate(files)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (listed(), "expected at least two classes in HERE, found none; add images of another class"),
+        (
+            listed(("ants", "train"), ("bees", "val")),
+            "expected at least two classes in HERE, found only 'ants'; add images of another class",
+        ),
+        (
+            listed(("ants", "train"), ("bees", "train"), ("bee", "val")),
+            "class 'bee' is in THERE but not in HERE (did you mean bees?); every class needs images to train on",
+        ),
+    ],
+)
+def test_the_classes_of_a_list_are_those_trained_on(files: list[LabelledFile], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        make_listed_dataset(files, "HERE", "THERE", 0.2)
+    assert str(caught.value) == message
+
+
+def test_validation_names() -> None:
+    check_validation_names(["b", "a", "b"], ("a", "b", "c"), "x", "y")
+    with pytest.raises(DataError, match=r"^class 'zebra' is in y but not in x; every class needs images to train on$"):
+        check_validation_names(["b", "zebra"], ("a", "b", "c"), "x", "y")
+
+
+def test_numbers_are_sorted_by_value() -> None:
+    assert sort_names(["10", "9", "x"]) == ("10", "9", "x")
+    assert sort_names(["10", "9"]) == ("9", "10")
+    assert sort_names(["2", "01", "1", "0"]) == ("0", "01", "1", "2")
+    assert sort_names(["9" * 5000, "1" * 5000]) == ("1" * 5000, "9" * 5000)

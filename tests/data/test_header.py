@@ -1,0 +1,56 @@
+"""What a header says: format by content, size as stored, orientation, and the limit of 100 megapixels."""
+
+import pytest
+from PIL import Image
+from support.encoded_images import GRAY, PALETTE, RGB, RGBA, encode, png
+
+from finetune.data.header import MAX_PIXELS, image_format, read_header
+from finetune.errors import ImageError
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF"])
+def test_format_and_size(format: str) -> None:
+    data = encode(RGB, format.upper())
+    assert image_format(data[:12]) == format
+    assert read_header(data)[:4] == (format, 48, 32, 1)
+
+
+def test_the_size_is_that_before_the_turn() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_header(encode(RGB, "JPEG", exif=exif.tobytes()))[:4] == ("JPEG", 48, 32, 6)
+
+
+def test_opencv_turns_a_tiff_itself() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_header(encode(RGB, "TIFF", exif=exif)).orientation == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "mode"), [(RGB, "RGB"), (RGBA, "RGBA"), (GRAY, "L"), (PALETTE, "P")], ids=["RGB", "RGBA", "L", "P"]
+)
+def test_mode(image: Image.Image, mode: str) -> None:
+    assert read_header(encode(image, "PNG")).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("brand", "format"), [(b"heic", "HEIC"), (b"heix", "HEIC"), (b"mif1", "HEIF"), (b"avif", "AVIF"), (b"avis", "AVIF")]
+)
+def test_formats_that_are_recognized_but_not_read(brand: bytes, format: str) -> None:
+    data = b"\0\0\0\x18ftyp" + brand + bytes(40)
+    assert image_format(data[:12]) == format
+    with pytest.raises(ImageError, match=f"^{format} is not supported; convert the image to JPEG$"):
+        read_header(data)
+
+
+@pytest.mark.parametrize("head", [b"\0\0\0\x18ftypisom", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b""])
+def test_other_files_are_not_images(head: bytes) -> None:
+    assert image_format(head) is None
+
+
+def test_the_limit_of_pixels() -> None:
+    assert read_header(png(10_000, 10_000, 8, 0, bytes(100)))[1:3] == (10_000, 10_000)
+    with pytest.raises(ImageError, match=r"^10000×10001 pixels are more than the limit of 100 megapixels; shrink it$"):
+        read_header(png(10_000, 10_001, 8, 0, bytes(100)))
+    assert MAX_PIXELS == 10_000 * 10_000

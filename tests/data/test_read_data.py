@@ -1,0 +1,88 @@
+"""`read_data` and `labelled_files`: every form of data is recognized, and gives the same records."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.encoded_images import encode, idx
+
+from finetune.data.read_data import labelled_files, read_data
+from finetune.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder of two classes with three images each."""
+    for number in range(6):
+        path = tmp_path / "data" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(Image.new("RGB", (4, 3), (number, 0, 7)), "PNG"))
+    return tmp_path / "data"
+
+
+def written(root: Path, name: str, text: str) -> Path:
+    (root / name).write_text(text)
+    return root / name
+
+
+def test_folder_list_and_csv_give_the_same_records(root: Path) -> None:
+    lines = [(f"{'ab'[number % 2]}/{number}.png", "ab"[number % 2]) for number in range(6)]
+    expected = read_data(root)
+    text = written(root, "list.txt", "".join(f"{path} {label}\n" for path, label in lines))
+    table = written(root, "list.Csv", "path,label\n" + "".join(f"{path},{label}\n" for path, label in lines))
+    for data in (text, table):
+        found = read_data(data)
+        assert sorted(found.records) == sorted(expected.records)
+        assert found.class_names == expected.class_names == ("a", "b")
+
+
+def test_a_folder_with_idx_files_is_mnist_whatever_else_it_has(root: Path) -> None:
+    images = np.arange(4 * 6, dtype=np.uint8).reshape(4, 2, 3)
+    (root / "train-images-idx3-ubyte").write_bytes(idx(images))
+    (root / "train-labels-idx1-ubyte").write_bytes(idx(np.array([5, 7, 5, 7], np.uint8)))
+    assert read_data(root).class_names == ("5", "7")
+    assert [file.class_name for file in labelled_files(root)] == ["5", "7", "5", "7"]
+
+
+def test_the_share_that_validates(root: Path) -> None:
+    for fraction, count in ((0.3, 2), (0.6, 4)):
+        assert [record.split for record in read_data(root, fraction).records].count("val") == count
+
+
+def test_labelled_files_are_those_that_validate_or_else_all(root: Path) -> None:
+    assert len(labelled_files(root)) == 6
+    lines = "a/0.png,a,train\nb/1.png,b,train\na/2.png,a,val\nb/3.png,b,val\n"
+    table = written(root, "list.csv", f"path,label,split\n{lines}")
+    assert [(file.path.name, file.class_name) for file in labelled_files(table)] == [("2.png", "a"), ("3.png", "b")]
+
+
+@pytest.mark.parametrize(("folder", "hint"), [("empty", ""), ("loose", " (1 image directly in it)")])
+def test_no_labelled_images(root: Path, folder: str, hint: str) -> None:
+    (root / folder).mkdir()
+    if folder == "loose":
+        shutil.copy(root / "a" / "0.png", root / folder)
+    with pytest.raises(DataError) as caught:
+        labelled_files(root / folder)
+    assert str(caught.value) == (
+        f"{root / folder} has no labelled images{hint}; expected a folder of images per class, or a list"
+    )
+
+
+@pytest.mark.parametrize("read", [read_data, labelled_files])
+def test_data_that_cannot_be_opened(root: Path, read: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def message(data: Path) -> str:
+        with pytest.raises(DataError) as caught:
+            read(data)  # type: ignore[operator]
+        return str(caught.value)
+
+    assert message(root / "nothing") == f"expected a folder or list of images, but {root / 'nothing'} does not exist"
+    assert message(Path("/dev/null")) == "expected a folder or list of images, but /dev/null is a device or a socket"
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # simulated, since root may read everything
+    table = written(root, "list.csv", "path,label\n")
+    assert message(table) == f"{table} cannot be opened (Permission denied)"
