@@ -1,0 +1,51 @@
+"""The quick loop, `pytest -m 'not tensorflow and not slow'`: which tests are not in it, and what enforces that.
+
+A single test that needs TensorFlow is marked `@pytest.mark.tensorflow`. The files below import TensorFlow at the top:
+the quick loop does not collect them, and all of their tests get the mark in `conftest.py`. In the quick loop, a test
+without the mark fails if it imports TensorFlow.
+"""
+
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pytest
+
+TENSORFLOW_FILES = (
+    "export/test_export_formats.py",
+    "export/test_export_networks.py",
+    "export/test_tf_decode.py",
+    "export/test_tf_resize.py",
+    "hardening/test_disks.py",
+    "hardening/test_fuzz.py",
+    "hardening/test_untrusted.py",
+    "networks/test_benchmark.py",
+    "networks/test_compiled.py",
+    "networks/test_forward.py",
+    "networks/test_networks.py",
+    "networks/test_oracle.py",
+    "test_bytes_read.py",
+    "test_classifier.py",
+    "test_original_programs.py",
+    "training/test_events.py",
+    "training/test_failures.py",
+    "training/test_features.py",
+    "training/test_find_rate.py",
+    "training/test_head.py",
+    "training/test_loop.py",
+    "training/test_optimization.py",
+    "training/test_stages.py",
+)
+
+
+class RefuseTensorFlow(MetaPathFinder):
+    """A finder for `sys.meta_path` that fails the test that imports TensorFlow."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name == "tensorflow":
+            pytest.fail(
+                "a test without the mark tensorflow imports TensorFlow: decorate it with @pytest.mark.tensorflow, or "
+                "add its file to tests/support/quick_loop.py"
+            )
+        return None
