@@ -13,7 +13,7 @@ def test_the_listed_files_exist() -> None:
 
 
 def test_tensorflow_is_refused_with_advice() -> None:
-    with pytest.raises(pytest.fail.Exception, match="decorate it with @pytest.mark.tensorflow"):
+    with pytest.raises(pytest.fail.Exception, match=r"decorate it with @pytest\.mark\.tensorflow"):
         RefuseTensorFlow().find_spec("tensorflow", None)
 
 
