@@ -1,4 +1,4 @@
-"""How much is read: weights are mapped; a picture is read once to hash it, once to compute it, never more."""
+"""How much is read: weights are mapped; an image is read once to hash it and once to compute its features."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.skipif(not COUNTERS.exists(), reason="only Linux counts
 
 
 def read_by(function: Callable[[], object]) -> int:
-    """Return the bytes that `function` got from read calls; what is mapped does not count."""
+    """Return the bytes that `function` gets from read calls; mapped files do not count."""
 
     def count() -> int:
         return int(COUNTERS.read_text().split("\n", 1)[0].removeprefix("rchar: "))
 
-    function()  # what is read once only, such as modules, does not count
+    function()  # so that what is read only once, such as modules, does not count
     before = count()
     function()
     return count() - before
@@ -35,7 +35,7 @@ def test_weights_are_mapped(tiny_weights: Path) -> None:
 
 @pytest.fixture
 def noise(tmp_path: Path) -> Path:
-    """Twenty pictures that do not compress."""
+    """Twenty images that do not compress."""
     generator = np.random.default_rng(0)
     for number in range(20):
         path = tmp_path / "noise" / "ab"[number % 2] / f"{number}.png"
@@ -44,7 +44,7 @@ def noise(tmp_path: Path) -> Path:
     return tmp_path / "noise"
 
 
-def test_pictures_are_read_once_for_each_job(noise: Path, tiny_model: Model) -> None:
+def test_images_are_read_once_for_each_job(noise: Path, tiny_model: Model) -> None:
     size = sum(path.stat().st_size for path in noise.rglob("*.png"))
     assert size > 400_000
     assert size <= read_by(lambda: read_folder(noise)) < 1.1 * size, "hashing reads each file once"
@@ -56,5 +56,7 @@ def test_pictures_are_read_once_for_each_job(noise: Path, tiny_model: Model) -> 
         with trunk.open_store(cache) as store:
             trunk.compute(dict.fromkeys(dataset.records, tuple(View(n, "float32") for n in range(3))), store)
 
-    assert size <= read_by(lambda: compute(cache=False)) < 1.1 * size, "three views of a picture are one reading of it"
-    assert read_by(lambda: compute(cache=True)) < 0.1 * size, "what is stored is not read again, and is mapped itself"
+    assert size <= read_by(lambda: compute(cache=False)) < 1.1 * size, "three views of an image need one reading"
+    assert read_by(lambda: compute(cache=True)) < 0.1 * size, (
+        "stored features are mapped, their images not read"
+    )

@@ -1,7 +1,7 @@
-"""One answer everywhere: whatever reads a picture, in whatever batch, the probabilities are the same within 1e-4.
+"""One answer everywhere: whatever reads an image, in whatever batch, the probabilities are the same within 1e-4.
 
-Held against `predict` one picture at a time: batches of any size, any order, `score`, arrays, the exported SavedModel
-and, where it is installed, Ray. `pytest -s tests/test_one_answer.py` prints the table of largest differences.
+Compared with `predict`, one image at a time: batches of any size, in any order, `score`, arrays, the exported
+SavedModel and, if installed, Ray. `pytest -s tests/test_one_answer.py` prints the table of largest differences.
 """
 
 import json
@@ -23,23 +23,23 @@ from finetune.data.decode import decode
 from finetune.export.export import export
 
 AGREE = 1e-4
-Answers = NDArray[np.float64]  # (pictures, classes)
+Answers = NDArray[np.float64]  # (images, classes)
 
 
 @pytest.fixture(scope="module")
 def photo() -> NDArray[np.uint8]:
-    """A colourful picture of 400 × 300 pixels, RGB: shades, edges and noise."""
+    """A colourful image of 400 × 300 pixels, RGB: gradients, edges and noise."""
     generator = np.random.default_rng(2)
     coarse = generator.integers(0, 256, (9, 12, 3), dtype=np.uint8)
     smooth = cv2.resize(coarse, (400, 300), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-    picture = (smooth + generator.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
-    cv2.circle(picture, (150, 130), 70, (230, 60, 40), -1)
-    return picture
+    image = (smooth + generator.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
+    cv2.circle(image, (150, 130), 70, (230, 60, 40), -1)
+    return image
 
 
 @pytest.fixture(scope="module")
 def files(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The picture as files of every kind that people have."""
+    """The image as files of every common kind."""
     folder = tmp_path_factory.mktemp("kinds")
     image = Image.fromarray(photo)
     for orientation in range(1, 9):
@@ -59,8 +59,8 @@ def files(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) ->
     image.resize((2600, 1950), Image.Resampling.BICUBIC).save(folder / "huge.jpg", quality=92)
     image.resize((2600, 1950), Image.Resampling.BICUBIC).save(folder / "huge.png", compress_level=1)
     image.resize((23, 17)).save(folder / "tiny.png")
-    image.save(folder / "picture.webp", quality=90)
-    image.save(folder / "picture.bmp")
+    image.save(folder / "image.webp", quality=90)
+    image.save(folder / "image.bmp")
     return sorted(folder.iterdir())
 
 
@@ -71,13 +71,13 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def alone(classifier: Classifier, files: list[Path]) -> Answers:
-    """What `predict` says of each file by itself: what all others are held against."""
+    """The answers of `predict` for each file alone, with which all others are compared."""
     return answers(classifier, files, batch_size=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def table(files: list[Path]) -> Iterator[dict[str, float]]:
-    """Collect and print the largest difference of each way."""
+    """Collect the largest difference of each way, and print the table."""
     found: dict[str, float] = {}
     yield found
     print("\n\n| way | largest difference of a probability |\n|---|---|")
@@ -85,13 +85,13 @@ def table(files: list[Path]) -> Iterator[dict[str, float]]:
         print(f"| {way} | {difference:.1e} |")
 
 
-def answers(classifier: Classifier, pictures: list, batch_size: int, **options: object) -> Answers:
-    predictions = list(classifier.predict(pictures, batch_size=batch_size, **options))  # type: ignore[arg-type]
-    assert [prediction.error for prediction in predictions] == [None] * len(pictures)
+def answers(classifier: Classifier, images: list, batch_size: int, **options: object) -> Answers:
+    predictions = list(classifier.predict(images, batch_size=batch_size, **options))  # type: ignore[arg-type]
+    assert [prediction.error for prediction in predictions] == [None] * len(images)
     return np.stack([prediction.probabilities for prediction in predictions])  # type: ignore[misc]
 
 
-def hold(table: dict[str, float], way: str, found: Answers, expected: Answers) -> None:
+def check(table: dict[str, float], way: str, found: Answers, expected: Answers) -> None:
     table[way] = float(np.abs(found - expected).max())
     assert table[way] <= AGREE, way
 
@@ -103,11 +103,11 @@ def test_any_batch_size_and_order(
     order = list(range(len(files)))
     random.Random(batch_size).shuffle(order)
     found = answers(classifier, [files[i] for i in order], batch_size)
-    hold(table, f"batches of {batch_size}, shuffled", found, alone[order])
+    check(table, f"batches of {batch_size}, shuffled", found, alone[order])
 
 
-def test_the_turned_are_one_picture(files: list[Path], alone: Answers) -> None:
-    """EXIF 1 shows the stored pixels, 2 to 8 turn or mirror them: eight pictures, no two with the same answer."""
+def test_exif_turns_give_different_answers(files: list[Path], alone: Answers) -> None:
+    """EXIF 1 shows the pixels as stored, 2 to 8 turn or mirror them: eight images, no two with the same answer."""
     turned = [alone[i] for i, path in enumerate(files) if path.name.startswith("exif")]
     assert len(turned) == 8
     assert all(np.abs(a - b).max() > AGREE for i, a in enumerate(turned) for b in turned[:i])
@@ -117,29 +117,29 @@ def test_the_turned_are_one_picture(files: list[Path], alone: Answers) -> None:
 def test_arrays(
     channel_order: str, classifier: Classifier, files: list[Path], alone: Answers, table: dict[str, float]
 ) -> None:
-    """Decoded as files are: of a JPEG twice as large as needed that is its reduced form."""
+    """Decoded as files are: a JPEG at least twice as large as needed comes reduced."""
     short_side = classifier.model.network.preprocessing.short_side
     pixels = [decode(path.read_bytes(), short_side).image for path in files]
-    pictures = [array[..., ::-1] if channel_order == "rgb" else array for array in pixels]
-    found = answers(classifier, pictures, 8, channel_order=channel_order)
-    hold(table, f"arrays, {channel_order}", found, alone)
+    images = [array[..., ::-1] if channel_order == "rgb" else array for array in pixels]
+    found = answers(classifier, images, 8, channel_order=channel_order)
+    check(table, f"arrays, {channel_order}", found, alone)
 
 
 def test_arrays_at_full_size(
     classifier: Classifier, files: list[Path], alone: Answers, table: dict[str, float]
 ) -> None:
-    """A JPEG that is at least twice as large as needed is decoded at a reduced size: the one place that differs."""
+    """A JPEG that is at least twice as large as needed is decoded at a reduced size: the only difference."""
     full = [decode(path.read_bytes()).image for path in files]
     found = answers(classifier, full, 8, channel_order="bgr")
     reduced = [path.name == "huge.jpg" for path in files]
-    hold(table, "arrays at full size, but for huge JPEGs", found[np.invert(reduced)], alone[np.invert(reduced)])
+    check(table, "arrays at full size, except huge JPEGs", found[np.invert(reduced)], alone[np.invert(reduced)])
     difference = float(np.abs(found[reduced] - alone[reduced]).max())
     table["arrays at full size, huge JPEGs"] = difference
     assert AGREE < difference < 0.05
 
 
 def scored(files: list[Path], folder: Path, *options: str) -> Answers:
-    """What the command `score` writes for the files."""
+    """Return what the command `score` writes for the files."""
     out, names = folder / "scores.jsonl", folder / "names.txt"
     names.write_text("".join(f"{path}\n" for path in files))
     command = [sys.executable, "-m", "finetune", "score", f"@{names}", "--model", "starter", "--out", str(out)]
@@ -151,13 +151,13 @@ def scored(files: list[Path], folder: Path, *options: str) -> Answers:
 
 @pytest.mark.slow
 def test_score(files: list[Path], alone: Answers, table: dict[str, float], tmp_path: Path) -> None:
-    hold(table, "score", scored(files, tmp_path), alone)
+    check(table, "score", scored(files, tmp_path), alone)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_ray(files: list[Path], alone: Answers, table: dict[str, float], tmp_path: Path) -> None:
-    hold(table, "score --engine ray", scored(files, tmp_path, "--engine", "ray", "--batch-size", "4"), alone)
+    check(table, "score --engine ray", scored(files, tmp_path, "--engine", "ray", "--batch-size", "4"), alone)
 
 
 @pytest.mark.slow
@@ -171,4 +171,4 @@ def test_saved_model(
         "serving_default"
     ]
     found = serve(image_bytes=tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
-    hold(table, "SavedModel", found, alone)
+    check(table, "SavedModel", found, alone)
