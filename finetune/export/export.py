@@ -1,7 +1,6 @@
-"""`export(ref, format)`: write a model for another program, load it there again, compare, and only then keep it."""
+"""`export(ref, format)`: write a model for other programs, load it with theirs, compare, and keep it if it agrees."""
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,23 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.choices import ExportFormat
-from finetune.classifier import load
+from finetune.data.channels import to_rgb
 from finetune.data.decode import decode
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError, WeightsError
-from finetune.export.folder import CARD, CLASSES, MODELS, check_free, new_folder
-from finetune.export.int8 import Answers, Loss, Pictures, calibration_pixels, choose_pictures, measure
+from finetune.export.export_folder import CARD, CLASSES, MODELS, check_free, export_folder
+from finetune.export.int8 import Int8Images, Int8Loss, PredictPixels, calibration_pixels, choose_images, measure
 from finetune.export.model_card import card
 from finetune.metrics import softmax
 from finetune.model import Model
+from finetune.runs.open_model import open_model
 from finetune.runs.run import Run, open_run
 from finetune.system.extras import needs
 from finetune.system.quiet import import_tensorflow, silence
 
-logger = logging.getLogger(__name__)
-
-TOLERANCE = 1e-4  # how far a probability may be from `predict`'s
+TOLERANCE = 1e-4  # how much a probability may differ from that of `predict`
 _PACKAGES = {"litert": "ai_edge_litert", "litert-int8": "ai_edge_litert", "onnx": "onnx onnxruntime"}
 
 
@@ -39,7 +37,7 @@ class Exported:
 
     folder: Path
     difference: float
-    loss: Loss | None = None
+    loss: Int8Loss | None = None
 
 
 def export(
@@ -51,34 +49,33 @@ def export(
     network: str | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the model that `ref` means, as `finetune.load` takes it, to the folder `out` in one of six formats.
+    """Write the model that `ref` names, as for `finetune.load`, to the folder `out` in one of six formats.
 
-    The folder holds the model, `classes.txt` and `README.md`, and appears whole or not at all. `data`: pictures for
-    litert-int8, in place of a run's own. Without `out` it is `export-FORMAT` in the run, or `NAME-FORMAT` beside the
-    file, or here for a name of the catalogue.
-    Raises UsageError for options that contradict each other or a package that is missing, RunError for a folder in the
-    way, WeightsError when the format's own runtime does not load what was written or gives other probabilities.
+    The folder holds the model, `classes.txt` and `README.md`, and appears whole or not at all. `data`: images for
+    litert-int8, instead of a run's own. `out` defaults to `export-FORMAT` in a run, `NAME-FORMAT` next to a file, and
+    `NAME-FORMAT` in the current folder for published weights.
+    Raises UsageError for contradictory options or a missing package, RunError for a folder in the way, WeightsError if
+    the format's own runtime cannot load the export or gives other probabilities.
     """
     run = open_run(Path(ref)) if Path(ref).is_dir() else None
     folder = (out or _default_folder(ref, run, format)).absolute()
     check_free(folder, overwrite)
     _check_packages(format)
     if data is not None and format != "litert-int8":
-        raise UsageError(f"--data is for litert-int8 alone, not for {format}; leave it out")
-    classifier = load(ref, network)
-    model, temperature = classifier.model, classifier.temperature
+        raise UsageError(f"--data is only for litert-int8, not for {format}; omit it")
+    model = open_model(ref, network)
+    temperature = model.temperature
     if not model.class_names and format != "npy":
         raise WeightsError(
             f"{model.network.name} ends in {model.network.layers[-1].name} and has no classes, so there are no "
             "probabilities to export; export it to npy, or train it with classes"
         )
-    pictures = choose_pictures(run, data) if format == "litert-int8" else None
-    with new_folder(folder, overwrite) as made:
-        path = made / MODELS[format]
-        difference, loss = _write(path, format, model, temperature, pictures)
-        (made / CLASSES).write_text("".join(f"{name}\n" for name in model.class_names), encoding="utf-8")
+    images = choose_images(run, data) if format == "litert-int8" else None
+    with export_folder(folder, overwrite) as new:
+        difference, loss = _write(new / MODELS[format], format, model, temperature, images)
+        (new / CLASSES).write_text("".join(f"{name}\n" for name in model.class_names), encoding="utf-8")
         text = card(format, model, temperature, ref, run, difference, loss)
-        (made / CARD).write_text(text, encoding="utf-8", errors="surrogateescape")
+        (new / CARD).write_text(text, encoding="utf-8", errors="surrogateescape")
     return Exported(folder, difference, loss)
 
 
@@ -95,48 +92,54 @@ def _check_packages(format: ExportFormat) -> None:
 
 
 def _write(
-    path: Path, format: ExportFormat, model: Model, temperature: float, pictures: Pictures | None
-) -> tuple[float, Loss | None]:
-    """Write the model, load it again and return the largest difference from `predict`; and for int8 what is lost."""
+    path: Path, format: ExportFormat, model: Model, temperature: float, images: Int8Images | None
+) -> tuple[float, Int8Loss | None]:
+    """Write the model, load it again and return the largest difference from `predict`; for int8 also the loss."""
     if format == "npy":
         _write_npy(path, model)
         return 0.0, None
     preprocessing = model.network.preprocessing
-    calibration = calibration_pixels(pictures.calibration, preprocessing) if pictures else None
+    calibration = calibration_pixels(images.calibration, preprocessing) if images else None
     import_tensorflow()
-    writer: Any = import_module(f"finetune.export.{format.removesuffix('-int8')}")
+    module: Any = import_module(f"finetune.export.{format.removesuffix('-int8')}")
     with silence():
         if calibration is None:
-            writer.write(path, model, temperature)
+            module.write(path, model, temperature)
         else:
-            writer.write(path, model, temperature, _rgb(calibration, preprocessing))
-    exact = _reference(model, temperature)
-    drawn = drawn_pictures(preprocessing)
-    pixels = np.stack([to_input(decode(data, preprocessing.short_side).image, preprocessing) for data in drawn])
-    given: Any = drawn if format == "saved_model" else _rgb(pixels, preprocessing)
-    found = _loaded_again(format, lambda: writer.answers(path, given))
-    difference = float(abs(found - exact(pixels)).max())
-    if pictures:
-        loss = measure(pictures, preprocessing, exact, lambda pixels: writer.answers(path, _rgb(pixels, preprocessing)))
-        return difference, loss
+            module.write(path, model, temperature, _exported_order(calibration, preprocessing))
+    predict_float = _predict_with_network(model, temperature)
+    difference = _difference(path, format, module, preprocessing, predict_float)
+    if images:
+
+        def predict_int8(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
+            return module.predict(path, _exported_order(pixels, preprocessing))
+
+        return difference, measure(images, preprocessing, predict_float, predict_int8)
     if not difference <= TOLERANCE:
         raise WeightsError(
-            f"{format}: what was written gives other probabilities than predict, by up to {difference:.1e} where "
-            f"{TOLERANCE:.0e} is expected; nothing was kept, please report this"
+            f"{format}: the export gives other probabilities than predict, with a difference of up to {difference:.1e} "
+            f"where at most {TOLERANCE:.0e} is expected; nothing was kept, please report this"
         )
     return difference, None
 
 
-def _loaded_again(format: ExportFormat, answers: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def _difference(
+    path: Path, format: ExportFormat, module: Any, preprocessing: Preprocessing, predict_float: PredictPixels
+) -> float:
+    """Return the largest difference of a probability on synthetic images, as the format's own runtime computes it."""
+    files = synthetic_images(preprocessing)
+    pixels = np.stack([to_input(decode(file, preprocessing.short_side).image, preprocessing) for file in files])
+    inputs: Any = files if format == "saved_model" else _exported_order(pixels, preprocessing)
     try:
         with silence():
-            return answers()
-    except Exception as error:  # every runtime has errors of its own, and any of them means the same here
+            found = module.predict(path, inputs)
+    except Exception as error:  # every runtime has its own errors, and any of them means the same here
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
-            f"{format}: its own runtime cannot load what was written ({type(error).__name__}: {reason}); "
+            f"{format}: its own runtime cannot load the export ({type(error).__name__}: {reason}); "
             "nothing was kept, please report this"
         ) from error
+    return float(abs(found - predict_float(pixels)).max())
 
 
 def _write_npy(path: Path, model: Model) -> None:
@@ -146,36 +149,37 @@ def _write_npy(path: Path, model: Model) -> None:
     try:
         write_npy(path, model.weights)
     except WeightsError as error:
-        if isinstance(error.__context__, OSError):  # told as of the other formats, not of a folder that has gone
+        if isinstance(error.__context__, OSError):  # reported as for the other formats, not for the temporary folder
             raise error.__context__ from None
         raise
     found = read_npy(path).tensors
     if found.keys() != model.weights.keys() or not all(
         np.array_equal(found[name], value) for name, value in model.weights.items()
     ):
-        raise WeightsError("npy: what was written reads back as other numbers; nothing was kept, please report this")
+        raise WeightsError("npy: the export reads back as other numbers; nothing was kept, please report this")
 
 
-def _reference(model: Model, temperature: float) -> Answers:
-    """Return `predict` as a function of the network's pixels."""
+def _predict_with_network(model: Model, temperature: float) -> PredictPixels:
+    """Return the function from network input to probabilities that `predict` computes."""
     from finetune.networks.compiled import Compiled
 
     compiled = Compiled(model.network.layers, model.weights, model.network.preprocessing)
     return lambda pixels: softmax(compiled(pixels), temperature)
 
 
-def _rgb(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return the network's pixels in the order that the exported models take."""
-    return np.ascontiguousarray(pixels[..., ::-1]) if preprocessing.channel_order == "BGR" else pixels
+def _exported_order(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return network input with its channels in the order that exported models take: RGB, or gray as one channel."""
+    order = preprocessing.channel_order
+    return pixels if order == "GRAY" else np.ascontiguousarray(to_rgb(pixels, order))
 
 
-def drawn_pictures(preprocessing: Preprocessing) -> Sequence[bytes]:
-    """Return two PNG and two JPEG files with patches of random colours, larger than the network's input and smaller."""
+def synthetic_images(preprocessing: Preprocessing) -> Sequence[bytes]:
+    """Return two PNG and two JPEG files with random colour patches, larger and smaller than the network's input."""
     generator = np.random.default_rng(0)
     files = []
-    for ending, share in ((".png", 1.5), (".png", 0.6), (".jpg", 2.5), (".jpg", 0.6)):
-        sides = max(8, int(preprocessing.size * share)), max(8, int(preprocessing.size * share * 1.25))
+    for ending, scale in ((".png", 1.5), (".png", 0.6), (".jpg", 2.5), (".jpg", 0.6)):
+        size = max(8, int(preprocessing.size * scale)), max(8, int(preprocessing.size * scale * 1.25))
         patches = generator.integers(0, 256, (5, 7, 3), np.uint8)
-        _, file = cv2.imencode(ending, cv2.resize(patches, sides, interpolation=cv2.INTER_CUBIC))
+        _, file = cv2.imencode(ending, cv2.resize(patches, size, interpolation=cv2.INTER_CUBIC))
         files.append(file.tobytes())
     return files

@@ -1,4 +1,4 @@
-"""The network from pixels to probabilities with operations that TensorFlow's own exporters know."""
+"""The network from pixels to probabilities, in operations that TensorFlow's own exporters support."""
 
 import tensorflow as tf
 
@@ -15,7 +15,7 @@ def probabilities(model: Model, temperature: float, weights: Weights, pixels: tf
     x = normalize(preprocessing, pixels)
     for layer in model.network.layers:
         if isinstance(layer, LocalResponseNorm):
-            # One operation, which LiteRT has too and keeps in float32 when the rest becomes int8.
+            # A single operation, which LiteRT supports and keeps in float32 when the rest becomes int8.
             x = tf.nn.local_response_normalization(x, layer.size // 2, layer.k, layer.alpha / layer.size, layer.beta)
         else:
             x = forward([layer], weights, x)

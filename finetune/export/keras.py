@@ -1,4 +1,4 @@
-"""Keras: a model of Keras' own layers and operations, so that it loads where this package is not installed."""
+"""Keras: a model made of Keras' own layers and operations, which loads without this package."""
 
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ STATISTICS_AND_SCALES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def write(path: Path, model: Model, temperature: float) -> None:
-    """Write a .keras file: pixels (batch, size, size, channels), 0 to 255, RGB or gray, to probabilities.
+    """Write a .keras file: from pixels (batch, size, size, channels), 0 to 255, RGB or gray, to probabilities.
 
-    The layers have the names of the network's, and its weights as they are.
+    The layers have the names of the network's layers, and the same weights.
     """
     preprocessing = model.network.preprocessing
     pixels = x = keras.Input(model.network.input_shape, name="pixels")
@@ -45,8 +45,8 @@ def write(path: Path, model: Model, temperature: float) -> None:
     built.save(path)
 
 
-def answers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities (batch, classes) that Keras gets from the file."""
+def predict(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities (batch, classes) that Keras computes with the file."""
     return np.asarray(keras.models.load_model(path)(pixels.astype(np.float32)))
 
 
@@ -79,11 +79,11 @@ def _apply(layer: Layer, x: Any) -> Any:
             return layers.Dense(layer.units, "relu" if layer.relu else None, name=layer.name)(x)
         case Dropout():
             return layers.Dropout(layer.rate, name=layer.name)(x)
-    raise TypeError(f"no Keras layer is known for {layer!r}")
+    raise TypeError(f"unknown layer: {layer!r}")
 
 
 def _local_response_norm(layer: LocalResponseNorm, x: Any) -> Any:
-    """Return x / (k + alpha · mean of x² over `size` channels)^beta, the mean as a pooling along the channels."""
+    """Return x / (k + alpha · mean of x² over `size` channels)^beta, with pooling along the channels."""
     height, width, channels = x.shape[1:]
     radius = layer.size // 2
     squares = ops.reshape(ops.square(x), (-1, height * width, channels, 1))

@@ -1,4 +1,4 @@
-"""LiteRT, formerly TensorFlow Lite: for phones and small machines, in float32 or in 8 bits."""
+"""LiteRT, formerly TensorFlow Lite: for phones and small devices, in float32 or 8 bits."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from finetune.model import Model
 
 
 def write(path: Path, model: Model, temperature: float, calibration: NDArray[np.uint8] | None = None) -> None:
-    """Write a .tflite file: (batch, size, size, channels) uint8, RGB or gray, to probabilities as float32.
+    """Write a .tflite file: from pixels (batch, size, size, channels) uint8, RGB or gray, to float32 probabilities.
 
-    With `calibration`, pixels of that kind, weights and activations are int8, their ranges as these pictures have them;
-    only local response normalisation stays in float32, for squares do not fit into 8 bits.
+    With `calibration`, an array of such pixels, weights and activations become int8, with the ranges that these images
+    have; only local response normalisation stays in float32, since squares do not fit into 8 bits.
     """
     module = tf.Module()
-    # Variables: with the arrays as constants the converter takes five times as long and four times the memory.
+    # Variables, because with constants the converter takes five times as long and four times the memory.
     module.weights = {name: tf.Variable(value, trainable=False) for name, value in model.weights.items()}
     module.compute = tf.function(
         lambda pixels: probabilities(model, temperature, module.weights, pixels),
@@ -30,21 +30,21 @@ def write(path: Path, model: Model, temperature: float, calibration: NDArray[np.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.compute.get_concrete_function()], module)
     if calibration is not None:
 
-        def pictures() -> Iterator[list[Image]]:
+        def batches() -> Iterator[list[Image]]:
             return ([image[None]] for image in calibration)
 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = pictures
+        converter.representative_dataset = batches
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
     path.write_bytes(converter.convert())
 
 
-def answers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities (batch, classes) that LiteRT gets from the file."""
+def predict(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities (batch, classes) that LiteRT computes with the file."""
     interpreter = Interpreter(model_path=str(path))
-    place = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(place, pixels.shape)
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, pixels.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(place, pixels)
+    interpreter.set_tensor(index, pixels)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

@@ -1,4 +1,4 @@
-"""The model card that goes with an export: what the model is, what it was made of, how good it is, how to call it."""
+"""The model card of an export: what the model is, how to use it, what it was trained on and how good it is."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetune import __version__
 from finetune.data.preprocessing import Preprocessing
-from finetune.export.calls import call
+from finetune.export.usage import usage
 from finetune.model import Model
 from finetune.pretrained.catalogue import CATALOGUE
 from finetune.runs.provenance import versions
@@ -16,16 +16,16 @@ from finetune.runs.read_run import read_dataset, read_evaluation
 from finetune.runs.run import Run
 
 if TYPE_CHECKING:
-    from finetune.export.int8 import Loss
+    from finetune.export.int8 import Int8Loss
 
-LISTED = 100  # classes that the card names; classes.txt has them all
+LISTED = 100  # classes that the card names; classes.txt has all of them
 _RUNTIMES = {"litert": "ai-edge-litert", "litert-int8": "ai-edge-litert", "onnx": "onnxruntime"}
 
 
 def card(
-    format: str, model: Model, temperature: float, ref: str, run: Run | None, difference: float, loss: "Loss | None"
+    format: str, model: Model, temperature: float, ref: str, run: Run | None, difference: float, loss: "Int8Loss | None"
 ) -> str:
-    """Return the README.md of an export, in Markdown; `ref` and `run` say where the model comes from."""
+    """Return the README.md of an export, in Markdown; `ref` and `run` are where the model comes from."""
     network = model.network
     name = Path(ref).resolve().name if run else Path(ref).name
     sections = [
@@ -33,12 +33,12 @@ def card(
         f"Exported by finetune {__version__} from `{name}`. The network is `{network.name}` "
         f"({', '.join(f'{key} {value}' for key, value in network.options.items())}) with {network.parameters():,} "
         "parameters.",
-        "## How to call it\n\n" + call(format, model),
+        "## How to use it\n\n" + usage(format, model),
         "## Preprocessing\n\n" + _preprocessing(network.preprocessing, format),
         "## Classes\n\n" + _classes(model, run),
         "## Data\n\n" + _data(run),
-        "## How good it is\n\n" + _figures(model, temperature, run, format, difference, loss),
-        "## Where the weights come from\n\n" + _source(model, ref, run),
+        "## Metrics\n\n" + _metrics(model, temperature, run, format, difference, loss),
+        "## Source of the weights\n\n" + _source(model, ref, run),
         "## Versions\n\n" + _versions(format, run),
     ]
     return "\n\n".join(sections) + "\n"
@@ -55,28 +55,28 @@ _FORMATS = {
 
 
 def _preprocessing(preprocessing: Preprocessing, format: str) -> str:
-    side, shorter = preprocessing.size, preprocessing.resize_to
+    side, short_side = preprocessing.size, preprocessing.resize_to
     geometry = (
-        f"the short side is brought to {shorter} pixels and the {side} × {side} in the middle are taken"
+        f"resized to {short_side} pixels on its short side, and cropped to the central {side} × {side} pixels"
         if preprocessing.resize == "crop"
-        else f"the whole picture is squeezed into {side} × {side} pixels"
+        else f"squeezed into {side} × {side} pixels as a whole"
     )
-    inside = {"saved_model": "All of it happens in the model", "npy": "None of it happens in the file"}.get(
-        format, "The last step, mean and scale, happens in the model; what comes before is the caller's"
+    who = {"saved_model": "The model does all of this", "npy": "The caller does all of this"}.get(
+        format, "The model does the last step, mean and scale; the caller does the others"
     )
     values = f"mean {list(preprocessing.mean)} and scale {list(preprocessing.std)} for {preprocessing.channel_order}"
     return (
-        f"{inside}. The picture is turned upright by its EXIF orientation and laid over white where it is transparent; "
-        f"{geometry}, averaging areas to shrink and interpolating linearly to enlarge; then input = (pixel - mean) / "
-        f"scale with {values}, in units of 0 to 255. In the form of `finetune`:\n\n"
+        f"{who}. The image is turned upright by its EXIF orientation, laid over white where it is transparent, and "
+        f"{geometry}; shrinking averages areas, enlarging interpolates linearly. Then input = (pixel - mean) / scale "
+        f"with {values}, for pixels from 0 to 255. As `finetune` stores it:\n\n"
         f"    {json.dumps(preprocessing.to_json())}"
     )
 
 
 def _classes(model: Model, run: Run | None) -> str:
-    """Return a table of the classes with their pictures, or their names alone where no run tells more."""
+    """Return a table of the classes with their numbers of images, or their names alone if there is no run."""
     more = len(model.class_names) - LISTED
-    rest = f"\n\nand {more:,} more: `classes.txt` has them all, one a line, in order." if more > 0 else ""
+    rest = f"\n\nand {more:,} more; `classes.txt` has all of them in order, one per line." if more > 0 else ""
     names = model.class_names[:LISTED]
     if run is None:
         return ", ".join(map(_cell, names)) + rest if names else "none"
@@ -85,63 +85,63 @@ def _classes(model: Model, run: Run | None) -> str:
         f"| {label} | {_cell(name)} | {counts[label, 'train']} | {counts[label, 'val']} |"
         for label, name in enumerate(names)
     ]
-    return "\n".join(["| index | class | to train | to validate |", "|---|---|---|---|", *rows]) + rest
+    return "\n".join(["| index | class | training images | validation images |", "|---|---|---|---|", *rows]) + rest
 
 
 def _data(run: Run | None) -> str:
     if run is None:
-        return "The file says nothing of the pictures that it was trained on."
+        return "The file does not say which images it was trained on."
     dataset, config = read_dataset(run), run.config()
-    sides = Counter(record.split for record in dataset.records)
-    # The folder's name alone: whoever gets the model need not know how the disk is laid out.
+    counts = Counter(record.split for record in dataset.records)
+    # The name of the folder only: whoever gets the model need not know the layout of this disk.
     return (
-        f"`{Path(config.get('data', '')).name}`: {sides['train']} pictures to train on, {sides['val']} to validate, "
-        f"{len(dataset.skipped)} left out because they could not be read. SHA-256 of pictures, labels and split: "
+        f"`{Path(config.get('data', '')).name}`: {counts['train']} training images, {counts['val']} validation images, "
+        f"{len(dataset.skipped)} skipped because they could not be read. SHA-256 of images, labels and split: "
         f"`{config.get('data_sha256', 'unknown')}`."
     )
 
 
-def _figures(
-    model: Model, temperature: float, run: Run | None, format: str, difference: float, loss: "Loss | None"
+def _metrics(
+    model: Model, temperature: float, run: Run | None, format: str, difference: float, loss: "Int8Loss | None"
 ) -> str:
     lines = []
     evaluation = read_evaluation(run) if run else None
     if evaluation:
         low, high = evaluation["intervals"]["top1"]
         lines.append(
-            f"- On the {evaluation['images']} validation pictures: top-1 {_percent(evaluation['top1'])} (95 % interval "
+            f"- On the {evaluation['images']} validation images: top-1 {_percent(evaluation['top1'])} (95 % interval "
             f"{_percent(low)} to {_percent(high)}), top-5 {_percent(evaluation['top5'])}, expected calibration error "
             f"{_percent(evaluation['ece_after'])}."
         )
         if evaluation.get("temperature", 1) != 1 or temperature != 1:
             lines.append(f"- Probabilities are calibrated: the logits are divided by {temperature:.4f}.")
     elif metrics := model.about.get("metrics"):
-        lines.append(f"- The file's own figures: `{json.dumps(metrics)}`.")
+        lines.append(f"- Metrics in the model's file: `{json.dumps(metrics)}`.")
     else:
-        lines.append("- No figures are known of this model.")
+        lines.append("- No metrics of this model are known.")
     if loss:
         lines.append("- " + describe_loss(loss))
     elif format == "npy":
-        lines.append("- The numbers are those of the model, bit for bit.")
+        lines.append("- The weights are those of the model, bit for bit.")
     else:
         lines.append(
-            "- Loaded again by its own runtime before it was kept; the largest difference of a probability from "
-            f"`finetune predict` was {difference:.1e}, on four drawn pictures."
+            "- The format's own runtime has loaded this export; on four synthetic images its probabilities differed "
+            f"from those of `finetune predict` by at most {difference:.1e}."
         )
     return "\n".join(lines)
 
 
-def describe_loss(loss: "Loss") -> str:
-    """Return what 8 bits cost in one sentence."""
-    said = f"8 bits against float32 on {loss.images} pictures: "
+def describe_loss(loss: "Int8Loss") -> str:
+    """Return one sentence about what 8 bits cost."""
+    accuracy = ""
     if loss.accuracy_float is not None and loss.accuracy_int8 is not None:
         lost = 100 * (loss.accuracy_float - loss.accuracy_int8)
-        said += (
+        accuracy = (
             f"top-1 {_percent(loss.accuracy_int8)} instead of {_percent(loss.accuracy_float)}, {lost:.1f} points lost; "
         )
-    return said + (
-        f"the same first class for {_percent(loss.agreement)}, the largest difference of a probability "
-        f"{loss.difference:.3f}."
+    return (
+        f"8 bits compared with float32 on {loss.images} images: {accuracy}the same class for "
+        f"{_percent(loss.agreement)}; probabilities differ by at most {loss.difference:.3f}."
     )
 
 
@@ -158,10 +158,10 @@ def _source(model: Model, ref: str, run: Run | None) -> str:
     if name == "none":
         return "None: the network was trained from scratch on the data above."
     digest = f", SHA-256 `{source['sha256']}`" if source.get("sha256") else ""
-    licence = entry.licence if entry else source.get("licence", "not known; ask where the file came from")
+    licence = entry.licence if entry else source.get("licence", "unknown; ask where the file came from")
     origin = f" ({entry.source})" if entry else ""
     return f"`{Path(name).name}`{origin}{digest}. Licence: {licence}." + (
-        " What was trained further is subject to the terms of the pictures too." if run else ""
+        " The layers that were trained further are also subject to the terms of the images." if run else ""
     )
 
 
@@ -184,5 +184,5 @@ def _listed(found: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text that is no Markdown."""
+    """Return text with the characters escaped that Markdown would interpret."""
     return "".join(f"\\{character}" if character in "\\|`*_[]<>#" else character for character in text)

@@ -1,4 +1,4 @@
-"""ONNX, built node by node: Keras' own exporter writes grouped convolutions that ONNX Runtime does not load."""
+"""ONNX, built node by node: Keras' exporter writes grouped convolutions that ONNX Runtime does not load."""
 
 import os
 from pathlib import Path
@@ -24,16 +24,16 @@ from finetune.networks.layers import (
 )
 from finetune.networks.network import Step
 
-OPSET, IR_VERSION = 17, 8  # of 2022: all that is needed here, and runtimes of that year load it
+OPSET, IR_VERSION = 17, 8  # from 2022: has every operator used here, and older runtimes load it
 
 
 def write(path: Path, model: Model, temperature: float) -> None:
-    """Write a .onnx file: `pixels` (batch, size, size, channels) uint8, RGB or gray, to `probabilities`.
+    """Write a .onnx file: from `pixels` (batch, size, size, channels) uint8, RGB or gray, to `probabilities`.
 
-    The outputs of the nodes inside have the names of the network's layers.
+    The outputs of its nodes have the names of the network's layers.
     """
     preprocessing = model.network.preprocessing
-    graph = _Graph(model)
+    graph = _OnnxGraph(model)
     x = graph.add("Cast", ["pixels"], "floats", to=TensorProto.FLOAT)
     if preprocessing.channel_order == "BGR":
         x = graph.add("Gather", [x, graph.constant("bgr", np.array([2, 1, 0]))], "bgr_pixels", axis=3)
@@ -46,29 +46,31 @@ def write(path: Path, model: Model, temperature: float) -> None:
         x = graph.add("Div", [x, graph.constant("temperature", np.array(temperature, np.float32))], "scaled_logits")
     graph.add("Softmax", [x], "probabilities", axis=1)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", *model.network.input_shape])
-    shares = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", model.network.num_classes])
-    made = helper.make_model(
-        helper.make_graph(graph.nodes, model.network.name, [pixels], [shares], graph.initializers),
+    probabilities = helper.make_tensor_value_info(
+        "probabilities", TensorProto.FLOAT, ["batch", model.network.num_classes]
+    )
+    exported = helper.make_model(
+        helper.make_graph(graph.nodes, model.network.name, [pixels], [probabilities], graph.initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="finetune",
     )
-    onnx.checker.check_model(made, full_check=True)
-    path.write_bytes(made.SerializeToString())
+    onnx.checker.check_model(exported, full_check=True)
+    path.write_bytes(exported.SerializeToString())
 
 
-def answers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities (batch, classes) that ONNX Runtime gets from the file."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its import alone leaves an id of the machine in the cache
+def predict(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities (batch, classes) that ONNX Runtime computes with the file."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its import leaves an id of the machine in the cache
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (shares,) = session.run(None, {"pixels": pixels})
-    return shares
+    (probabilities,) = session.run(None, {"pixels": pixels})
+    return probabilities
 
 
-class _Graph:
-    """Nodes and constants as they are made; `weights` are the model's."""
+class _OnnxGraph:
+    """The nodes and constants of the graph so far."""
 
     def __init__(self, model: Model) -> None:
         self.weights = model.weights
@@ -87,12 +89,12 @@ class _Graph:
         return name
 
     def weight(self, layer: Layer, name: str) -> NDArray[np.float32]:
-        """Return a weight of a layer as this package has it."""
+        """Return a weight of a layer in the layout of this package."""
         return self.weights[f"{layer.name}/{name}"]
 
 
-def _add(graph: _Graph, step: Step, x: str) -> str:
-    """Add the nodes of one layer; images are (batch, channels, height, width) here."""
+def _add(graph: _OnnxGraph, step: Step, x: str) -> str:
+    """Add the nodes of one layer and return the name of its output, (batch, channels, height, width) for images."""
     layer = step.layer
     match layer:
         case Conv():
@@ -107,8 +109,8 @@ def _add(graph: _Graph, step: Step, x: str) -> str:
             return graph.add("LRN", [x], layer.name, **values)
         case MaxPool():
             pads = _pads(layer, layer.pool_size, step.input_shape)
-            sides = {"kernel_shape": [layer.pool_size] * 2, "strides": [layer.strides] * 2}
-            return graph.add("MaxPool", [x], layer.name, **sides, pads=pads)
+            window = {"kernel_shape": [layer.pool_size] * 2, "strides": [layer.strides] * 2, "pads": pads}
+            return graph.add("MaxPool", [x], layer.name, **window)
         case AdaptiveAveragePool():
             return _adaptive_average_pool(graph, layer, step.input_shape, x)
         case BatchNorm():
@@ -121,12 +123,12 @@ def _add(graph: _Graph, step: Step, x: str) -> str:
             return _dense(graph, layer, step.input_shape, x)
         case Dropout():  # does nothing outside training
             return x
-    raise TypeError(f"no ONNX operator is known for {layer!r}")
+    raise TypeError(f"unknown layer: {layer!r}")
 
 
-def _dense(graph: _Graph, layer: Dense, shape: Shape, x: str) -> str:
+def _dense(graph: _OnnxGraph, layer: Dense, shape: Shape, x: str) -> str:
     kernel = graph.weight(layer, "kernel")
-    if len(shape) == 3:  # rows from the order height, width, channel to channel, height, width
+    if len(shape) == 3:  # reorder the rows from height, width, channel to channel, height, width
         kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
         x = graph.add("Flatten", [x], f"{layer.name}_flatten")
     bias = graph.constant(f"{layer.name}/bias", graph.weight(layer, "bias"))
@@ -135,7 +137,7 @@ def _dense(graph: _Graph, layer: Dense, shape: Shape, x: str) -> str:
     return graph.add("Relu", [sums], layer.name) if layer.relu else sums
 
 
-def _adaptive_average_pool(graph: _Graph, layer: AdaptiveAveragePool, shape: Shape, x: str) -> str:
+def _adaptive_average_pool(graph: _OnnxGraph, layer: AdaptiveAveragePool, shape: Shape, x: str) -> str:
     height, width, _ = shape
     if height == width == layer.size:  # every window is one pixel
         return x
@@ -145,7 +147,7 @@ def _adaptive_average_pool(graph: _Graph, layer: AdaptiveAveragePool, shape: Sha
 
 
 def _pads(layer: Conv | MaxPool, size: int, shape: Shape) -> list[int]:
-    """Return the pixels added at the top, left, bottom and right; "same" adds the odd one at the end, as TensorFlow."""
+    """Return the padding at the top, left, bottom and right; "same" puts an odd pixel at the end, as TensorFlow."""
     if layer.padding == "valid":
         return [0] * 4
     if layer.padding != "same":

@@ -1,4 +1,4 @@
-"""The EXIF orientation of an encoded picture, read by TensorFlow operations, so that it can be part of a graph."""
+"""The EXIF orientation of an encoded image, read by TensorFlow operations within a graph."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 _ORIENTATION = 0x0112  # Exif 2.3, table 4
-_LONGEST = 65_536  # bytes of a block that are looked at: as long as a segment of a JPEG can be
-_HEAD = 12  # bytes at the beginning of a part that its kind and length stand in
+_LONGEST = 65_536  # bytes of an EXIF block that are read: the length limit of a JPEG segment
+_HEAD = 12  # bytes at the beginning of a part that hold its kind and length
 
 
 class _Part(NamedTuple):
-    """A part of a file: whether it is the EXIF block, whether no such block follows, its length, where it begins."""
+    """A part of a file: is it the EXIF block, is it the last part to search, its length, where its content starts."""
 
     is_exif: tf.Tensor
     is_last: tf.Tensor
@@ -20,10 +20,10 @@ class _Part(NamedTuple):
 
 
 def jpeg_orientation(data: tf.Tensor) -> tf.Tensor:
-    """Return the orientation, 1 to 8, of a JPEG (scalar string); 1 where it has none."""
+    """Return the orientation, 1 to 8, of a JPEG (scalar string); 1 if it has none."""
 
     def segment(head: tf.Tensor) -> _Part:
-        is_exif = (head[1] == 0xE1) & _says(head[4:10], b"Exif\0\0")
+        is_exif = (head[1] == 0xE1) & _equals(head[4:10], b"Exif\0\0")
         is_last = (head[0] != 0xFF) | (head[1] == 0xDA)  # 0xDA: the pixels follow
         return _Part(is_exif, is_last, 2 + _number(head[2:4]), content=4)
 
@@ -31,51 +31,51 @@ def jpeg_orientation(data: tf.Tensor) -> tf.Tensor:
 
 
 def png_orientation(data: tf.Tensor) -> tf.Tensor:
-    """Return the orientation of a PNG, if it stands before the pixels; 1 where it has none."""
+    """Return the orientation of a PNG if it comes before the pixels; 1 otherwise."""
 
     def chunk(head: tf.Tensor) -> _Part:
-        is_last = _says(head[4:8], b"IDAT") | _says(head[4:8], b"IEND")
-        return _Part(_says(head[4:8], b"eXIf"), is_last, 12 + _number(head[:4]), content=8)
+        is_last = _equals(head[4:8], b"IDAT") | _equals(head[4:8], b"IEND")
+        return _Part(_equals(head[4:8], b"eXIf"), is_last, 12 + _number(head[:4]), content=8)
 
     return _orientation(_exif(data, tf.constant(8), chunk))
 
 
 def webp_orientation(data: tf.Tensor) -> tf.Tensor:
-    """Return the orientation of a WebP; 1 where it has none."""
+    """Return the orientation of a WebP; 1 if it has none."""
 
     def chunk(head: tf.Tensor) -> _Part:
-        length = _number(head[7:3:-1])  # little-endian, and filled up to an even number
-        return _Part(_says(head[:4], b"EXIF"), tf.constant(False), 8 + length + length % 2, content=8)
+        length = _number(head[7:3:-1])  # little-endian; padded to an even number below
+        return _Part(_equals(head[:4], b"EXIF"), tf.constant(False), 8 + length + length % 2, content=8)
 
     return _orientation(_exif(data, tf.constant(12), chunk))
 
 
 def _exif(data: tf.Tensor, start: tf.Tensor, part_of: Callable[[tf.Tensor], _Part]) -> tf.Tensor:
-    """Return the bytes of the EXIF block as int32, empty where there is none."""
+    """Return the bytes of the EXIF block as int32, empty if there is none."""
     size = tf.strings.length(data)
 
-    def looks_on(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+    def searching(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         return (found == 0) & (at >= 0) & (at <= size - _HEAD)
 
-    def look(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         part = part_of(tf.ensure_shape(_bytes(data, at, _HEAD), (_HEAD,)))
-        beyond = at + tf.maximum(part.length, 1)
-        return tf.where(part.is_last, size, beyond), tf.where(part.is_exif, at + part.content, 0)
+        following = at + tf.maximum(part.length, 1)
+        return tf.where(part.is_last, size, following), tf.where(part.is_exif, at + part.content, 0)
 
-    _, found = tf.while_loop(looks_on, look, (start, tf.constant(0)))
+    _, found = tf.while_loop(searching, step, (start, tf.constant(0)))
     block = tf.cond(found > 0, lambda: _bytes(data, found, _LONGEST), lambda: tf.zeros([0], tf.int32))
     return tf.cond(_starts(block, b"Exif\0\0"), lambda: block[6:], lambda: block)
 
 
 def _orientation(block: tf.Tensor) -> tf.Tensor:
-    """Return what `finetune.data.decode` finds in an EXIF block, a small TIFF file."""
+    """Return the orientation in an EXIF block, which is a small TIFF file, as `finetune.data.exif` does."""
     size = tf.size(block)
     big_endian = _starts(block, b"MM")
 
     def number(at: tf.Tensor, length: int) -> tf.Tensor:
-        """Return the numbers of `length` bytes at each place; those beyond the block are taken care of below."""
-        places = tf.clip_by_value(at[..., None] + tf.range(length), 0, size - 1)
-        digits = tf.gather(block, places)
+        """Return the number of `length` bytes at each position; `inside` drops those beyond the block."""
+        positions = tf.clip_by_value(at[..., None] + tf.range(length), 0, size - 1)
+        digits = tf.gather(block, positions)
         return _number(tf.where(big_endian, digits, tf.reverse(digits, [-1])))
 
     def search() -> tf.Tensor:
@@ -94,14 +94,14 @@ def _bytes(data: tf.Tensor, at: tf.Tensor, length: int) -> tf.Tensor:
 
 
 def _number(digits: tf.Tensor) -> tf.Tensor:
-    """Return the number whose bytes stand along the last axis, the highest first."""
-    places = [256**power for power in range(digits.shape[-1])][::-1]
-    return tf.reduce_sum(digits * tf.constant(places), axis=-1)
+    """Return the big-endian number whose bytes are along the last axis."""
+    powers = [256**power for power in range(digits.shape[-1])][::-1]
+    return tf.reduce_sum(digits * tf.constant(powers), axis=-1)
 
 
-def _says(head: tf.Tensor, text: bytes) -> tf.Tensor:
+def _equals(head: tf.Tensor, text: bytes) -> tf.Tensor:
     return tf.reduce_all(head == tf.constant(list(text)))
 
 
 def _starts(block: tf.Tensor, text: bytes) -> tf.Tensor:
-    return tf.cond(tf.size(block) >= len(text), lambda: _says(block[: len(text)], text), lambda: tf.constant(False))
+    return tf.cond(tf.size(block) >= len(text), lambda: _equals(block[: len(text)], text), lambda: tf.constant(False))

@@ -1,4 +1,4 @@
-"""OpenCV's resizing as TensorFlow operations, to the same bits but for sums that end within a rounding error of .5.
+"""OpenCV's resizing as TensorFlow operations: the same bits, except for sums within a rounding error of .5.
 
 The formulas are those of OpenCV's modules/imgproc/src/resize.cpp for 8 bits: INTER_AREA, and INTER_LINEAR with its
 coefficients of 11 bits.
@@ -9,11 +9,11 @@ import tensorflow as tf
 from finetune.data.preprocessing import Preprocessing
 
 _ONE = 2048  # INTER_RESIZE_COEF_SCALE
-_LEAST = 1e-3  # a share of a pixel below this is left out
+_LEAST = 1e-3  # OpenCV ignores a smaller fraction of a pixel
 
 
 def to_input(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Return what `finetune.data.decode.to_input` makes of an upright RGB image (height, width, 3) uint8.
+    """Return what `finetune.data.network_input.to_input` makes of an upright RGB image (height, width, 3) uint8.
 
     (size, size, channels) uint8: RGB, or gray where the network takes gray.
     """
@@ -39,9 +39,9 @@ def to_input(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
 
 def resize(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
-    """Return what `finetune.data.decode.resize` makes of an image (height, width, channels) uint8."""
+    """Return what `finetune.data.resize.resize` makes of an image (height, width, channels) uint8."""
     old_height, old_width = tf.shape(image)[0], tf.shape(image)[1]
-    # The numbers of pixels can pass 2^31 where a long picture grows.
+    # int64: the number of pixels can pass 2^31 when a long image is enlarged.
     shrinks = tf.cast(width, tf.int64) * tf.cast(height, tf.int64) < tf.size(image[..., 0], tf.int64)
     both = (width <= old_width) & (height <= old_height)
     return tf.cond(
@@ -52,7 +52,7 @@ def resize(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
 
 
 def _without_ends(image: tf.Tensor) -> tf.Tensor:
-    """Return the middle of a very long picture, as `finetune.data.decode` does."""
+    """Return the middle of a very long image, as `finetune.data.resize` does."""
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     longest = 4 * tf.minimum(height, width)
     top, left = tf.maximum(0, height - longest) // 2, tf.maximum(0, width - longest) // 2
@@ -60,19 +60,19 @@ def _without_ends(image: tf.Tensor) -> tf.Tensor:
 
 
 def _area(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
-    """Return the averages over the old pixels that each new one covers; both sides become smaller or stay."""
+    """Return the averages over the old pixels that each new one covers; no side is enlarged."""
     old_height, old_width = tf.shape(image)[0], tf.shape(image)[1]
     columns, rows = _shares(old_width, width), _shares(old_height, height)
     means = tf.einsum("jw,hwc->hjc", columns, tf.cast(image, tf.float32))
     means = tf.einsum("ih,hjc->ijc", rows, means)
-    # Exactly half the size has a path of its own in OpenCV, which rounds .5 up; all others round it to even.
+    # OpenCV has a separate path for exactly half the size, which rounds .5 up; otherwise it rounds to even.
     half = (old_height == 2 * height) & (old_width == 2 * width)
     rounded = tf.where(half, tf.floor(means + 0.5), tf.round(means))
     return tf.cast(tf.clip_by_value(rounded, 0, 255), tf.uint8)
 
 
 def _shares(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-    """Return the (new, old) matrix with the share that each old pixel has in each new one."""
+    """Return the (new, old) matrix of the fraction that each old pixel contributes to each new one."""
     length = tf.cast(old, tf.float64)
     scale = length / tf.cast(new, tf.float64)
     start = tf.cast(tf.range(new), tf.float64) * scale
@@ -85,10 +85,10 @@ def _shares(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
 
 
 def _linear(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor, area: tf.Tensor) -> tf.Tensor:
-    """Return the linear interpolation in integers; `area`: INTER_AREA where only one side grows."""
+    """Return the linear interpolation in integers; `area`: INTER_AREA, which is used when only one side grows."""
     first, second, left, right = _coefficients(tf.shape(image)[1], width, area)
-    beyond = first == second  # at both ends of a row, unlike a column, the last pixel counts alone
-    left, right = tf.where(beyond, _ONE, left), tf.where(beyond, 0, right)
+    at_end = first == second  # at both ends of a row, unlike a column, only the last pixel counts
+    left, right = tf.where(at_end, _ONE, left), tf.where(at_end, 0, right)
     pixels = tf.cast(image, tf.int32)
     wide = (
         tf.gather(pixels, first, axis=1) * left[None, :, None]
@@ -102,13 +102,13 @@ def _linear(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor, area: tf.Tens
 
 def _coefficients(old: tf.Tensor, new: tf.Tensor, area: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return, for each new pixel, the two old ones that it lies between and their weights in units of 1 / 2048."""
-    place = tf.cast(tf.range(new), tf.float64)
+    position = tf.cast(tf.range(new), tf.float64)
     scale, inverse = old / new, new / old
-    middle = tf.cast((place + 0.5) * scale - 0.5, tf.float32)
-    start = tf.where(area, tf.floor(place * scale), tf.cast(tf.floor(middle), tf.float64))
-    covered = tf.cast(place + 1 - (start + 1) * inverse, tf.float32)
+    middle = tf.cast((position + 0.5) * scale - 0.5, tf.float32)
+    start = tf.where(area, tf.floor(position * scale), tf.cast(tf.floor(middle), tf.float64))
+    covered = tf.cast(position + 1 - (start + 1) * inverse, tf.float32)
     covered = tf.where(covered <= 0, 0.0, covered - tf.floor(covered))
-    share = tf.where(area, covered, middle - tf.floor(middle))
+    fraction = tf.where(area, covered, middle - tf.floor(middle))
     first = tf.cast(start, tf.int32)
-    weights = (tf.cast(tf.round(part * _ONE), tf.int32) for part in (1 - share, share))
+    weights = (tf.cast(tf.round(part * _ONE), tf.int32) for part in (1 - fraction, fraction))
     return (*(tf.clip_by_value(index, 0, old - 1) for index in (first, first + 1)), *weights)

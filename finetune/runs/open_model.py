@@ -1,4 +1,8 @@
-"""Open a model by reference: a run directory, a weights file, or the name of published weights."""
+"""Open a model by reference: a run directory, a weights file, or the name of published weights.
+
+`finetune.runs.run` is imported where it is used: it brings in the readers of data, a third of the time that
+`finetune summary FILE` takes.
+"""
 
 from pathlib import Path
 
@@ -6,7 +10,6 @@ from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import WeightsFile
 from finetune.model import Model, model_of
 from finetune.pretrained import catalogue
-from finetune.runs.run import newest, open_run
 
 
 def open_model(ref: str | Path, network: str | None = None) -> Model:
@@ -24,6 +27,8 @@ def open_weights(ref: str | Path) -> WeightsFile:
     Raises RunError and WeightsError as `open_model`.
     """
     if Path(ref).is_dir():
+        from finetune.runs.run import open_run
+
         return read_weights(open_run(Path(ref)).model)
     path, name = catalogue.resolve(str(ref))
     return catalogue.described(read_weights(path), name)
@@ -34,6 +39,8 @@ def default_model() -> str:
 
     The newest run in ./runs, else the published AlexNet if its file is present, else the starter.
     """
+    from finetune.runs.run import newest
+
     run = newest()
     if run:
         return str(run.path)

@@ -1,1 +1,1 @@
-"""From names of many pictures to one file with a row for each."""
+"""Score any number of images into one file with a row for each."""

@@ -1,7 +1,8 @@
-"""How rows become files: JSON lines, CSV, NumPy arrays; Parquet stands in a module of its own."""
+"""How rows are encoded as JSON lines, CSV and NumPy arrays; `parquet.py` has the one format that needs a library."""
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -9,20 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from finetune.classifier import Classifier, Prediction
-from finetune.errors import UsageError
+from finetune.classifier import Prediction
 from finetune.networks.layers import Shape
-from finetune.scoring.rows import Row, ScoreOptions
+from finetune.scoring.rows import ScoreOptions, ScoreRow
 from finetune.system.csv_cells import write_rows
 
-ENDINGS = (".jsonl", ".csv", ".parquet", ".npy")
 
+class Format(ABC):
+    """How rows are appended, in whole batches, to one file or more, so that a stopped run can be resumed.
 
-class Format:
-    """How rows are appended to one file or more; this one writes JSON lines, as `Prediction.to_json` gives them.
-
-    `names`: of the files, the one that was asked for last. Whole batches are appended, so that a stopped run can go
-    on; `finish` makes what was appended to one file the finished file.
+    `names`: the names of the files, the one given as --out last.
     """
 
     def __init__(self, out: Path, options: ScoreOptions) -> None:
@@ -30,18 +27,26 @@ class Format:
         self._options = options
 
     def begin(self) -> tuple[bytes, ...]:
-        """Return what each file begins with."""
+        """Return the first bytes of each file."""
         return (b"",)
 
-    def encode(self, rows: Sequence[Row]) -> tuple[bytes, ...]:
-        """Return what is appended to each file for some rows."""
-        return ("".join(f"{json.dumps(self._object(row))}\n" for row in rows).encode(),)
+    @abstractmethod
+    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
+        """Return the bytes that some rows append to each file."""
 
     def finish(self, part: Path, target: Path, count: int) -> None:
-        """Turn `part` with its `count` rows into `target`, whole at once; what is stopped here can be done again."""
+        """Turn `part`, which has `count` rows, into `target`, whole at once; if stopped, it can be called again."""
         part.replace(target)
 
-    def _object(self, row: Row) -> dict[str, Any]:
+
+class JsonLinesFormat(Format):
+    """One JSON object a line, as `Prediction.to_json` returns it."""
+
+    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
+        """Return one line per row."""
+        return ("".join(f"{json.dumps(self._object(row))}\n" for row in rows).encode(),)
+
+    def _object(self, row: ScoreRow) -> dict[str, Any]:
         assert isinstance(row, Prediction)
         fields = row.to_json()
         if self._options.probabilities and row.probabilities is not None:
@@ -50,7 +55,7 @@ class Format:
 
 
 class CsvFormat(Format):
-    """One line a row, with columns for every one of the `top` classes."""
+    """One line per row, with columns for each of the `top` classes."""
 
     def __init__(self, out: Path, options: ScoreOptions, class_names: tuple[str, ...]) -> None:
         super().__init__(out, options)
@@ -64,11 +69,11 @@ class CsvFormat(Format):
         classes = (f"p:{name}" for name in self._class_names) if self._options.probabilities else ()
         return (_csv([("path", *ranked, *abstained, *classes, "error")]),)
 
-    def encode(self, rows: Sequence[Row]) -> tuple[bytes, ...]:
-        """Return one line a row; a class that was abstained from has its probability only."""
+    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
+        """Return one line per row; if it is abstained, its first class has a probability but no index and label."""
         return (_csv(self._cells(row) for row in rows),)
 
-    def _cells(self, row: Row) -> list[Any]:
+    def _cells(self, row: ScoreRow) -> list[Any]:
         assert isinstance(row, Prediction)
         cells: list[Any] = [str(row.path)]
         for rank in range(self._top):
@@ -86,9 +91,9 @@ class CsvFormat(Format):
 
 
 class NpyFormat(Format):
-    """Features as one array float32 (rows, …), and beside it, as FILE.csv, the path and the error of every row.
+    """Features as one float32 array (rows, …), and in FILE.csv the path and the error of every row.
 
-    What cannot be read is a row of NaN.
+    An image that cannot be read is a row of NaN.
     """
 
     def __init__(self, out: Path, options: ScoreOptions, shape: Shape) -> None:
@@ -100,7 +105,7 @@ class NpyFormat(Format):
         """Return the header of the CSV and that of an array without rows."""
         return _csv([("path", "error")]), self._header(0)
 
-    def encode(self, rows: Sequence[Row]) -> tuple[bytes, ...]:
+    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
         """Return the lines and the values of some rows."""
         values = [_NAN if isinstance(row, Prediction) or row.values is None else row.values for row in rows]
         array = np.stack([np.broadcast_to(value, self._shape) for value in values]).astype("<f4")
@@ -115,30 +120,11 @@ class NpyFormat(Format):
         super().finish(part, target, count)
 
     def _header(self, count: int) -> bytes:
-        """Return the header, of one length whatever the count: NumPy leaves room for 21 digits."""
+        """Return the header, which is equally long for every count: NumPy leaves room for 21 digits."""
         header = BytesIO()
         fields = {"descr": "<f4", "fortran_order": False, "shape": (count, *self._shape)}
         np.lib.format.write_array_header_1_0(header, fields)
         return header.getvalue()
-
-
-def format_of(out: Path, classifier: Classifier, options: ScoreOptions) -> Format:
-    """Return the format that the ending of `out` means; raise UsageError when it cannot hold what is asked for."""
-    ending = out.suffix.lower()
-    if ending not in ENDINGS:
-        raise UsageError(f"--out {out}: expected an ending of {', '.join(ENDINGS)}")
-    if options.features is None and ending == ".npy":
-        raise UsageError(f"--out {out}: .npy holds features; add --features LAYER, or choose .jsonl, .csv or .parquet")
-    if options.features is not None and ending in (".jsonl", ".csv"):
-        raise UsageError(f"--out {out}: features are numbers by the thousand; choose .npy or .parquet")
-    shape = () if options.features is None else classifier.feature_shape(options.features, options.pool)
-    if ending == ".parquet":
-        from finetune.scoring.parquet import ParquetFormat
-
-        return ParquetFormat(out, options, classifier.class_names, shape)
-    if ending == ".npy":
-        return NpyFormat(out, options, shape)
-    return CsvFormat(out, options, classifier.class_names) if ending == ".csv" else Format(out, options)
 
 
 _SCORE = ("index", "label", "probability")

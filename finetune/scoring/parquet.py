@@ -1,4 +1,4 @@
-"""Rows as a Parquet file. A stopped run leaves Arrow record batches, since Parquet itself cannot be appended to."""
+"""Rows as a Parquet file. Until the end they are Arrow record batches, since Parquet itself cannot be appended to."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from finetune.classifier import Prediction
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
 from finetune.scoring.formats import Format
-from finetune.scoring.rows import Row, ScoreOptions
+from finetune.scoring.rows import ScoreOptions, ScoreRow
 from finetune.system.atomic import replacing
 from finetune.system.extras import needs
 
@@ -23,44 +23,44 @@ try:
 except ImportError:
     raise UsageError(f"writing .parquet {needs('pyarrow')}, or choose another ending") from None
 
-ROW_GROUP = 16 << 20  # bytes before compression: few enough to hold, many enough to compress well
+ROW_GROUP = 16 << 20  # bytes before compression: few enough to hold in memory, many enough to compress well
 
 
 class ParquetFormat(Format):
     """The fields of the JSON rows as columns, or, for features, path, features (float32, flattened) and error.
 
-    The metadata of the file holds, as JSON under `finetune`, class_names, or the layer and the shape of its features.
+    The file's metadata holds JSON under the key `finetune`: class_names, or the layer and the shape of its features.
     """
 
     def __init__(self, out: Path, options: ScoreOptions, class_names: tuple[str, ...], shape: Shape) -> None:
         super().__init__(out, options)
         score = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float64())])
-        about: dict[str, Any]
+        description: dict[str, Any]
         if options.features is not None:
             columns = [("features", pa.list_(pa.float32(), prod(shape)))]
-            about = {"layer": options.features, "shape": shape}
+            description = {"layer": options.features, "shape": shape}
         else:
             columns = [("predictions", pa.list_(score)), ("abstained", pa.bool_())]
             columns += [("probabilities", pa.list_(pa.float64()))] if options.probabilities else []
-            about = {"class_names": class_names}
-        metadata = {"finetune": json.dumps(about)}
+            description = {"class_names": class_names}
+        metadata = {"finetune": json.dumps(description)}
         self._schema = pa.schema([("path", pa.string()), *columns, ("error", pa.string())], metadata)
 
-    def encode(self, rows: Sequence[Row]) -> tuple[bytes, ...]:
+    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
         """Return one record batch as an Arrow message."""
-        arrays = [pa.array([self._value(row, column.name) for row in rows], column.type) for column in self._schema]
+        arrays = [pa.array([_cell(row, column.name) for row in rows], column.type) for column in self._schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return (batch.serialize().to_pybytes(),)
 
     def finish(self, part: Path, target: Path, count: int) -> None:
-        """Write the record batches to one Parquet file, in groups of some megabytes."""
+        """Write the record batches to one Parquet file, in row groups of some megabytes."""
         with replacing(target) as temporary, pq.ParquetWriter(temporary, self._schema) as writer:
-            for batches in self._groups(part):
+            for batches in self._row_groups(part):
                 writer.write_table(pa.Table.from_batches(batches).combine_chunks())
         part.unlink()
 
-    def _groups(self, part: Path) -> Iterator[list[Any]]:
-        """Yield lists of record batches, each of ROW_GROUP bytes or a little more, the last of what is left."""
+    def _row_groups(self, part: Path) -> Iterator[list[Any]]:
+        """Yield lists of record batches, each just over ROW_GROUP bytes, the last one smaller."""
         batches: list[Any] = []
         with pa.OSFile(str(part)) as file:
             size = file.size()
@@ -72,15 +72,16 @@ class ParquetFormat(Format):
         if batches:
             yield batches
 
-    def _value(self, row: Row, column: str) -> Any:
-        """Return one cell; names of files that are no UTF-8 have marks in place of the bytes that are not."""
-        match column:
-            case "path" | "error":
-                text = getattr(row, column)
-                return None if text is None else str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            case "features":
-                return None if isinstance(row, Prediction) or row.values is None else np.ravel(row.values)
-            case "predictions":
-                return None if row.error is not None else self._object(row)["predictions"]
-            case _:
-                return None if row.error is not None else getattr(row, column)
+
+def _cell(row: ScoreRow, column: str) -> Any:
+    """Return one cell; bytes of a file name that are not UTF-8 become replacement characters."""
+    match column:
+        case "path" | "error":
+            text = getattr(row, column)
+            return None if text is None else str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        case "features":
+            return None if isinstance(row, Prediction) or row.values is None else np.ravel(row.values)
+        case "predictions":
+            return None if not isinstance(row, Prediction) or row.error is not None else row.to_json()["predictions"]
+        case _:
+            return None if row.error is not None else getattr(row, column)

@@ -1,4 +1,4 @@
-"""What a row is made of, and the one function that makes rows from pictures on this machine."""
+"""What a row of scores holds, and how rows are computed on this machine."""
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from finetune.classifier import Classifier, Features, Pool, Prediction
 from finetune.data.inputs import Input
 from finetune.errors import UsageError
 
-Row = Prediction | Features
+ScoreRow = Prediction | Features
 
 
 @dataclass(frozen=True)
 class ScoreOptions:
     """The options of `finetune score` that its rows depend on, under the same names.
 
-    `features`: the layer whose output is written instead of predictions; `pool`: "mean" takes the mean of a
-    convolution's maps. `probabilities` adds those of all classes to the `top` ones. A first class less probable than
+    `features`: the layer whose output is written instead of predictions; `pool`: "mean" averages the maps of a
+    convolution. `probabilities` adds those of all classes to the `top` ones. A prediction less probable than
     `abstain_below` is marked; 0 marks none.
     """
 
@@ -34,17 +34,19 @@ class ScoreOptions:
         if not 0 <= self.abstain_below <= 1:
             raise UsageError(f"--abstain-below must lie between 0 and 1, not {self.abstain_below}")
         if self.features is None and self.pool != "none":
-            raise UsageError("--pool is for --features LAYER; leave it out")
+            raise UsageError("--pool is only for --features LAYER; omit it")
         for name in ("probabilities", "ten_crop", "abstain_below"):
             if self.features is not None and getattr(self, name):
-                raise UsageError(f"--features writes no classes; leave --{name.replace('_', '-')} out")
+                raise UsageError(f"--features writes no classes; omit --{name.replace('_', '-')}")
 
 
-def rows(classifier: Classifier, inputs: Iterable[Input], options: ScoreOptions) -> Generator[Row, None, None]:
-    """Yield one row for every input, in order: what `Classifier.predict` or `Classifier.features` gives.
+def compute_rows(
+    classifier: Classifier, inputs: Iterable[Input], options: ScoreOptions
+) -> Generator[ScoreRow, None, None]:
+    """Yield one row for each input, in order, from `Classifier.predict` or `Classifier.features`.
 
-    The inputs of one batch are `batch_size` that follow each other, so that a run that begins again after whole
-    batches gives the same bits.
+    Every `batch_size` consecutive inputs are computed as one batch, so that a run that is resumed after whole batches
+    gives the same bits.
     """
     if options.features is not None:
         yield from classifier.features(inputs, options.features, options.batch_size, pool=options.pool)

@@ -1,4 +1,4 @@
-"""`score(inputs, out)`: from any number of pictures to one file, in whole batches, at constant memory."""
+"""`score(arguments, out)`: from any number of images to one file of rows, in whole batches, at constant memory."""
 
 import hashlib
 import json
@@ -17,20 +17,22 @@ from finetune.classifier import Classifier, load
 from finetune.data.inputs import STDIN, Input, expand
 from finetune.errors import DataError, RunError, UsageError
 from finetune.model import Model
-from finetune.scoring.formats import format_of
-from finetune.scoring.output import Output
-from finetune.scoring.rows import Row, ScoreOptions, rows
+from finetune.scoring.formats import CsvFormat, Format, JsonLinesFormat, NpyFormat
+from finetune.scoring.resumable_output import ResumableOutput
+from finetune.scoring.rows import ScoreOptions, ScoreRow, compute_rows
 from finetune.system.progress import track
 from finetune.system.quiet import import_tensorflow
 
 logger = logging.getLogger(__name__)
 
+ENDINGS = (".jsonl", ".csv", ".parquet", ".npy")
+
 Engine = Literal["local", "ray"]
-MakeRows = Callable[[Classifier, Iterator[Input], ScoreOptions], Generator[Row, None, None]]
+ComputeRows = Callable[[Classifier, Iterator[Input], ScoreOptions], Generator[ScoreRow, None, None]]
 
 
-class Counts(NamedTuple):
-    """How many rows were written, and how many of them say why their picture could not be read."""
+class RowCounts(NamedTuple):
+    """How many rows were written, and how many of them have an error because their image could not be read."""
 
     rows: int
     unreadable: int
@@ -49,61 +51,85 @@ def score(
     overwrite: bool = False,
     engine: Engine = "local",
     address: str | None = None,
-) -> Counts:
-    """Write one row to `out` for every picture that the arguments mean, as `expand` reads them, in order.
+) -> RowCounts:
+    """Write one row to `out` for each image that the arguments name, as `expand` reads them, in order.
 
-    `model` and `network` as `finetune.load`. Everything that can be wrong with the arguments, the options and the model
-    raises a FinetuneError before anything is written. A run that stops, whatever the reason, leaves `out` as it was and
-    FILE.partial, with which `resume` goes on to the bytes of a run that never stopped. `strict` raises DataError for
-    the first picture that cannot be read. `engine` "ray" computes on the Ray cluster at `address`, or on one that is
-    started on this machine; a run that one engine began may be finished by the other.
+    `model` and `network`: as for `finetune.load`. Any mistake in the arguments, the options or the model raises a
+    FinetuneError before anything is written. A run that stops, for whatever reason, leaves `out` as it was and
+    FILE.partial, from which `resume` continues to the same bytes as a run that never stopped. `strict` raises DataError
+    for the first image that cannot be read. `engine`: "ray" computes on the Ray cluster at `address`, or on one that is
+    started on this machine; either engine can finish what the other started.
     """
     if address is not None and engine != "ray":
-        raise UsageError("--address is for --engine ray; leave it out")
+        raise UsageError("--address is only for --engine ray; omit it")
     classifier = load(model, network)
-    form = format_of(out, classifier, options)
-    about = {"version": __version__, "model": _digest(classifier.model), **asdict(options)}
+    format = choose_format(out, classifier, options)
+    settings = {"version": __version__, "model": _digest(classifier.model), **asdict(options)}
     inputs = expand(arguments, null)
     total = None if STDIN in arguments else sum(1 for _ in expand(arguments))
-    output = Output(out, form, about, resume, overwrite)
-    with _engine(engine, address) as make_rows, output:
+    output = ResumableOutput(out, format, settings, resume, overwrite)
+    with _engine(engine, address) as compute, output:
         if not output.finished:
-            output.skip(inputs)
-            left = None if total is None else total - output.rows
+            output.skip_written(inputs)
+            remaining = None if total is None else total - output.rows
             try:
-                with closing(make_rows(classifier, inputs, options)) as made:
-                    _write(track(made, left, "scoring", "pictures"), output, options.batch_size, strict)
+                with closing(compute(classifier, inputs, options)) as rows:
+                    _write(track(rows, remaining, "scoring", "images"), output, options.batch_size, strict)
             except KeyboardInterrupt:
-                raise RunError(f"interrupted after {output.rows} rows; the same with --resume goes on") from None
+                raise RunError(
+                    f"interrupted after {output.rows} rows; add --resume to the same command to continue"
+                ) from None
         output.finish()
-    return Counts(output.rows, output.unreadable)
+    return RowCounts(output.rows, output.unreadable)
+
+
+def choose_format(out: Path, classifier: Classifier, options: ScoreOptions) -> Format:
+    """Return the format that the ending of `out` stands for; raise UsageError if it cannot hold the rows."""
+    ending = out.suffix.lower()
+    if ending not in ENDINGS:
+        raise UsageError(f"--out {out}: expected a name that ends in {', '.join(ENDINGS)}")
+    if options.features is None and ending == ".npy":
+        raise UsageError(f"--out {out}: .npy holds features; add --features LAYER, or choose .jsonl, .csv or .parquet")
+    if options.features is not None and ending in (".jsonl", ".csv"):
+        raise UsageError(f"--out {out}: features are thousands of numbers; choose .npy or .parquet")
+    shape = () if options.features is None else classifier.feature_shape(options.features, options.pool)
+    match ending:
+        case ".parquet":
+            from finetune.scoring.parquet import ParquetFormat  # needs a library that not everybody has
+
+            return ParquetFormat(out, options, classifier.class_names, shape)
+        case ".npy":
+            return NpyFormat(out, options, shape)
+        case ".csv":
+            return CsvFormat(out, options, classifier.class_names)
+    return JsonLinesFormat(out, options)
 
 
 @contextmanager
-def _engine(name: Engine, address: str | None) -> Iterator[MakeRows]:
-    """Have all that making rows needs, so that the progress counts pictures only; give what makes them."""
+def _engine(name: Engine, address: str | None) -> Iterator[ComputeRows]:
+    """Yield the function that computes rows, once it is ready: the progress shows the time for images only."""
     if name == "local":
         import_tensorflow()
-        yield rows
+        yield compute_rows
         return
     from finetune.scoring import ray_engine
 
     with ray_engine.connected(address):
-        yield ray_engine.rows
+        yield ray_engine.compute_rows
 
 
-def _write(made: Iterator[Row], output: Output, batch_size: int, strict: bool) -> None:
-    while batch := list(islice(made, batch_size)):
-        bad = next((row for row in batch if row.error is not None), None) if strict else None
-        if bad:
+def _write(rows: Iterator[ScoreRow], output: ResumableOutput, batch_size: int, strict: bool) -> None:
+    while batch := list(islice(rows, batch_size)):
+        unreadable = next((row for row in batch if row.error is not None), None) if strict else None
+        if unreadable:
             raise DataError(
-                f"--strict: {bad.path}: {bad.error}; mend it and go on with --resume, or leave --strict out"
+                f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit --strict"
             )
         output.write(batch)
 
 
 def _digest(model: Model) -> str:
-    """Return the SHA-256 of all that the model's rows depend on, wherever its file lies."""
+    """Return the SHA-256 of everything that the model's rows depend on, wherever its file is."""
     network = model.network
     described = [network.name, dict(network.options), network.preprocessing.to_json(), model.class_names]
     digest = hashlib.sha256(json.dumps([*described, model.about.get("temperature")]).encode())

@@ -58,11 +58,11 @@ def test_a_run_to_npy_with_its_card(run: Path) -> None:
     assert (folder / "classes.txt").read_text(encoding="utf-8") == "red\ngreen\nblue\n"
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "| 1 | green | 2 | 1 |" in card
-    assert "`pictures`: 6 pictures to train on, 3 to validate, 0 left out" in card
+    assert "`pictures`: 6 training images, 3 validation images, 0 skipped" in card
     assert str(run.parent) not in card, "nobody need know how the disk is laid out"
     assert "`starter` (part of this package), SHA-256 `34cd`. Licence: trained on Tiny ImageNet" in card
     assert "trained with finetune 0.0.9" in card
-    with pytest.raises(RunError, match="holds an export already"):
+    with pytest.raises(RunError, match="already holds an export"):
         invoke(run, "--to", "npy")
     assert invoke(run, "--to", "npy", "--overwrite").exit_code == 0
 
@@ -72,8 +72,8 @@ def test_a_file_lands_beside_it_and_knows_no_licence(tiny_weights: Path, tmp_pat
     file.write_bytes(tiny_weights.read_bytes())
     assert invoke(file, "--to", "npy").stdout == f"{tmp_path / 'mine-npy'}\n"
     card = (tmp_path / "mine-npy/README.md").read_text(encoding="utf-8")
-    assert "`mine.safetensors`. Licence: not known; ask where the file came from." in card
-    assert "The file says nothing of the pictures" in card
+    assert "`mine.safetensors`. Licence: unknown; ask where the file came from." in card
+    assert "The file does not say which images" in card
 
 
 def test_a_name_lands_here_with_the_licence_of_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_int8_tells_what_it_cost(run: Path) -> None:
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     done = invoke(run, "--to", "litert-int8")
     folder, loss = done.stdout.splitlines()
-    assert loss.startswith("8 bits against float32 on 3 pictures: top-1 ")
+    assert loss.startswith("8 bits compared with float32 on 3 images: top-1 ")
     assert loss in (run / "export-litert-int8/README.md").read_text(encoding="utf-8")
     runtime = interpreter.Interpreter(str(Path(folder) / "model.tflite"))
     kernels = [
@@ -99,13 +99,13 @@ def test_int8_tells_what_it_cost(run: Path) -> None:
 
 
 def test_wrong_usage(run: Path, tiny_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data is for litert-int8 alone, not for keras; leave it out"):
+    with pytest.raises(UsageError, match="--data is only for litert-int8, not for keras; omit it"):
         invoke(run, "--to", "keras", "--data", tmp_path)
-    with pytest.raises(UsageError, match="name a folder of them with --data"):
+    with pytest.raises(UsageError, match="name a folder with --data"):
         invoke(tiny_weights, "--to", "litert-int8", "--out", tmp_path / "out")
     with pytest.raises(WeightsError, match=r"no such name \(did you mean starter\?\)"):
         invoke("startr", "--to", "npy", "--out", tmp_path / "out")
-    with pytest.raises(RunError, match="has files in it that are no export"):
+    with pytest.raises(RunError, match="contains files that are not part of an export"):
         invoke(run, "--to", "npy", "--out", run, "--overwrite")
     assert not (tmp_path / "out").exists()
     done = CliRunner().invoke(app, [str(run), "--to", "onix"])
@@ -132,20 +132,20 @@ def test_without_the_runtime(run: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("answers", "message"),
+    ("predict", "message"),
     [
-        (lambda path, pixels: np.full((4, 3), 1 / 3 + 0.01), "onnx: what was written gives other probabilities"),
-        (lambda path, pixels: np.full((4, 3), np.nan), "onnx: what was written gives other probabilities"),
-        (lambda path, pixels: 1 / 0, r"its own runtime cannot load what was written \(ZeroDivisionError: division"),
+        (lambda path, pixels: np.full((4, 3), 1 / 3 + 0.01), "onnx: the export gives other probabilities"),
+        (lambda path, pixels: np.full((4, 3), np.nan), "onnx: the export gives other probabilities"),
+        (lambda path, pixels: 1 / 0, r"its own runtime cannot load the export \(ZeroDivisionError: division"),
     ],
 )
 def test_what_does_not_load_or_agree_is_not_kept(
     run: Path,
     monkeypatch: pytest.MonkeyPatch,
-    answers: Callable[[Path, np.ndarray], np.ndarray],
+    predict: Callable[[Path, np.ndarray], np.ndarray],
     message: str,
 ) -> None:
-    false = SimpleNamespace(write=lambda path, *_: path.write_bytes(b"no model"), answers=answers)
+    false = SimpleNamespace(write=lambda path, *_: path.write_bytes(b"no model"), predict=predict)
     monkeypatch.setitem(sys.modules, "finetune.export.onnx", false)
     with pytest.raises(WeightsError, match=message):
         invoke(run, "--to", "onnx")

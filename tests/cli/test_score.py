@@ -86,7 +86,7 @@ def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path)
 def test_strict_stops_and_can_go_on(run: Callable[..., Result]) -> None:
     arguments = ("pictures", "--out", "rows.jsonl", "--batch-size", 2)
     with pytest.raises(
-        DataError, match=r"^--strict: pictures/dots/2\.png: the PNG .*; mend it and go on with --resume"
+        DataError, match=r"^--strict: pictures/dots/2\.png: the PNG .*; fix it and continue with --resume"
     ):
         run(*arguments, "--strict")
     assert not Path("rows.jsonl").exists()
@@ -111,18 +111,18 @@ def test_interrupted(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("finetune.scoring.score.rows", interrupted)
-    with pytest.raises(RunError, match="interrupted after 0 rows; the same with --resume goes on"):
+    monkeypatch.setattr("finetune.scoring.score.compute_rows", interrupted)
+    with pytest.raises(RunError, match="interrupted after 0 rows; add --resume to the same command to continue"):
         run("pictures", "--out", "rows.jsonl")
 
 
 KILLED = """
 import os, signal
 from finetune.cli import app as cli
-from finetune.scoring import output
+from finetune.scoring import resumable_output as output
 
 output.SECONDS_BETWEEN_STATES = 0
-write = output.Output.write
+write = output.ResumableOutput.write
 
 def write_then_die(self, rows):
     write(self, rows)
@@ -131,7 +131,7 @@ def write_then_die(self, rows):
         self._parts[-1].flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-output.Output.write = write_then_die
+output.ResumableOutput.write = write_then_die
 cli.main()
 """
 

@@ -1,22 +1,22 @@
-"""The folder of an export: whole or not at all, and nothing else is ever replaced."""
+"""The folder of an export appears whole or not at all, and never replaces anything but an older export."""
 
 from pathlib import Path
 
 import pytest
 
 from finetune.errors import RunError
-from finetune.export.folder import new_folder
+from finetune.export.export_folder import export_folder
 
 
 def write(folder: Path, text: str, overwrite: bool = False) -> None:
-    with new_folder(folder, overwrite) as made:
-        (made / "README.md").write_text(text, encoding="utf-8")
+    with export_folder(folder, overwrite) as new:
+        (new / "README.md").write_text(text, encoding="utf-8")
 
 
-def test_appears_whole_and_others_may_read_it(tmp_path: Path) -> None:
+def test_appears_whole_and_readable_by_others(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "out"
-    with new_folder(folder, overwrite=False) as made:
-        (made / "README.md").write_text("one", encoding="utf-8")
+    with export_folder(folder, overwrite=False) as new:
+        (new / "README.md").write_text("one", encoding="utf-8")
         assert not folder.exists()
     assert (folder / "README.md").read_text(encoding="utf-8") == "one"
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
@@ -27,7 +27,7 @@ def test_overwrite(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     write(folder, "one")
     (folder / "model.onnx").touch()
-    with pytest.raises(RunError, match="holds an export already; choose another --out, or --overwrite to replace it"):
+    with pytest.raises(RunError, match="already holds an export; choose another --out, or --overwrite to replace it"):
         write(folder, "two")
     write(folder, "two", overwrite=True)
     assert [path.name for path in folder.iterdir()] == ["README.md"]
@@ -35,13 +35,13 @@ def test_overwrite(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_failure_leaves_what_was_there(tmp_path: Path) -> None:
+def test_an_error_keeps_the_older_export(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     write(folder, "one")
 
     def fail() -> None:
-        with new_folder(folder, overwrite=True) as made:
-            (made / "README.md").write_text("two", encoding="utf-8")
+        with export_folder(folder, overwrite=True) as new:
+            (new / "README.md").write_text("two", encoding="utf-8")
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
@@ -51,17 +51,17 @@ def test_failure_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_other_files_are_in_the_way(tmp_path: Path, overwrite: bool) -> None:
+def test_other_files_are_never_replaced(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "config.json").touch()
-    with pytest.raises(RunError, match="has files in it that are no export; choose another --out"):
+    with pytest.raises(RunError, match="contains files that are not part of an export; choose another --out"):
         write(tmp_path, "one", overwrite)
-    with pytest.raises(RunError, match="is no folder; expected the name of a new one"):
+    with pytest.raises(RunError, match="is not a folder; expected the name of a new one"):
         write(tmp_path / "config.json", "one", overwrite)
     with pytest.raises(RunError, match=r"cannot be written \(.*\); choose another --out"):
         write(tmp_path / "config.json" / "out", "one", overwrite)
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", "one")
     assert (tmp_path / "out" / "README.md").is_file()

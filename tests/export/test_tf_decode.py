@@ -1,4 +1,4 @@
-"""Decoding in the graph: the same pixels as `finetune.data.decode` for every kind of file that TensorFlow reads."""
+"""Decoding in a graph: the same pixels as `finetune.data.decode`, for every kind of file that TensorFlow reads."""
 
 import struct
 
@@ -10,7 +10,7 @@ from PIL import Image
 from support.encoded_images import BITMAP, GRAY, GRAY_ALPHA, PALETTE, RGB, RGBA, blocks, bmp32, encode, gif
 
 from finetune.data import decode
-from finetune.export import tf_decode as picture
+from finetune.export import tf_decode
 
 SHORT_SIDE = 16
 Decoder = tf.types.experimental.PolymorphicFunction
@@ -20,7 +20,7 @@ Decoder = tf.types.experimental.PolymorphicFunction
 def in_graph() -> Decoder:
     """The decoder as a graph, as it is exported: every branch is traced."""
     signature = [tf.TensorSpec((), tf.string)]
-    return tf.function(lambda data: picture.decode(data, SHORT_SIDE), input_signature=signature, autograph=False)
+    return tf.function(lambda data: tf_decode.decode(data, SHORT_SIDE), input_signature=signature, autograph=False)
 
 
 def difference(in_graph: Decoder, data: bytes) -> int:
@@ -106,7 +106,7 @@ def test_jpeg_at_every_reduced_size(in_graph: Decoder, size: tuple[int, int], op
 
 
 def test_cmyk(in_graph: Decoder) -> None:
-    """OpenCV divides by 256 and TensorFlow by 255, so that 1 may remain between them."""
+    """OpenCV divides by 256 and TensorFlow by 255, so the results may differ by 1."""
     assert difference(in_graph, encode(RGB.convert("CMYK"), "JPEG")) <= 1
 
 
@@ -128,14 +128,14 @@ def test_bmp_of_32_bits(in_graph: Decoder) -> None:
         (encode(RGB, "TIFF"), "expected JPEG, PNG, GIF, WebP or BMP"),
         (encode(RGB, "JPEG")[:-200], "Invalid JPEG data"),
         (encode(RGB, "PNG")[:-40], "Invalid PNG data"),
-        (gif(), "the first frame of the GIF covers only a part of it"),
-        (encode(BITMAP, "BMP"), "the BMP is compressed, or of other than 8, 24 or 32 bits"),
+        (gif(), "the first frame of the GIF covers only part of it"),
+        (encode(BITMAP, "BMP"), "the BMP is compressed, or does not have 8, 24 or 32 bits"),
         (bmp32(np.dstack([blocks(3), blocks(1)]), alpha=True), "the BMP is compressed"),
         (b"BM", "the BMP is"),
         (b"\xff\xd8\xff", "Invalid JPEG data"),
         (b"\x89PNG\r\n\x1a\n", "Invalid PNG"),
     ],
 )
-def test_what_cannot_be_read(in_graph: Decoder, data: bytes, reason: str) -> None:
+def test_unreadable_files(in_graph: Decoder, data: bytes, reason: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
         in_graph(tf.constant(data))

@@ -1,4 +1,4 @@
-"""OpenCV's resizing in TensorFlow: the same pixels as `finetune.data.decode` takes."""
+"""OpenCV's resizing in TensorFlow: the same pixels as in `finetune.data`."""
 
 import numpy as np
 import pytest
@@ -19,9 +19,9 @@ SIZES = [  # height and width before, then after
     ((1, 1), (9, 9)),
     ((2, 3), (40, 60)),
     ((33, 44), (33, 44)),
-    ((5, 90), (12, 12)),  # one side grows, the other shrinks, and the whole too
+    ((5, 90), (12, 12)),  # one side grows, the other shrinks, and so does the area
     ((90, 5), (12, 12)),
-    ((10, 20), (9, 40)),  # the whole grows
+    ((10, 20), (9, 40)),  # the area grows
 ]
 
 
@@ -29,12 +29,12 @@ def pixels(height: int, width: int, seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def same(found: Image, expected: Image, but_for: float) -> None:
-    """Averages may differ by 1 in a small share: the order of a sum decides what a rounding error makes of .5."""
+def same(found: Image, expected: Image, allowed: float) -> None:
+    """Averages may differ by 1 in a few pixels: the order of a sum decides how .5 is rounded."""
     assert found.shape == expected.shape
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 1
-    assert (difference > 0).mean() <= but_for
+    assert (difference > 0).mean() <= allowed
 
 
 @pytest.mark.parametrize(("before", "after"), SIZES)
@@ -43,11 +43,11 @@ def test_every_way_of_resizing(before: tuple[int, int], after: tuple[int, int]) 
     expected = data_resize.resize(image, after[1], after[0])
     found = resize(tf.constant(image), tf.constant(after[1]), tf.constant(after[0])).numpy()
     averaged = after[0] <= before[0] and after[1] <= before[1]
-    same(found, expected, but_for=0.002 if averaged else 0)
+    same(found, expected, allowed=0.002 if averaged else 0)
 
 
 def test_half_by_hand() -> None:
-    """1, 2, 2, 1 have the mean 1.5, which OpenCV makes 2, and 0, 1, 1, 0 the mean .5, which it makes 1."""
+    """OpenCV rounds the mean 1.5 of 1, 2, 2, 1 to 2, and the mean .5 of 0, 1, 1, 0 to 1."""
     image = np.uint8([[1, 2, 0, 1], [2, 1, 1, 0]])[..., None].repeat(3, axis=2)
     assert resize(tf.constant(image), tf.constant(2), tf.constant(1)).numpy()[0, :, 0].tolist() == [2, 1]
 
@@ -65,4 +65,4 @@ def test_network_input(shape: tuple[int, int], preprocessing: Preprocessing) -> 
     image = pixels(*shape, seed=1)
     found = to_input(tf.constant(image[..., ::-1].copy()), preprocessing).numpy()
     expected = network_input.to_input(image, preprocessing)
-    same(found, expected, but_for=0.001)
+    same(found, expected, allowed=0.001)

@@ -10,11 +10,11 @@ from support.readers import tiny_model, write_run
 
 from finetune.classifier import load
 from finetune.errors import FinetuneError, RunError, WeightsError
-from finetune.evaluation.report import report
+from finetune.evaluation.report import write_report
 from finetune.formats.safetensors_file import read_safetensors, write_safetensors
 from finetune.runs.run import Run
-from finetune.scoring.formats import format_of
-from finetune.scoring.output import Output
+from finetune.scoring.score import choose_format
+from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreOptions
 from finetune.system.csv_cells import harmless, original
 from finetune.training.train import resume
@@ -121,7 +121,7 @@ def test_thumbnails_of_a_report_load_nothing(tmp_path: Path) -> None:
         evaluation["thumbnails"][judged["path"]] = "http://example.com/track.png"
     evaluation["per_class"][0]["label"] = "<script>alert(1)</script>"
     (run.path / "evaluation.json").write_text(json.dumps(evaluation))
-    page = report(run.path).read_text()
+    page = write_report(run.path).read_text()
     assert "default-src 'none'; img-src data:" in page
     assert "<script>" not in page
 
@@ -139,9 +139,9 @@ def test_scores_whose_state_was_edited(state: str, tiny_weights: Path, tmp_path:
     options = ScoreOptions()
     (tmp_path / "a.csv.partial").mkdir()
     (tmp_path / "a.csv.partial" / "state.json").write_text(state)
-    form = format_of(tmp_path / "a.csv", load(tiny_weights), options)
-    with pytest.raises(RunError, match=r"state\.json .*begin anew with --overwrite"):
-        Output(tmp_path / "a.csv", form, {}, resume=True)
+    form = choose_format(tmp_path / "a.csv", load(tiny_weights), options)
+    with pytest.raises(RunError, match=r"state\.json .*start again with --overwrite"):
+        ResumableOutput(tmp_path / "a.csv", form, {}, resume=True)
 
 
 def test_temporary_files_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 from finetune.errors import DataError, RunError, WeightsError
 from finetune.model import Model, save_model
 from finetune.scoring import ray_engine
-from finetune.scoring.output import Output
+from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreOptions
 from finetune.scoring.score import score
 
@@ -74,9 +74,9 @@ def test_a_killed_worker_changes_nothing(
     options = ScoreOptions(batch_size=4, probabilities=True)
     assert score(["pictures"], Path("local.jsonl"), options, str(tiny_weights)) == (200, 1)
     seen: list[set[int]] = [set(), set()]
-    write = Output.write
+    write = ResumableOutput.write
 
-    def write_and_kill(self: Output, rows: Any) -> None:
+    def write_and_kill(self: ResumableOutput, rows: Any) -> None:
         write(self, rows)
         for machine, now in zip(seen, workers(cluster), strict=True):
             machine |= now
@@ -84,7 +84,7 @@ def test_a_killed_worker_changes_nothing(
             assert [len(machine) for machine in seen] == [1, 1], "one worker on each machine"
             os.kill(min(seen[1]), signal.SIGKILL)
 
-    monkeypatch.setattr(Output, "write", write_and_kill)
+    monkeypatch.setattr(ResumableOutput, "write", write_and_kill)
     counts = score(["pictures"], Path("ray.jsonl"), options, str(tiny_weights), engine="ray", address=cluster.address)
     assert counts == (200, 1)
     assert [len(machine) for machine in seen] == [1, 2], "another has taken the dead one's place"

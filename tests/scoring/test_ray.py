@@ -40,7 +40,7 @@ def test_on_a_cluster() -> None:
 
 @pytest.mark.parametrize("address", ["here", ":6379", "host:", "http://host:6379", "host:65536"])
 def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(UsageError, match=rf"--address {address}: expected HOST:PORT, as ray start shows it"):
+    with pytest.raises(UsageError, match=rf"--address {address}: expected HOST:PORT, as `ray start` shows it"):
         next(ray_engine.connected(address).gen)
 
 
@@ -48,7 +48,7 @@ def test_nobody_listens(data: Path, tiny_weights: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(RunError, match=rf"nobody listens at --address {address} \(Connection refused\); expected"):
+        with pytest.raises(RunError, match=rf"nothing listens at --address {address} \(Connection refused\); expected"):
             score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray", address=address)
     assert list(Path().glob("x.csv*")) == [], "nothing is begun"
 
@@ -57,5 +57,5 @@ def test_ray_is_missing(data: Path, tiny_weights: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"score --engine ray needs ray; pip install 'ray\[data\]>=2.60'"):
         score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray")
-    with pytest.raises(UsageError, match="--address is for --engine ray; leave it out"):
+    with pytest.raises(UsageError, match="--address is only for --engine ray; omit it"):
         score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), address="127.0.0.1:6379")

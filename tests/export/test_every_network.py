@@ -1,4 +1,4 @@
-"""Every network in every format that is built layer by layer, narrow and with random weights."""
+"""Every network, narrow and with random weights, in every format that is built layer by layer."""
 
 from importlib import import_module
 from pathlib import Path
@@ -20,16 +20,16 @@ pytest.importorskip("onnxruntime")
 OPTIONS = {
     "alexnet": {"input_size": 67, "fc_units": 8},
     "caffenet": {"input_size": 67, "fc_units": 8},
-    "alexnet-owt": {"input_size": 71, "fc_units": 8},  # pool5 is 1 × 1, and windows of the average overlap
+    "alexnet-owt": {"input_size": 71, "fc_units": 8},  # pool5 is 1 × 1, and the windows of the average overlap
     "alexnet-book": {"input_size": 69, "fc_units": 8},
     "alexnet-bn": {"input_size": 67, "fc_units": 8},
-    "alexnet-mnist": {"input_size": 27, "fc_units": 8},  # padding of "same" is not the same on both sides
+    "alexnet-mnist": {"input_size": 27, "fc_units": 8},  # "same" padding differs between the two ends of a side
     "vgg16": {"input_size": 33, "fc_units": 8},
 }
 
 
 def random_model(name: str, options: dict[str, int]) -> Model:
-    """A network whose biases and statistics are random too, with logits that differ."""
+    """Return a network with random biases and statistics too, and logits that differ."""
     network = build(name, {"num_classes": 5, **options})
     generator = np.random.default_rng(3)
     weights = fresh_weights(network, tuple(network.weighted_layers()), seed=2)
@@ -51,7 +51,7 @@ def check(format: str, file: str, model: Model, path: Path) -> None:
     assert logits.std(axis=1).min() > 1e-3
     temperature = float(np.abs(logits).max()) / 2  # probabilities of 0 and 1 would prove little
     module.write(path / file, model, temperature)
-    np.testing.assert_allclose(module.answers(path / file, pixels), softmax(logits, temperature), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(module.predict(path / file, pixels), softmax(logits, temperature), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,22 +1,25 @@
-"""How to call an exported model: the example of the card, one a format."""
+"""How to use an exported model: a section of the model card for each format, with example code that runs."""
 
-from finetune.export.folder import MODELS
+from importlib.metadata import version
+
+from finetune.export.export_folder import MODELS
 from finetune.model import Model
+from finetune.system.text import shape_text
 
 
-def call(format: str, model: Model) -> str:
-    """Return Markdown that says what goes in and what comes out, with code that runs."""
-    return _CALLS[format](model)
+def usage(format: str, model: Model) -> str:
+    """Return Markdown that describes the inputs and outputs and has example code."""
+    return _USAGE[format](model)
 
 
 def _saved_model(model: Model) -> str:
-    return """In: `image_bytes` (batch,), the bytes of picture files as they are: JPEG (gray, colour, CMYK), PNG (gray,
+    return """Input: `image_bytes` (batch,), the unchanged bytes of image files: JPEG (gray, colour, CMYK), PNG (gray,
 palette, 16 bits, transparent), GIF (the first frame; transparent pixels become black), WebP, and BMP without
-compression (8, 24 or 32 bits). TIFF and other BMP cannot be read; one picture that cannot be read fails its whole
-batch. An EXIF orientation is heeded in JPEG and WebP, and in PNG where it stands before the pixels.
-Out: `label` (batch,), the most probable class; `class_names` and `probabilities` (batch, classes).
+compression (8, 24 or 32 bits). TIFF and other BMP files cannot be read; one unreadable image fails its whole batch. The
+EXIF orientation is respected in JPEG and WebP, and in PNG if it comes before the pixels.
+Output: `label` (batch,), the most probable class; `class_names` and `probabilities` (batch, classes).
 
-The version folder `1` makes this folder one that TensorFlow Serving takes:
+The version folder `1` lets TensorFlow Serving load this folder:
 
     docker run -p 8501:8501 -v "$PWD:/models/model" tensorflow/serving
     (printf '{"instances": [{"image_bytes": {"b64": "'; base64 -w0 photo.jpg; printf '"}}]}') |
@@ -32,67 +35,67 @@ In Python:
 
 
 def _keras(model: Model) -> str:
-    return f"""In: {_pixels(model)}, as uint8 or float. Out: probabilities (batch, classes), in the order of
+    return f"""Input: {_pixels(model)}, as uint8 or float. Output: probabilities (batch, classes), in the order of
 `classes.txt`. The layers have the network's names: `model.get_layer("{model.network.weighted_layers()[0]}")`.
-`finetune` need not be installed; Keras {_version("keras")} wrote the file.
+`finetune` is not needed; Keras {version("keras")} wrote the file.
 
     import keras
-{_open(model)}
+{_open_image(model)}
     model = keras.models.load_model("{MODELS["keras"]}")
     probabilities = model.predict(pixels)[0]
-{_print()}"""
+{_PRINT_CLASS}"""
 
 
 def _litert(model: Model) -> str:
-    return f"""In: {_pixels(model)}, as uint8. Out: probabilities (batch, classes) as float32, in the order of
-`classes.txt`. For a batch of more than one call `resize_tensor_input` first. Python needs `pip install ai-edge-litert`.
+    return f"""Input: {_pixels(model)}, as uint8. Output: probabilities (batch, classes) as float32, in the order of
+`classes.txt`. For more than one image, call `resize_tensor_input` first. Python needs `pip install ai-edge-litert`.
 
     from ai_edge_litert.interpreter import Interpreter
-{_open(model)}
+{_open_image(model)}
     interpreter = Interpreter("{MODELS["litert"]}")
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
     interpreter.invoke()
     probabilities = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
-{_print()}"""
+{_PRINT_CLASS}"""
 
 
 def _litert_int8(model: Model) -> str:
     return (
-        "Weights and activations are int8, but for local response normalisation, if the network has it; the file is a "
-        "quarter of the float32 one. Probabilities come in steps of 1/256, so that they may not quite add up to 1.\n\n"
-        + _litert(model)
+        "Weights and activations are int8, except for local response normalisation if the network has it; the file is "
+        "a quarter of the size of the float32 one. Probabilities are multiples of 1/256, so they may not quite sum to "
+        "1.\n\n" + _litert(model)
     )
 
 
 def _onnx(model: Model) -> str:
-    return f"""In: {_pixels(model)}, as uint8, named `pixels`. Out: `probabilities` (batch, classes) as float32, in the
-order of `classes.txt`. Python needs `pip install onnxruntime`.
+    return f"""Input: {_pixels(model)}, as uint8, named `pixels`. Output: `probabilities` (batch, classes) as float32,
+in the order of `classes.txt`. Python needs `pip install onnxruntime`.
 
     import onnxruntime
-{_open(model)}
+{_open_image(model)}
     session = onnxruntime.InferenceSession("{MODELS["onnx"]}")
     probabilities = session.run(["probabilities"], {{"pixels": pixels}})[0][0]
-{_print()}"""
+{_PRINT_CLASS}"""
 
 
 def _npy(model: Model) -> str:
     first = model.network.weighted_layers()[0]
-    shape = "×".join(map(str, model.network.weight_shapes()[f"{first}/kernel"]))
-    return f"""A dictionary `layer -> [kernel, bias]`, as `bvlc_alexnet.npy` has it; batch norm has
+    shape = shape_text(model.network.weight_shapes()[f"{first}/kernel"])
+    return f"""A dictionary `layer -> [kernel, bias]`, as in `bvlc_alexnet.npy`; batch norm has
 `{{"gamma", "beta", "moving_mean", "moving_variance"}}`. Kernels are (height, width, input channels / groups,
-filters) and (inputs, units), the inputs of the first fully connected layer in the order height, width, channel. NumPy
-reads a dictionary by unpickling it: load no such file that you do not trust.
+filters) and (inputs, units), where the inputs of the first fully connected layer are ordered height, width, channel.
+NumPy reads a dictionary by unpickling it: do not load such a file unless you trust it.
 
     import numpy as np
 
     weights = np.load("{MODELS["npy"]}", allow_pickle=True).item()
     kernel, bias = weights["{first}"]  # {shape}
 
-`finetune predict --model model.npy` classifies with it too, with numbers for the names of classes."""
+`finetune predict --model model.npy` can use it too, with numbers as class names."""
 
 
-_CALLS = {
+_USAGE = {
     "saved_model": _saved_model,
     "keras": _keras,
     "litert": _litert,
@@ -105,14 +108,14 @@ _CALLS = {
 def _pixels(model: Model) -> str:
     height, width, channels = model.network.input_shape
     kind = "gray" if channels == 1 else "RGB"
-    return f"pixels (batch, {height}, {width}, {channels}), {kind}, 0 to 255, resized\nas said below"
+    return f"pixels (batch, {height}, {width}, {channels}), {kind}, 0 to 255, resized\nas described below"
 
 
-def _open(model: Model) -> str:
-    """Return code that makes `pixels` of a file, nearly as `finetune` does.
+def _open_image(model: Model) -> str:
+    """Return code that makes `pixels` from a file, nearly as `finetune` does.
 
-    Of 157 photos with the starter's fc8 trained on two classes all got the same first class and probabilities that
-    differed by 0.005 in the median; with Resampling.BOX it was 0.010 and two photos got the other class.
+    For 157 photos and the starter with fc8 trained on two classes, every photo got the same class and probabilities
+    that differed by 0.005 in the median; with Resampling.BOX it was 0.010, and two photos got the other class.
     """
     preprocessing = model.network.preprocessing
     side = preprocessing.size
@@ -133,15 +136,8 @@ def _open(model: Model) -> str:
     pixels = np.asarray({square}, np.uint8){expand}"""
 
 
-def _print() -> str:
-    return """    names = open("classes.txt", encoding="utf-8").read().splitlines()
+_PRINT_CLASS = """    names = open("classes.txt", encoding="utf-8").read().splitlines()
     print(names[probabilities.argmax()], probabilities.max())
 
-Pillow resizes a little differently from `finetune`: probabilities can differ by some hundredths. The very pixels come
-from `finetune.data.decode.read_input(path, preprocessing)`."""
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
+Pillow resizes slightly differently from `finetune`: probabilities can differ by a few hundredths. For exactly the same
+pixels use `finetune.data.images.read_input(path, preprocessing)`."""

@@ -9,9 +9,9 @@ from filelock import FileLock
 
 from finetune.classifier import Prediction
 from finetune.errors import RunError, UsageError
-from finetune.scoring.formats import Format
-from finetune.scoring.output import Output
-from finetune.scoring.rows import Row, ScoreOptions
+from finetune.scoring.formats import JsonLinesFormat
+from finetune.scoring.resumable_output import ResumableOutput
+from finetune.scoring.rows import ScoreOptions, ScoreRow
 
 ABOUT = {"model": "m" * 64, "top": 5}
 WHOLE = b'{"path": "a", "error": "x"}\n{"path": "b", "error": "x"}\n{"path": "c", "error": "x"}\n'
@@ -19,7 +19,7 @@ WHOLE = b'{"path": "a", "error": "x"}\n{"path": "b", "error": "x"}\n{"path": "c"
 
 @pytest.fixture(autouse=True)
 def _state_after_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.scoring.output.SECONDS_BETWEEN_STATES", 0)
+    monkeypatch.setattr("finetune.scoring.resumable_output.SECONDS_BETWEEN_STATES", 0)
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "rows.jsonl"
 
 
-def output(out: Path, resume: bool = False, overwrite: bool = False, **about: object) -> Output:
-    return Output(out, Format(out, ScoreOptions()), {**ABOUT, **about}, resume, overwrite)
+def output(out: Path, resume: bool = False, overwrite: bool = False, **about: object) -> ResumableOutput:
+    return ResumableOutput(out, JsonLinesFormat(out, ScoreOptions()), {**ABOUT, **about}, resume, overwrite)
 
 
-def rows(names: str) -> Sequence[Row]:
+def rows(names: str) -> Sequence[ScoreRow]:
     return [Prediction(Path(name), error="x") for name in names]
 
 
@@ -60,7 +60,7 @@ def test_going_on_cuts_the_tail_off(out: Path) -> None:
     stop_after(out, "ab")
     with output(out, resume=True) as going_on:
         names = iter("abc")
-        going_on.skip(names)
+        going_on.skip_written(names)
         assert list(names) == ["c"]
         assert (going_on.rows, going_on.unreadable) == (2, 2)
         going_on.write(rows("c"))
@@ -72,10 +72,10 @@ def test_going_on_cuts_the_tail_off(out: Path) -> None:
 def test_rows_since_the_last_state_are_made_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with output(out) as stopped:
         stopped.write(rows("a"))
-        monkeypatch.setattr("finetune.scoring.output.SECONDS_BETWEEN_STATES", 1000)
+        monkeypatch.setattr("finetune.scoring.resumable_output.SECONDS_BETWEEN_STATES", 1000)
         stopped.write(rows("b"))
     with output(out, resume=True) as going_on:
-        going_on.skip(iter("abc"))
+        going_on.skip_written(iter("abc"))
         assert going_on.rows == 1
         going_on.write(rows("bc"))
         going_on.finish()
@@ -86,10 +86,10 @@ def test_stopped_twice(out: Path) -> None:
     stop_after(out, "a")
     for done, batch in (("a", "b"), ("ab", "c")):
         with output(out, resume=True) as going_on:
-            going_on.skip(iter(done))
+            going_on.skip_written(iter(done))
             going_on.write(rows(batch))
     with output(out, resume=True) as last:
-        last.skip(iter("abc"))
+        last.skip_written(iter("abc"))
         last.finish()
     assert out.read_bytes() == WHOLE
 
@@ -116,24 +116,24 @@ def test_other_inputs_are_refused(out: Path) -> None:
     folder = stop_after(out, "ab")
     for other in ("ax", "a", "ba"):
         with (
-            pytest.raises(RunError, match=r"partial was begun with other inputs: its first 2 are not the first of"),
+            pytest.raises(RunError, match=r"partial was started with other inputs: its first 2 are not the first of"),
             output(out, resume=True) as going_on,
         ):
-            going_on.skip(iter(other))
+            going_on.skip_written(iter(other))
     assert (folder / "state.json").exists()
 
 
 def test_other_options_or_another_model_are_refused(out: Path) -> None:
     stop_after(out, "ab")
-    with pytest.raises(RunError, match=r"was begun with --top 5, not 3; give the same to go on, or --overwrite to"):
+    with pytest.raises(RunError, match=r"was started with --top 5, not 3; use the same to resume, or --overwrite to"):
         output(out, resume=True, top=3)
-    with pytest.raises(RunError, match=r"was begun with another --model; give the same"):
+    with pytest.raises(RunError, match=r"was started with another --model; use the same"):
         output(out, resume=True, model="n" * 64)
 
 
 def test_what_is_in_the_way_stays(out: Path) -> None:
     folder = stop_after(out, "ab")
-    with pytest.raises(RunError, match=r"partial is what a stopped run left; --resume goes on with it, --overwrite"):
+    with pytest.raises(RunError, match=r"partial belongs to a stopped run; --resume continues it, --overwrite"):
         output(out)
     out.write_text("precious")
     with pytest.raises(RunError, match=r"rows\.jsonl exists; choose another --out, or --overwrite to replace it"):
@@ -168,12 +168,12 @@ def test_damaged_state_or_rows(out: Path) -> None:
     folder = stop_after(out, "ab")
     (folder / "rows.jsonl.part").write_bytes(b"short")
     with (
-        pytest.raises(RunError, match=r"part is not as long as it was; begin anew with --overwrite"),
+        pytest.raises(RunError, match=r"part is missing or shorter than it was; start again with --overwrite"),
         output(out, resume=True),
     ):
         pass
     (folder / "state.json").write_text("{")
-    with pytest.raises(RunError, match=r"state\.json cannot be read .*; begin anew with --overwrite"):
+    with pytest.raises(RunError, match=r"state\.json cannot be read .*; start again with --overwrite"):
         output(out, resume=True)
 
 
@@ -181,7 +181,7 @@ def test_one_process_at_a_time(out: Path) -> None:
     folder = stop_after(out, "ab")
     with (
         FileLock(folder / "lock", is_singleton=False),
-        pytest.raises(RunError, match=r"another process writes .*rows\.jsonl at this moment; wait for it"),
+        pytest.raises(RunError, match=r"another process is writing .*rows\.jsonl; wait for it"),
         output(out, resume=True),
     ):
         pass
@@ -193,8 +193,8 @@ def test_disk_full_keeps_what_is_done(out: Path, monkeypatch: pytest.MonkeyPatch
 
     with output(out) as stopped:
         stopped.write(rows("a"))
-        monkeypatch.setattr("finetune.scoring.output.os.fsync", full)
-        with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); what is done stays in"):
+        monkeypatch.setattr("finetune.scoring.resumable_output.os.fsync", full)
+        with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); the rows so far stay in"):
             stopped.write(rows("b"))
     monkeypatch.undo()
     with output(out, resume=True) as going_on:
@@ -202,9 +202,11 @@ def test_disk_full_keeps_what_is_done(out: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_places_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"the folder .*gone does not exist; make it first"):
+    with pytest.raises(RunError, match=r"the folder .*gone does not exist; create it first"):
         output(tmp_path / "gone" / "rows.jsonl")
     with pytest.raises(RunError, match=r"is a folder; expected the name of a file"):
         output(tmp_path)
-    with pytest.raises(UsageError, match="--resume goes on and --overwrite begins anew: give one of them"):
+    with pytest.raises(
+        UsageError, match="--resume continues .* and --overwrite starts again; give only one"
+    ):
         output(tmp_path / "rows.jsonl", resume=True, overwrite=True)

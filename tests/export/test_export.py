@@ -1,4 +1,4 @@
-"""Every format, loaded by its own runtime here in the test, gives what `predict` gives for the same pictures."""
+"""Every format, loaded by its own runtime, gives what `predict` gives for the same images."""
 
 import json
 from dataclasses import replace
@@ -41,7 +41,7 @@ def weights(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Pictures of several sizes and kinds, larger than the network's input and smaller."""
+    """Images of several sizes and formats, larger and smaller than the network's input."""
     folder = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(5)
     paths = []
@@ -54,20 +54,20 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def expected(weights: Path, photos: list[Path]) -> NDArray[np.float64]:
-    """What `predict` gives, in the order of the classes."""
+    """The probabilities of `predict`, in the order of the classes."""
     rows = []
     for prediction in load(str(weights)).predict(photos, top=3):
         shares = {score.index: score.probability for score in prediction.scores}
         rows.append([shares[index] for index in range(3)])
     probabilities = np.array(rows)
     assert probabilities.max() < 0.99
-    assert probabilities.std(axis=0).min() > 1e-3, "the pictures must differ for the comparison to mean something"
+    assert probabilities.std(axis=0).min() > 1e-3, "the images must differ, or the comparison proves nothing"
     return probabilities
 
 
 @pytest.fixture(scope="module")
 def pixels(weights: Path, photos: list[Path]) -> NDArray[np.uint8]:
-    """The network's input in RGB, as a caller makes it."""
+    """The network's input in RGB, as a caller prepares it."""
     preprocessing = load(str(weights)).model.network.preprocessing
     images = [read_input(path, preprocessing) for path in photos]
     return np.stack(images)[..., ::-1].copy()  # type: ignore[arg-type]
@@ -96,11 +96,11 @@ def test_litert(weights: Path, tmp_path: Path, pixels: NDArray[np.uint8], expect
     runtime = interpreter.Interpreter(str(tmp_path / "out/model.tflite"))
     (given,), (answer,) = runtime.get_input_details(), runtime.get_output_details()
     runtime.allocate_tensors()
-    for image, row in zip(pixels, expected, strict=True):  # one at a time, as it comes
+    for image, row in zip(pixels, expected, strict=True):  # one image at a time, the size of the file's input
         runtime.set_tensor(given["index"], image[None])
         runtime.invoke()
         check(runtime.get_tensor(answer["index"])[0], row)
-    check(litert.answers(tmp_path / "out/model.tflite", pixels), expected)
+    check(litert.predict(tmp_path / "out/model.tflite", pixels), expected)
 
 
 def test_onnx(weights: Path, tmp_path: Path, pixels: NDArray[np.uint8], expected: NDArray[np.float64]) -> None:
@@ -113,7 +113,7 @@ def test_onnx(weights: Path, tmp_path: Path, pixels: NDArray[np.uint8], expected
 
 
 @pytest.mark.parametrize(("format", "file"), [("onnx", "model.onnx"), ("keras", "model.keras"), ("npy", "model.npy")])
-def test_what_is_exported_can_be_trained_from_again(
+def test_exports_can_be_read_back(
     weights: Path, tmp_path: Path, format: ExportFormat, file: str
 ) -> None:
     export(str(weights), format, tmp_path / format)
@@ -143,11 +143,11 @@ def test_saved_model(weights: Path, tmp_path: Path, photos: list[Path], expected
     assert names == [list(CLASSES)] * 4
     assert [name.decode() for name in answer["label"].numpy()] == [CLASSES[row.argmax()] for row in expected]
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected JPEG, PNG, GIF, WebP or BMP"):
-        classify(image_bytes=tf.constant([photos[0].read_bytes(), b"no picture"]))
+        classify(image_bytes=tf.constant([photos[0].read_bytes(), b"not an image"]))
 
 
 @pytest.mark.slow
-def test_saved_model_of_a_gray_network_that_squeezes(tmp_path: Path, photos: list[Path]) -> None:
+def test_saved_model_of_a_gray_network_that_warps(tmp_path: Path, photos: list[Path]) -> None:
     network = build("alexnet-mnist", {"num_classes": 4, "fc_units": 16})
     network = replace(network, preprocessing=replace(network.preprocessing, resize="warp"))
     model = Model(network, fresh_weights(network, tuple(network.weighted_layers()), seed=1), tuple("abcd"))
@@ -159,7 +159,7 @@ def test_saved_model_of_a_gray_network_that_squeezes(tmp_path: Path, photos: lis
         check(row, np.array([score.probability for score in sorted(prediction.scores, key=lambda s: s.index)]))
 
 
-def test_card_has_preprocessing_that_reads_back(weights: Path, tmp_path: Path) -> None:
+def test_the_card_has_the_preprocessing_as_json(weights: Path, tmp_path: Path) -> None:
     export(str(weights), "npy", tmp_path / "out")
     card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
     (line,) = (line for line in card.splitlines() if line.startswith("    {"))

@@ -1,0 +1,45 @@
+"""The folder of an export: it appears whole or not at all, and replaces nothing but an older export."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from finetune.errors import RunError
+from finetune.system.atomic import replacing_folder
+
+CARD, CLASSES = "README.md", "classes.txt"
+MODELS = {  # format -> name of the model in the folder
+    "saved_model": "1",  # a version number, as TensorFlow Serving expects
+    "keras": "model.keras",
+    "litert": "model.tflite",
+    "litert-int8": "model.tflite",
+    "onnx": "model.onnx",
+    "npy": "model.npy",
+}
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raise RunError if `folder` has anything in it, unless it is an export and `overwrite` is on."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise RunError(f"--out {folder} is not a folder; expected the name of a new one")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - {CARD, CLASSES, *MODELS.values()}:
+        raise RunError(f"--out {folder} contains files that are not part of an export; choose another --out")
+    if names and not overwrite:
+        raise RunError(f"--out {folder} already holds an export; choose another --out, or --overwrite to replace it")
+
+
+@contextmanager
+def export_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield a new folder, which takes the place of `folder` when the block ends without an error.
+
+    If the block raises, an older export in `folder` stays. Raises RunError as `check_free`, and if nothing can be
+    written there.
+    """
+    check_free(folder, overwrite)
+    try:
+        with replacing_folder(folder) as new:
+            yield new
+            check_free(folder, overwrite)  # again, since writing the model took a while
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror or error}); choose another --out") from None
