@@ -1,13 +1,12 @@
 """The pictures of a run's manifest: where they are now, and which other pictures are the same."""
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from finetune.data.dataset import Record
-from finetune.data.idx import numbered_image
+from finetune.data.idx import image_exists
 from finetune.data.images import read_bytes
 from finetune.data.split import Split
 from finetune.errors import ImageError, RunError
@@ -31,7 +30,7 @@ def place(run: Run, records: Iterable[Record]) -> list[Record]:
     """
     records = list(records)
     folder = _called_from(run)
-    if folder is None or not any(is_there(folder / record.path) for record in records):
+    if folder is None or not any(image_exists(folder / record.path) for record in records):
         return records
     return [record._replace(path=folder / record.path) for record in records]
 
@@ -51,15 +50,10 @@ def seen(run: Run, pictures: Iterable[Path]) -> Seen | None:
     digests: dict[Split, set[str | None]] = {"train": set(), "val": set()}
     for record, digest in zip(alike, parallel_map(_digest, (record.path for record in alike)), strict=True):
         digests[record.split].add(digest)
-    if not any(is_there(record.path) for record in records):
+    if not any(image_exists(record.path) for record in records):
         return None
     found = [digest for digest in parallel_map(_digest, pictures) if digest]
     return Seen(*(sum(digest in digests[side] for digest in found) for side in ("train", "val")))
-
-
-def is_there(path: Path) -> bool:
-    """Tell whether a picture's file is there; never raises."""
-    return os.path.exists(path) or numbered_image(path) is not None  # noqa: PTH110 (never raises, unlike Path.exists)
 
 
 def _called_from(run: Run) -> Path | None:
