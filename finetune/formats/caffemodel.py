@@ -4,7 +4,7 @@ Messages and field numbers from BVLC's src/caffe/proto/caffe.proto: NetParameter
 V1LayerParameter (before October 2014, as in bvlc_alexnet.caffemodel), BlobProto and BlobShape.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from finetune.errors import WeightsError
-from finetune.formats.mapped import map_file
 from finetune.formats.protobuf import Value, fields, varint
 from finetune.formats.weights_file import Array, WeightsFile
+from finetune.system.mapped import map_file
+from finetune.system.text import shape_text
 
-# Names that published files give themselves.
+# The names that published networks have in their files.
 _NETWORKS = {"AlexNet": "alexnet", "CaffeNet": "caffenet", "VGG_ILSVRC_16_layers": "vgg16"}
 _NETWORKS |= {name: name for name in _NETWORKS.values()}
 
@@ -25,10 +26,10 @@ _V1, _LAYER = 2, 100  # NetParameter.layers and NetParameter.layer
 
 
 def read_caffemodel(path: Path) -> WeightsFile:
-    """Return convolutions and inner products as transposed views of the mapped file; layers without blobs are passed.
+    """Read the convolutions and inner products as transposed views of the mapped file; skip layers without blobs.
 
-    Float kernels come in the order this package uses, but their bytes stay in Caffe's and may start at any byte:
-    copy one tensor at a time. Raises WeightsError for damaged files and for layers that hold other weights.
+    Kernels have this package's axis order, but their bytes keep Caffe's and may start at any byte: copy one tensor at
+    a time. Raises WeightsError for damaged files and for layers of another kind that own weights.
     """
     tensors: dict[str, Array] = {}
     network = None
@@ -38,35 +39,37 @@ def read_caffemodel(path: Path) -> WeightsFile:
         elif number in (_V1, _LAYER) and isinstance(value, memoryview):
             for name, tensor in _layer(path.name, value, v1=number == _V1):
                 if name in tensors:
-                    raise WeightsError(f"{path.name}: has two layers that own {name}; expected one, get the file again")
+                    raise WeightsError(f"{path.name}: two layers own {name}; expected one; get a new copy of the file")
                 tensors[name] = tensor
     if not tensors:
-        raise WeightsError(f"{path.name}: expected a Caffe network with weights, no layer has any; get another file")
+        raise WeightsError(
+            f"{path.name}: expected a Caffe network with weights, but no layer has any; choose another file"
+        )
     return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=_NETWORKS.get(network or ""))
 
 
 def _layer(file: str, message: memoryview, *, v1: bool) -> Iterator[tuple[str, Array]]:
-    """Yield a layer's kernel and bias under our names."""
+    """Yield the kernel and bias of a layer under this package's names."""
     name_field, type_field, blobs_field = (4, 5, 6) if v1 else (1, 2, 7)
-    name, kind, blobs = "", "of no type", []
+    name, kind, blobs = "", "", []
     for number, value in fields(message, file):
         if number == name_field and isinstance(value, memoryview):
             name = _text(value)
         elif number == type_field and isinstance(value, int | memoryview):
-            kind = _V1_TYPES.get(value, f"type {value}") if isinstance(value, int) else _text(value)
+            kind = _V1_TYPES.get(value, str(value)) if isinstance(value, int) else _text(value)
         elif number == blobs_field and isinstance(value, memoryview):
             blobs.append(value)
         elif v1 and number == 1:  # V1LayerParameter.layer, a V0LayerParameter
             raise WeightsError(
-                f"{file}: written by a Caffe from before 2014 (V0 layers); upgrade it with Caffe's "
+                f"{file}: written by a Caffe version from before 2014 (V0 layers); convert it with Caffe's "
                 "upgrade_net_proto_binary"
             )
     if not blobs:
         return
     if kind not in _V1_TYPES.values() or len(blobs) > 2:
         raise WeightsError(
-            f"{file}: layer {name} is {kind} with {len(blobs)} blobs; expected Convolution or InnerProduct with kernel "
-            "and bias, so take a model without other layers that own weights"
+            f"{file}: layer {name} has type {kind or 'none'} and {len(blobs)} blobs; expected Convolution or "
+            "InnerProduct with kernel and bias; choose a model in which no other layer has weights"
         )
     kernel = _kernel(file, name, kind, _blob(file, name, blobs[0]))
     yield f"{name}/kernel", kernel
@@ -74,7 +77,8 @@ def _layer(file: str, message: memoryview, *, v1: bool) -> Iterator[tuple[str, A
         values = _blob(file, name, bias).reshape(-1)
         if len(values) != kernel.shape[-1]:
             raise WeightsError(
-                f"{file}: {name} has {len(values)} biases for {kernel.shape[-1]} outputs: damaged; get the file again"
+                f"{file}: {name} has {len(values)} biases for {kernel.shape[-1]} outputs: the file is damaged; get a "
+                "new copy"
             )
         yield f"{name}/bias", values
 
@@ -84,7 +88,10 @@ def _kernel(file: str, name: str, kind: str, blob: Array) -> Array:
         return blob.transpose(2, 3, 1, 0)  # outputs, inputs, height, width -> height, width, inputs, outputs
     if kind == "InnerProduct" and blob.ndim >= 2 and prod(blob.shape[:-2]) == 1:  # V1 writes 1 × 1 × outputs × inputs
         return blob.reshape(blob.shape[-2:]).T
-    raise WeightsError(f"{file}: the kernel of {name} is {_times(blob.shape)}, which no {kind} has; get the file again")
+    raise WeightsError(
+        f"{file}: the kernel of {name} is {_size(blob.shape)}, which does not fit a layer of type {kind}; get a new "
+        "copy of the file"
+    )
 
 
 def _blob(file: str, name: str, message: memoryview) -> Array:
@@ -106,20 +113,20 @@ def _blob(file: str, name: str, message: memoryview) -> Array:
     found = sum(map(len, data))
     if len(data) != 1 or not shape or min(shape) < 1 or prod(shape) != found:
         raise WeightsError(
-            f"{file}: a blob of {name} is {_times(shape)}, but has {found:,} numbers in {len(data)} parts: "
-            "damaged; get the file again"
+            f"{file}: a blob of {name} is {_size(shape)}, but has {found:,} numbers in {len(data)} parts: the file is "
+            "damaged; get a new copy"
         )
     return data[0].reshape(shape)
 
 
 def _packed(file: str, name: str, data: memoryview, dtype: np.dtype[Any]) -> Array:
     if len(data) % dtype.itemsize:
-        raise WeightsError(f"{file}: a blob of {name} ends in the middle of a number: damaged; get the file again")
+        raise WeightsError(f"{file}: a blob of {name} ends within a number: the file is damaged; get a new copy")
     return np.frombuffer(data, dtype)
 
 
 def _shape(file: str, message: memoryview) -> list[int]:
-    """Return a BlobShape's dimensions, packed or not."""
+    """Return the dimensions in a BlobShape, packed or not."""
     shape = []
     for _, value in fields(message, file):
         if isinstance(value, int):
@@ -140,5 +147,5 @@ def _text(value: Value) -> str:
     return ascii(bytes(value[:100]).decode(errors="replace"))[1:-1][:100] if isinstance(value, memoryview) else ""
 
 
-def _times(shape: list[int] | tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "without dimensions"
+def _size(shape: Sequence[int]) -> str:
+    return shape_text(shape) or "without dimensions"

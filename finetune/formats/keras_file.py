@@ -1,7 +1,7 @@
 """Keras' files: .h5 of Keras 2 and 3, .weights.h5 and .keras, read with h5py alone.
 
-Only the datasets are read; the description of the model in the file is never turned into layers, since a Lambda layer
-can hold any code. What the files look like: keras/src/legacy/saving/legacy_h5_format.py (`layer/…/kernel`) and
+Only the datasets are read; the description of the model in the file is never turned into layers, because a Lambda layer
+can hold any code. The layout is that of keras/src/legacy/saving/legacy_h5_format.py (`layer/…/kernel`) and of
 keras/src/saving/saving_lib.py (`layers/conv2d_1/vars/0`).
 """
 
@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 
 from finetune.errors import WeightsError
-from finetune.formats.layer_names import VGG16_CONVS, conv_names, dense_names, listed
-from finetune.formats.mapped import map_file
+from finetune.formats.layer_names import VGG16_CONVS, conv_names, dense_names
 from finetune.formats.stored_zip import StoredZip
+from finetune.formats.untrusted_text import listed, shown
 from finetune.formats.weights_file import Array, WeightsFile
+from finetune.system.mapped import map_file
 
-_MAX_OBJECTS = 10_000  # groups and datasets; VGG16 with its optimizer's state has about 200
-_MAX_DEPTH = 12  # groups within groups; a link to an outer group would have no end
+_MAX_OBJECTS = 10_000  # groups and datasets; VGG16 with the state of its optimizer has about 200
+_MAX_DEPTH = 12  # nested groups; a hard link to an outer group would never end
 _MAX_CONFIG = 10_000_000  # bytes of config.json; VGG16's are 20,000
-_MAX_NAME = 1000  # bytes of a layer's name
+_MAX_NAME = 1000  # bytes of a layer name
 
-# keras.applications.VGG16's names for its last layers.
+# What keras.applications.VGG16 calls its last layers.
 _VGG16 = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
-# What Keras calls layers without a name, and the same of classes in config.json.
+# Class in config.json -> what Keras calls layers of that class that were given no name.
 _CLASSES = {"Conv2D": "conv2d", "Dense": "dense", "BatchNormalization": "batch_normalization"}
 _AUTOMATIC = re.compile(r"(conv2d|dense|batch_normalization)(?:_(\d+))?")
 # Keras 3 writes conv1/kernel, Keras 2 conv1/kernel:0, and Keras 1, as in the published VGG16, conv1_W_1:0.
@@ -38,9 +39,9 @@ _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # their order
 def read_keras(path: Path) -> WeightsFile:
     """Return the weights in a file that Keras wrote, as views of the mapped file.
 
-    Layers of keras.applications' VGG16 get Caffe's names; those already called conv1, fc6 or bn1 keep theirs; those
-    with Keras' automatic names (conv2d_1) are named by their order. Raises WeightsError for other names, for damaged
-    files, and for links to other files or data that is not in this one.
+    Layers of keras.applications' VGG16 get Caffe's names; layers called conv1, fc6 or bn1 keep theirs; layers with
+    Keras' automatic names (conv2d_1) are named by their order. Raises WeightsError for other names, for damaged files,
+    and for links to other files or data outside this one.
     """
     data = memoryview(map_file(path))
     configured: Mapping[str, str] = {}
@@ -59,26 +60,28 @@ def read_keras(path: Path) -> WeightsFile:
 
 
 def _configured_names(name: str, config: memoryview) -> dict[str, str]:
-    """Return Keras 3's name of each layer's group (conv2d_1, counted by class) with the layer's own name."""
+    """Return group in the HDF5 file (conv2d_1: Keras 3 counts by class) -> name of the layer in config.json."""
     try:
         if len(config) > _MAX_CONFIG:
-            raise ValueError("longer than any model's")
+            raise ValueError("longer than that of any model")
         layers = json.loads(bytes(config))["config"]["layers"]
         known = [(_CLASSES[str(layer["class_name"])], str(layer["config"]["name"])) for layer in layers
                  if str(layer["class_name"]) in _CLASSES]  # fmt: skip
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise WeightsError(f"{name}: its config.json is damaged or no Keras model's; save the model again") from None
-    seen: dict[str, int] = {}
+        raise WeightsError(
+            f"{name}: its config.json is damaged or does not describe a Keras model; save the model again"
+        ) from None
+    counts: dict[str, int] = {}
     names = {}
     for kind, layer in known:
-        number = seen[kind] = seen.get(kind, -1) + 1
+        number = counts[kind] = counts.get(kind, -1) + 1
         names[f"{kind}_{number}" if number else kind] = layer
     return names
 
 
 def _read_hdf5(name: str, data: memoryview, configured: Mapping[str, str]) -> dict[tuple[str, str], Array]:
-    """Return (layer, weight) -> array for every weight in an HDF5 file, by the file's own names of layers."""
-    import h5py  # here, since only this format needs it
+    """Return (layer, weight) -> array for every weight in an HDF5 file, with the file's own layer names."""
+    import h5py  # here because only this format needs it
 
     found: dict[tuple[str, str], Array] = {}
     try:
@@ -89,19 +92,21 @@ def _read_hdf5(name: str, data: memoryview, configured: Mapping[str, str]) -> di
                 key = _numbered(parts, group, configured) if "vars" in parts else _named(parts)
                 if key is None or key in found:
                     raise WeightsError(
-                        f"{name}: {listed(['/'.join(parts)])} is no weight of a convolution, a dense layer or batch "
-                        "normalisation, or is there twice; these networks have nothing else, choose another file"
+                        f"{name}: {shown('/'.join(parts))} is not a weight of a convolution, a dense layer or batch "
+                        "normalisation, or occurs twice; choose a file with only such layers"
                     )
                 found[key] = _array(name, "/".join(parts), dataset, data)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, UnicodeError):
-        raise WeightsError(f"{name}: its HDF5 structure is truncated or damaged; get the file again") from None
+        raise WeightsError(f"{name}: its HDF5 structure is truncated or damaged; get a new copy of the file") from None
     if not found:
-        raise WeightsError(f"{name}: expected the weights of a Keras model, the file has none; save the model again")
+        raise WeightsError(
+            f"{name}: expected the weights of a Keras model, but the file has none; save the model again"
+        )
     return found
 
 
 def _datasets(name: str, file: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Yield every dataset with its path and its group; refuse whatever leads out of the file or has no end."""
+    """Yield every dataset with its path and its group; refuse links out of the file and endless nesting."""
     import h5py
 
     pending: list[tuple[tuple[str, ...], Any]] = [((), file)]
@@ -112,12 +117,13 @@ def _datasets(name: str, file: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]
             parts, count = (*path, key), count + 1
             if count > _MAX_OBJECTS or len(parts) > _MAX_DEPTH:
                 raise WeightsError(
-                    f"{name}: refused: it has more groups than any model, or groups that hold themselves"
+                    f"{name}: refused: it has more groups than any model, or groups that contain themselves; get the "
+                    "file from a source you trust"
                 )
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise WeightsError(
-                    f"{name}: refused: {listed(['/'.join(parts)])} is a link to elsewhere, Keras writes none; get the "
-                    "file from a source you trust"
+                    f"{name}: refused: {shown('/'.join(parts))} is a link, and Keras writes none; get the file from a "
+                    "source you trust"
                 )
             item = group[key]
             if isinstance(item, h5py.Dataset):
@@ -130,23 +136,23 @@ def _array(name: str, key: str, dataset: Any, data: memoryview) -> Array:
     """Return the array in a dataset as a view of the file."""
     if dataset.dtype.kind != "f" or not dataset.shape or 0 in dataset.shape:
         raise WeightsError(
-            f"{name}: {listed([key])} is {listed([str(dataset.dtype)])} of shape {dataset.shape}; expected "
-            "floating-point weights; save the model's own weights"
+            f"{name}: {shown(key)} is {shown(str(dataset.dtype))} of shape {dataset.shape}; expected floating-point "
+            "weights; save the model's own weights"
         )
     offset = dataset.id.get_offset()  # None when virtual, external, chunked, compressed or never written
     size = dataset.dtype.itemsize * dataset.size
     if offset is None or dataset.chunks or dataset.external or size > dataset.id.get_storage_size():
         raise WeightsError(
-            f"{name}: refused: {listed([key])} claims {size:,} bytes that do not lie in the file as one piece, as "
-            "Keras writes them; load and save it again with Keras"
+            f"{name}: refused: {shown(key)} claims {size:,} bytes that are not in the file as one piece, as Keras "
+            "writes them; load the model with Keras and save it again"
         )
     return np.frombuffer(data[offset : offset + size], dataset.dtype).reshape(dataset.shape)
 
 
 def _named(parts: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return layer and weight of a path like conv1/model/conv1/kernel:0: the first part that is a layer's name.
+    """Return layer and weight of a path like conv1/model/conv1/kernel:0; the layer is the first part that names one.
 
-    Models within models (vgg16/block1_conv1/kernel) come out like others.
+    So a model within a model (vgg16/block1_conv1/kernel) is read like any other.
     """
     match = _WEIGHT.fullmatch(parts[-1])
     layers = [part for part in parts[:-1] if part != "model_weights"]
@@ -169,14 +175,14 @@ def _numbered(parts: tuple[str, ...], group: Any, configured: Mapping[str, str])
 
 
 def _caffe_name(layer: str) -> str | None:
-    """Return Caffe's name of a layer that is called as in keras.applications' VGG16, or as in Caffe."""
+    """Return Caffe's name of a layer with a name from keras.applications' VGG16 or from Caffe, None for others."""
     if match := re.fullmatch(r"block(\d)_conv(\d)", layer):
         return f"conv{match[1]}_{match[2]}"
     return layer if re.fullmatch(r"(conv|fc|bn)\d+(_\d+)?", layer) else None
 
 
 def _our_names(name: str, layers: Mapping[str, Any]) -> dict[str, str]:
-    """Return the file's names of layers with ours."""
+    """Return layer name in the file -> this package's name."""
     vgg16 = any(layer.startswith("block") for layer in layers)
     names = {layer: _VGG16.get(layer) if vgg16 and layer in _VGG16 else _caffe_name(layer) for layer in layers}
     automatic = {layer: match for layer in layers if (match := _AUTOMATIC.fullmatch(layer))}
@@ -192,15 +198,15 @@ def _our_names(name: str, layers: Mapping[str, Any]) -> dict[str, str]:
     if len(known) != len(names) or len(set(known.values())) != len(known):
         others = [layer for layer, ours in names.items() if not ours] or names
         raise WeightsError(
-            f"{name}: expected layers called as in keras.applications' VGG16 (block1_conv1, …, predictions) or as in "
-            f"Caffe (conv1, bn1, fc6), but it has {listed(others)}; rename the layers and save again"
+            f"{name}: expected layer names as in keras.applications' VGG16 (block1_conv1, …, predictions) or as in "
+            f"Caffe (conv1, bn1, fc6), but it has {listed(others)}; rename the layers and save the model again"
         )
     return known
 
 
 def _forward_order(key: str) -> tuple[bool, list[int], bool, int]:
     """Sort conv1, bn1, conv2, …, fc6, each with its kernel before its bias."""
-    layer, weight = key.split("/")
+    layer, _, weight = key.partition("/")
     order = ("kernel", "bias", *_BATCH_NORM)
     return (
         layer.startswith("fc"),
@@ -211,20 +217,20 @@ def _forward_order(key: str) -> tuple[bool, list[int], bool, int]:
 
 
 class _Bytes(io.RawIOBase):
-    """A file over bytes that, unlike io.BytesIO, does not copy them."""
+    """A file of bytes that, unlike io.BytesIO, does not copy them."""
 
     def __init__(self, data: memoryview) -> None:
         self._data, self._position = data, 0
 
     def readinto(self, buffer: Any) -> int:
-        """Fill `buffer` from the position on."""
+        """Fill `buffer` from the position on; return how many bytes that were."""
         part = self._data[self._position : self._position + len(buffer)]
         buffer[: len(part)] = part
         self._position += len(part)
         return len(part)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to `offset` from the start, the position or the end."""
+        """Move to `offset` from the start, the position or the end; return the new position."""
         self._position = max(0, offset + (0, self._position, len(self._data))[whence])
         return self._position
 

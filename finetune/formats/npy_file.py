@@ -1,10 +1,10 @@
 """NumPy's .npy as the field uses it for weights: a pickled dictionary, layer -> [kernel, bias].
 
-So is bvlc_alexnet.npy, which Python 2 wrote (http://www.cs.toronto.edu/~guerzhoy/tf_alexnet), and so are the files of
+Examples are bvlc_alexnet.npy, which Python 2 wrote (http://www.cs.toronto.edu/~guerzhoy/tf_alexnet), and the files of
 caffe-tensorflow, layer -> {"weights", "biases"}. Kernels are (height, width, inputs, filters) in all of them.
 
 Python's unpickler is not used, not even with an allow-list: `safe_pickle` leaves the numbers where they are in the
-mapped file. Reading a file of 244 MB costs nothing until a tensor is used, and no number is ever there twice.
+mapped file. Reading a file of 244 MB costs nothing until a tensor is used, and no number is in memory twice.
 """
 
 import codecs
@@ -20,11 +20,13 @@ from typing import IO, Any
 import numpy as np
 
 from finetune.errors import WeightsError
-from finetune.formats.mapped import PIECE, map_file, pieces, release, replacing
 from finetune.formats.safe_pickle import load_pickle
-from finetune.formats.weights_file import Array, WeightsFile
+from finetune.formats.untrusted_text import reason, shown
+from finetune.formats.weights_file import Array, WeightsFile, new_weights_file
+from finetune.system.mapped import PIECE, map_file, pieces, release
+from finetune.system.text import shape_text
 
-# What layer -> {…} calls its tensors: caffe-tensorflow's names, common short ones, and our own.
+# Tensor names in layer -> {…}: caffe-tensorflow's, common short ones, and this package's own.
 _WEIGHT_NAMES = {"weights": "kernel", "W": "kernel", "biases": "bias", "b": "bias"}
 _WEIGHT_NAMES |= {name: name for name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")}
 
@@ -46,7 +48,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for numpy's _reconstruct, which makes an empty array, and for the array that gets its state then."""
+    """Stands for numpy's _reconstruct, which creates an empty array, and for that array, which gets its state next."""
 
     shape: tuple[int, ...]
     dtype: _DType
@@ -63,8 +65,8 @@ class _Array:
 
 
 def _ndarray(*_: Any) -> None:
-    """Stand for numpy.ndarray, which is only ever named, never called."""
-    raise TypeError("an array of its own")
+    """Stand for numpy.ndarray, which a pickle of np.save names but never calls."""
+    raise TypeError("numpy.ndarray is called")
 
 
 def _scalar(dtype: Any, data: Any) -> _Array:
@@ -75,12 +77,12 @@ def _scalar(dtype: Any, data: Any) -> _Array:
 
 
 def _encode(text: str | memoryview, encoding: str) -> bytes | memoryview:
-    """Stand for _codecs.encode, with which Python 3 puts bytes into protocol 2; no other codec than Latin-1."""
+    """Stand for _codecs.encode, by which Python 3 puts bytes into protocol 2; Latin-1 is the only codec."""
     if encoding != "latin1":
         raise TypeError("not bytes")
     if isinstance(text, str):
         return text.encode("latin-1")
-    # A piece at a time, and the file's pages given back: an array is in memory once.
+    # Piece by piece, giving back the file's pages, so that the array is in memory only once.
     decoder, data = codecs.getincrementaldecoder("utf-8")(), bytearray()
     for start in range(0, len(text), PIECE):
         data += decoder.decode(text[start : start + PIECE]).encode("latin-1")
@@ -103,18 +105,20 @@ _ADMITTED = {
 def read_npy(path: Path) -> WeightsFile:
     """Return the tensors of a dictionary in a .npy as views of the mapped file; nothing in the file is ever run.
 
-    Raises WeightsError for a damaged file, for one that holds no such dictionary, and by its name for anything but
-    NumPy arrays that the pickle asks for.
+    Raises WeightsError for a damaged file, for one without such a dictionary, and for a pickle that asks for anything
+    but NumPy arrays, which the error names.
     """
     data = map_file(path)
     file = io.BytesIO(data[:_MAX_HEADER])
     try:
         shape, _, dtype = read_header(file)
     except ValueError as error:
-        raise WeightsError(f"{path.name}: its .npy header cannot be read ({error}); get the file again") from None
+        raise WeightsError(
+            f"{path.name}: its .npy header cannot be read ({error}); get a new copy of the file"
+        ) from None
     if dtype.kind != "O" or shape:
         raise WeightsError(
-            f"{path.name}: holds one array {shape} of {dtype}; expected a dictionary of layers, as "
+            f"{path.name}: contains one array {shape} of {dtype}; expected a dictionary of layers, as "
             "np.save(path, {'conv1': [kernel, bias], …}) writes it"
         )
     root, _ = load_pickle(path.name, memoryview(data)[file.tell() :], _ADMITTED)
@@ -124,18 +128,18 @@ def read_npy(path: Path) -> WeightsFile:
 
 
 def write_npy(path: Path, tensors: Mapping[str, Array]) -> None:
-    """Write layer -> [kernel, bias] as np.save does, but for NumPy 1.7 and all later ones, and tensor by tensor.
+    """Write layer -> [kernel, bias] as np.save does, but readable by NumPy 1.7 and later, and tensor by tensor.
 
-    Layers with other weights become layer -> {name: tensor}. bfloat16, which NumPy does not know, becomes float32.
-    Raises WeightsError for a tensor that is not floating-point, and for a disk that is full.
+    Layers with other weights become layer -> {name: tensor}. bfloat16, which NumPy does not have, becomes float32.
+    Raises WeightsError for a tensor that is not floating-point, and when the disk or the folder refuses.
     """
     layers: dict[str, dict[str, Array]] = {}
     for name, tensor in tensors.items():
         layer, _, weight = name.rpartition("/")
         layers.setdefault(layer, {})[weight] = numpy_floats(path, name, tensor)
-    with replacing(path) as file:
+    with new_weights_file(path) as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
-        file.write(b"\x80\x03")  # protocol 3, the first that knows bytes; array by array, in pickletools' words:
+        file.write(b"\x80\x03")  # protocol 3, the first that has bytes; the opcodes are explained in pickletools
         file.write(_array_head((), "O8", "|", 63) + b"](}")  # a list of one dictionary
         for layer, weights in layers.items():
             file.write(_unicode(layer))
@@ -153,7 +157,7 @@ def write_npy(path: Path, tensors: Mapping[str, Array]) -> None:
 
 
 def numpy_floats(path: Path, name: str, tensor: Array) -> Array:
-    """Return `tensor` in a floating-point type of NumPy's own; raise WeightsError for one that holds no floats."""
+    """Return `tensor` in a floating-point type that NumPy has; raise WeightsError if it is not floating-point."""
     if tensor.dtype.name == "bfloat16":
         return tensor.astype(np.float32)  # exact
     if tensor.dtype.kind != "f" or tensor.itemsize > 8:
@@ -162,15 +166,15 @@ def numpy_floats(path: Path, name: str, tensor: Array) -> Array:
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, Fortran order and dtype of the .npy that starts here; raise ValueError for anything else."""
+    """Return shape, Fortran order and dtype from the .npy header that starts here; raise ValueError if none does."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         version = np.lib.format.read_magic(file)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 2's integers, (96L,), are read but warned of
+            warnings.simplefilter("ignore")  # Python 2's integers, (96L,), are read with a warning
             return readers[version](file)
     except (ValueError, KeyError, SyntaxError, TypeError, tokenize.TokenError, MemoryError, RecursionError) as error:
-        raise ValueError(" ".join(ascii(str(error))[1:-1].split())[:100]) from None
+        raise ValueError(reason(error)) from None
 
 
 def _tensors(file: str, layers: Any) -> Iterator[tuple[str, Array]]:
@@ -178,7 +182,7 @@ def _tensors(file: str, layers: Any) -> Iterator[tuple[str, Array]]:
     if not _is_named(layers):
         raise WeightsError(
             f"{file}: expected a dictionary of layers, {{'conv1': [kernel, bias], …}}, but its pickle holds "
-            f"{'an empty one' if layers == {} else 'something else'}; get another file"
+            f"{'an empty one' if layers == {} else 'something else'}; choose another file"
         )
     for key, weights in layers.items():
         layer = _text(key)
@@ -188,22 +192,22 @@ def _tensors(file: str, layers: Any) -> Iterator[tuple[str, Array]]:
             named = list(zip(("kernel", "bias"), weights, strict=False)) if _is_pair(weights) else []
         if not named or not all(name and isinstance(value, _Array) for name, value in named):
             raise WeightsError(
-                f"{file}: layer {_shown(layer)} is not [kernel, bias] or {{'weights', 'biases'}}; get another file"
+                f"{file}: layer {shown(layer)} is not [kernel, bias] or {{'weights', 'biases'}}; choose another file"
             )
         for name, value in named:
-            yield f"{layer}/{name}", _array(file, f"{_shown(layer)}/{name}", value)
+            yield f"{layer}/{name}", _array(file, f"{shown(layer)}/{name}", value)
 
 
 def _array(file: str, name: str, array: _Array) -> Array:
-    """Return what a pickled array describes, as a view of its bytes."""
+    """Return the array that the pickle describes, as a view of its bytes."""
     if not hasattr(array, "shape") or array.dtype.code not in _FLOATS or array.dtype.byte_order not in ("<", ">", "="):
-        raise WeightsError(f"{file}: {name} holds no float16, float32 or float64 numbers; get another file")
+        raise WeightsError(f"{file}: {name} is not an array of float16, float32 or float64; choose another file")
     dtype = np.dtype(array.dtype.byte_order + array.dtype.code)
     size = len(array.data) if isinstance(array.data, bytes | memoryview) else 0
     if min(array.shape, default=1) < 1 or len(array.shape) > 32 or prod(array.shape) * dtype.itemsize != size:
         raise WeightsError(
-            f"{file}: {name} claims {'×'.join(map(str, array.shape[:32]))} numbers of {dtype}, but has {size:,} bytes: "
-            "damaged; get the file again"
+            f"{file}: {name} claims {shape_text(array.shape[:32])} numbers of {dtype}, but has {size:,} bytes: the "
+            "file is damaged; get a new copy"
         )
     return np.frombuffer(array.data, dtype).reshape(array.shape, order="F" if array.fortran_order else "C")
 
@@ -217,14 +221,10 @@ def _is_pair(weights: Any) -> bool:
 
 
 def _text(key: Any) -> str:
-    """Return text that Python 2 wrote as bytes."""
+    """Return a name as text; Python 2 wrote it as bytes."""
     if not isinstance(key, str | bytes):
         raise TypeError("not a name")
     return key if isinstance(key, str) else key.decode("latin-1")
-
-
-def _shown(name: str) -> str:
-    return ascii(name[:60])[1:-1]
 
 
 def _unicode(text: str) -> bytes:
@@ -232,12 +232,14 @@ def _unicode(text: str) -> bytes:
 
 
 def _array_head(shape: tuple[int, ...], code: str, byte_order: str, flags: int = 0) -> bytes:
-    """Return the opcodes of an array up to its data: _reconstruct(ndarray, (0,), b"b"), then the state's beginning.
+    """Return the opcodes of an array up to its data: _reconstruct(ndarray, (0,), b"b"), then the start of its state.
 
-    `flags` are the dtype's; 63 for objects, as NumPy has them.
+    `flags` are the dtype's: 63 for objects, as in NumPy.
     """
     dtype = b"cnumpy\ndtype\n" + _unicode(code) + b"\x89\x88\x87R"  # dtype(code, False, True)
-    state = b"NNN" + struct.pack("<cicicB", b"J", -1, b"J", -1, b"K", flags)  # no fields; size and alignment as usual
+    state = b"NNN" + struct.pack(
+        "<cicicB", b"J", -1, b"J", -1, b"K", flags
+    )  # no fields; size and alignment of the type
     dtype += b"(K\x03" + _unicode(byte_order) + state + b"tb"
     lengths = b"".join(struct.pack("<ci", b"J", length) for length in shape)
     return (

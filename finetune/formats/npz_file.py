@@ -1,7 +1,7 @@
-"""NumPy's .npz: a zip archive of one .npy a tensor, named `conv1/kernel`, or `conv1_1_W` as in vgg16_weights.npz.
+"""NumPy's .npz: a zip archive of one .npy per tensor, named `conv1/kernel`, or `conv1_1_W` as in vgg16_weights.npz.
 
 The VGG16 file is Davi Frossard's (https://www.cs.toronto.edu/~frossard/post/vgg16); its kernels are (height, width,
-inputs, filters) as ours.
+inputs, filters), as in this package.
 """
 
 import re
@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from finetune.errors import WeightsError
-from finetune.formats.mapped import replacing
 from finetune.formats.npy_file import numpy_floats, read_header
-from finetune.formats.weights_file import Array, WeightsFile
+from finetune.formats.untrusted_text import reason, shown
+from finetune.formats.weights_file import Array, WeightsFile, new_weights_file
+from finetune.system.text import shape_text
 
-# Floats deflate to 0.9 of their size, half of them zeros to 0.5; small files may hold nothing but zeros.
+# Floats deflate to 0.9 of their size, to 0.5 when half of them are zeros; small files may contain only zeros.
 _MAX_RATIO, _MAX_SMALL = 8, 16 << 20
 
-_PIECE = 1 << 20  # bytes read at once; zipfile holds them two or three times
+_PIECE = 1 << 20  # bytes read at once; zipfile keeps two or three copies of them
 
 # What zipfile, zlib and NumPy raise for damaged archives.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error)
@@ -31,8 +32,8 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, Runti
 def read_npz(path: Path) -> WeightsFile:
     """Return the tensors of an .npz, read into memory one after the other and checked against the zip's checksums.
 
-    Raises WeightsError for a damaged archive, for members that are no floating-point arrays or claim more than the
-    file can hold; pickled members are refused by their type, and nothing is ever unpickled.
+    Raises WeightsError for a damaged archive, and for members that are not floating-point arrays or claim more than
+    the file can hold; pickled members are refused by their type, and nothing is ever unpickled.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -40,38 +41,41 @@ def read_npz(path: Path) -> WeightsFile:
             _check_sizes(path, members)
             tensors = {_weight_name(path, member): _tensor(path, archive, member) for member in members}
     except _DAMAGED as error:
-        reason = " ".join(ascii(str(error))[1:-1].split())[:100]
-        raise WeightsError(f"{path.name}: the archive is truncated or damaged ({reason}); get the file again") from None
+        raise WeightsError(
+            f"{path.name}: the archive is truncated or damaged ({reason(error)}); get a new copy"
+        ) from None
     if len(tensors) < len(members) or not tensors:
-        raise WeightsError(f"{path.name}: {len(members)} members with {len(tensors)} names; get the file again")
+        raise WeightsError(
+            f"{path.name}: the archive has {len(members)} members with {len(tensors)} different names; get a new copy"
+        )
     return WeightsFile(path, "npz", tensors)
 
 
 def write_npz(path: Path, tensors: Mapping[str, Array]) -> None:
-    """Write the tensors under their names, not compressed, so that equal tensors give equal files.
+    """Write the tensors under their names, uncompressed, so that equal tensors give equal files.
 
-    bfloat16, which NumPy does not know, becomes float32. Raises WeightsError for a tensor that is not floating-point,
-    and for a disk that is full.
+    bfloat16, which NumPy does not have, becomes float32. Raises WeightsError for a tensor that is not floating-point,
+    and when the disk or the folder refuses.
     """
-    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with new_weights_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, tensor in tensors.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, numpy_floats(path, name, tensor), allow_pickle=False)
 
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive whose members add up to more than its size justifies, before any is read."""
+    """Refuse an archive whose members claim more bytes than its size justifies, before any of them is read."""
     total, size = sum(member.file_size for member in members), path.stat().st_size
     if total > max(_MAX_RATIO * size, _MAX_SMALL):
         raise WeightsError(
-            f"{path.name}: refused: {size:,} bytes that claim to hold {total:,}; weights do not compress "
-            f"{_MAX_RATIO} times, get another file"
+            f"{path.name}: refused: its {size:,} bytes claim to unpack to {total:,}, and weights do not compress by a "
+            f"factor of {_MAX_RATIO}; choose another file"
         )
     for member in members:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
             raise WeightsError(
-                f"{path.name}: refused: {_shown(member)} is encrypted or compressed in a way that np.savez never uses; "
-                "save it again with np.savez"
+                f"{path.name}: refused: {shown(member.filename)} is encrypted, or compressed in a way that np.savez "
+                "never uses; save the weights again with np.savez"
             )
 
 
@@ -82,32 +86,30 @@ def _weight_name(path: Path, member: zipfile.ZipInfo) -> str:
         return f"{match[1]}/{'kernel' if match[2] == 'W' else 'bias'}"
     if name == member.filename or "/" not in name:
         raise WeightsError(
-            f"{path.name}: has a member {_shown(member)}; expected names like conv1/kernel.npy or conv1_1_W.npy"
+            f"{path.name}: has a member {shown(member.filename)}; expected names like conv1/kernel.npy or conv1_1_W.npy"
         )
     return name
 
 
 def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """Return one member; its header is compared with its size before memory is taken."""
+    """Return one member; its header is compared with its size before any memory is allocated."""
     with archive.open(member) as file:
         shape, fortran_order, dtype = read_header(file)
         if dtype.kind != "f" or dtype.itemsize > 8:
-            raise WeightsError(f"{path.name}: {_shown(member)} holds {dtype}; expected float16, float32 or float64")
+            raise WeightsError(
+                f"{path.name}: {shown(member.filename)} is {dtype}; expected float16, float32 or float64"
+            )
         size = prod(shape) * dtype.itemsize
         if min(shape, default=1) < 1 or size != member.file_size - file.tell():
             raise WeightsError(
-                f"{path.name}: {_shown(member)} claims {'×'.join(map(str, shape[:32]))} numbers of {dtype}, but has "
-                f"{member.file_size - file.tell():,} bytes: damaged; get the file again"
+                f"{path.name}: {shown(member.filename)} claims {shape_text(shape[:32])} numbers of {dtype}, but has "
+                f"{member.file_size - file.tell():,} bytes: the file is damaged; get a new copy"
             )
         data = np.empty(size, np.uint8)
         for start in range(0, size, _PIECE):
             piece = file.read(_PIECE)
             if len(piece) < min(_PIECE, size - start):
-                raise EOFError(f"{_shown(member)} ends early")
+                raise EOFError(f"{shown(member.filename)} ends early")
             data[start : start + _PIECE] = np.frombuffer(piece, np.uint8)
-        file.read(1)  # at the end the checksum is compared
+        file.read(1)  # reading to the end compares the checksum
     return data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
-
-
-def _shown(member: zipfile.ZipInfo) -> str:
-    return ascii(member.filename[:60])[1:-1]

@@ -1,8 +1,8 @@
 """PyTorch's .pth files: torchvision's state dicts of AlexNet and VGG16, read without torch.
 
-Both forms of torch.save: the zip archive since PyTorch 1.6 (`data.pkl` and one stored entry per storage) and the
-stream before it (five pickles, then the storages one after the other). Sources: torch/serialization.py,
-torch/_utils.py; the order of the layers from torchvision's models/alexnet.py and models/vgg.py.
+torch.save has two forms: a zip archive since PyTorch 1.6 (`data.pkl` and one stored entry per storage), and before that
+a stream (five pickles, then the storages one after the other). Sources: torch/serialization.py, torch/_utils.py; the
+order of the layers from torchvision's models/alexnet.py and models/vgg.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,13 +14,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from finetune.data.preprocessing import TORCHVISION
 from finetune.errors import WeightsError
-from finetune.formats.layer_names import VGG16_CONVS, listed
-from finetune.formats.mapped import map_file
+from finetune.formats.layer_names import VGG16_CONVS
 from finetune.formats.safe_pickle import load_pickle, ordered_dict
 from finetune.formats.stored_zip import StoredZip
+from finetune.formats.untrusted_text import listed, shown
 from finetune.formats.weights_file import Array, WeightsFile
-from finetune.networks import build
+from finetune.system.mapped import map_file
+from finetune.system.text import shape_text
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C  # MAGIC_NUMBER of torch/serialization.py
 
@@ -40,7 +42,7 @@ class _StorageType:
 
 @dataclass(frozen=True)
 class _Storage:
-    """A run of `count` numbers; where it lies is known only after the pickle is read."""
+    """A run of `count` numbers; its place in the file is known only after the pickle is read."""
 
     key: str
     dtype: np.dtype[Any]
@@ -60,12 +62,12 @@ class _Tensor:
 def read_pytorch(path: Path) -> WeightsFile:
     """Return the weights in a state dict of torchvision's AlexNet or VGG16 that torch.save wrote.
 
-    A dictionary with the state dict under `state_dict` and names that begin with `module.` are accepted. The arrays
+    The state dict may be under `state_dict` in another dictionary, and its names may begin with `module.`. The arrays
     are views of the mapped file. Raises WeightsError for damaged files, other networks, and pickles that ask for
     anything but tensors; nothing in the file is ever run.
     """
     data = memoryview(map_file(path))
-    value, place = (_read_zip if bytes(data[:2]) == b"PK" else _read_stream)(path, data)
+    value, content = (_read_zip if bytes(data[:2]) == b"PK" else _read_stream)(path, data)
     state = _state_dict(path.name, value)
     names = _layer_names(path.name, state)
     found = {key.rpartition(".")[0]: True for key in state}
@@ -73,19 +75,19 @@ def read_pytorch(path: Path) -> WeightsFile:
     for layer in (layer for layer in names if layer in found):
         for ours, theirs in (("kernel", "weight"), ("bias", "bias")):
             if tensor := state.get(f"{layer}.{theirs}"):
-                array = _array(path.name, f"{layer}.{theirs}", tensor, place(tensor.storage))
+                array = _array(path.name, f"{layer}.{theirs}", tensor, content(tensor.storage))
                 tensors[f"{names[layer]}/{ours}"] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
     if names is _VGG16:
-        # Unlike Caffe's and Keras' VGG16, torchvision's was trained on the same input as its AlexNet.
-        metadata = {"preprocessing": build("alexnet-owt").preprocessing.to_json()}
+        # Unlike Caffe's and Keras' VGG16, torchvision's was trained on the input of its other networks.
+        metadata = {"preprocessing": TORCHVISION.to_json()}
         return WeightsFile(path, "pytorch", tensors, channel_first=True, network="vgg16", metadata=metadata)
-    # Only the single tower has 64 filters; other AlexNets in PyTorch use the same names.
+    # Only torchvision's single tower has 64 filters; other AlexNets in PyTorch use the same names.
     network = "alexnet-owt" if "conv1/kernel" in tensors and tensors["conv1/kernel"].shape[-1] == 64 else None
     return WeightsFile(path, "pytorch", tensors, channel_first=True, network=network)
 
 
 def _state_dict(name: str, value: Any) -> dict[str, _Tensor]:
-    """Return the tensors by name, without the wrappers that training scripts put around them."""
+    """Return the tensors by name, without the dictionary and prefix that training scripts add."""
     if isinstance(value, dict):
         value = value.get("state_dict", value.get(b"state_dict", value))
     if not isinstance(value, dict) or not value:
@@ -94,14 +96,14 @@ def _state_dict(name: str, value: Any) -> dict[str, _Tensor]:
     others = [key for key, tensor in state.items() if not isinstance(tensor, _Tensor)]
     if others:
         raise WeightsError(
-            f"{name}: expected a state dict of tensors, but {listed(others)} hold something else; "
-            "save it with torch.save(model.state_dict(), …)"
+            f"{name}: expected a state dict of tensors, but {listed(others)} are something else; save it with "
+            "torch.save(model.state_dict(), …)"
         )
     return state
 
 
 def _layer_names(name: str, state: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return torchvision's layer names with ours, of the one network that has all the layers in the file."""
+    """Return layer name in torchvision -> this package's, for the network that has all the layers in the file."""
     for names in (_ALEXNET, _VGG16):
         if all(key.rpartition(".")[0] in names and key.endswith((".weight", ".bias")) for key in state):
             return names
@@ -117,16 +119,16 @@ def _array(name: str, key: str, tensor: _Tensor, data: memoryview) -> Array:
     if dtype.kind in "iu" or rank != (1 if key.endswith("bias") else 4 if key.startswith("features") else 2):
         raise WeightsError(
             f"{name}: {key} is {dtype} with {rank} dimensions; expected floating-point kernels of convolutions (4 "
-            "dimensions), of linear layers (2) and biases (1); save an unquantised state dict"
+            "dimensions) and linear layers (2), and biases (1); save a state dict that is not quantised"
         )
     last = tensor.offset + sum(
         (length - 1) * stride for length, stride in zip(tensor.shape, tensor.strides, strict=True)
     )
-    # Strides of 0 would let one number pose as a billion.
+    # The product is checked because strides of 0 could turn one number into a billion.
     if 0 in tensor.shape or last >= tensor.storage.count or prod(tensor.shape) > tensor.storage.count:
         raise WeightsError(
-            f"{name}: {key} claims {'×'.join(map(str, tensor.shape))} numbers, but its storage has "
-            f"{tensor.storage.count:,}; get the file again"
+            f"{name}: {key} claims {shape_text(tensor.shape)} numbers, but its storage has {tensor.storage.count:,}; "
+            "get a new copy of the file"
         )
     size = dtype.itemsize
     strides = tuple(stride * size for stride in tensor.strides)
@@ -134,31 +136,36 @@ def _array(name: str, key: str, tensor: _Tensor, data: memoryview) -> Array:
 
 
 def _read_zip(path: Path, data: memoryview) -> tuple[Any, Callable[[_Storage], memoryview]]:
-    """Return what `data.pkl` describes, and the function that finds a storage's bytes."""
+    """Return the value in `data.pkl`, and a function that returns the bytes of a storage."""
     name, entries = path.name, StoredZip(path, data)
     pickles = [entry for entry in entries if entry.rpartition("/")[2] == "data.pkl"]
     if len(pickles) != 1:
         raise WeightsError(
-            f"{name}: expected a zip archive that torch.save wrote, with one data.pkl; it has {len(pickles)}"
+            f"{name}: expected a zip archive that torch.save wrote, with one data.pkl, but it has {len(pickles)}; "
+            "choose another file"
         )
     folder = pickles[0].removesuffix("data.pkl")
     if bytes(entries.get(f"{folder}byteorder", b"little")) != b"little":
-        raise WeightsError(f"{name}: its numbers are not little-endian; load and save it again on a usual machine")
+        raise WeightsError(
+            f"{name}: its numbers are not little-endian; load it and save it again on a little-endian machine"
+        )
     value, _ = load_pickle(name, entries[pickles[0]], _ADMITTED, _storage)
 
-    def place(storage: _Storage) -> memoryview:
+    def content(storage: _Storage) -> memoryview:
         if f"{folder}data/{storage.key}" not in entries:
-            raise WeightsError(f"{name}: its archive lacks the storage {listed([storage.key])}; get the file again")
+            raise WeightsError(
+                f"{name}: its archive lacks the storage {shown(storage.key)}; get a new copy of the file"
+            )
         found = entries[f"{folder}data/{storage.key}"]
         if len(found) != storage.count * storage.dtype.itemsize:
             raise _wrong_size(name, storage, len(found))
         return found
 
-    return value, place
+    return value, content
 
 
 def _read_stream(path: Path, data: memoryview) -> tuple[Any, Callable[[_Storage], memoryview]]:
-    """Return what the stream's fourth pickle describes, and the function that finds a storage's bytes."""
+    """Return the value of the stream's fourth pickle, and a function that returns the bytes of a storage."""
     name, storages = path.name, dict[str, _Storage]()
 
     def remember(identifier: Any) -> _Storage:
@@ -171,16 +178,21 @@ def _read_stream(path: Path, data: memoryview) -> tuple[Any, Callable[[_Storage]
         values.append(value)
         position += length
         if values[0] != _STREAM_MAGIC:
-            raise WeightsError(f"{name}: expected a .pth that torch.save wrote, its first bytes are another format's")
+            raise WeightsError(
+                f"{name}: expected a .pth that torch.save wrote, but it begins as another format does; choose another "
+                "file"
+            )
     _, protocol, system, state, keys = values
     if protocol != 1001 or not isinstance(system, dict) or not isinstance(keys, list):
         raise WeightsError(f"{name}: expected version 1001 of PyTorch's stream; load it with PyTorch and save it again")
     if not system.get("little_endian", system.get(b"little_endian")):
-        raise WeightsError(f"{name}: its numbers are not little-endian; load and save it again on a usual machine")
+        raise WeightsError(
+            f"{name}: its numbers are not little-endian; load it and save it again on a little-endian machine"
+        )
     places = {}
     for key in map(_text, keys):
         if key not in storages:
-            raise WeightsError(f"{name}: it lists a storage that no tensor uses; get the file again")
+            raise WeightsError(f"{name}: it lists a storage that no tensor uses; get a new copy of the file")
         count = int.from_bytes(data[position : position + 8], "little", signed=True)
         size = storages[key].count * storages[key].dtype.itemsize
         if count != storages[key].count or size > len(data) - position - 8:
@@ -188,23 +200,23 @@ def _read_stream(path: Path, data: memoryview) -> tuple[Any, Callable[[_Storage]
         places[key] = data[position + 8 : position + 8 + size]
         position += 8 + size
 
-    def place(storage: _Storage) -> memoryview:
+    def content(storage: _Storage) -> memoryview:
         if storage.key not in places:
-            raise WeightsError(f"{name}: its tensors use a storage that it does not list; get the file again")
+            raise WeightsError(f"{name}: its tensors use a storage that it does not list; get a new copy of the file")
         return places[storage.key]
 
-    return state, place
+    return state, content
 
 
 def _wrong_size(name: str, storage: _Storage, found: int) -> WeightsError:
     return WeightsError(
-        f"{name}: a storage claims {storage.count:,} numbers of {storage.dtype}, there are {found:,} bytes; "
-        "the file is truncated or damaged, get it again"
+        f"{name}: a storage claims {storage.count:,} numbers of {storage.dtype}, but has {found:,} bytes: the file is "
+        "truncated or damaged; get a new copy"
     )
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    """Stand for torch._utils._rebuild_tensor_v2; what follows the strides is for training."""
+    """Stand for torch._utils._rebuild_tensor_v2; the arguments after the strides matter only in training."""
     sizes = (offset, *shape, *strides)
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
         raise TypeError("not a tensor")
@@ -219,7 +231,7 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 
 def _storage(identifier: Any) -> _Storage:
-    """Return the storage that a persistent identifier names: ("storage", type, key, device, count)."""
+    """Return the storage of a persistent identifier: ("storage", type, key, device, count)."""
     kind, storage_type, key, _, count, *view = identifier
     if _text(kind) != "storage" or not isinstance(storage_type, _StorageType) or any(part is not None for part in view):
         raise TypeError("not a storage")
@@ -229,7 +241,7 @@ def _storage(identifier: Any) -> _Storage:
 
 
 def _text(key: Any) -> str:
-    """Return a name, which Python 2 wrote as bytes; nothing but text names a tensor or a storage."""
+    """Return a name, which Python 2 wrote as bytes; an empty one for anything that is not text."""
     return key.decode(errors="replace") if isinstance(key, bytes) else key if isinstance(key, str) else ""
 
 

@@ -1,4 +1,4 @@
-"""A weights file of any kind: its content, never its extension, decides which reader it gets."""
+"""Read a weights file of any format; its content decides on the format, never its extension."""
 
 import mmap
 import struct
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from finetune.errors import WeightsError
-from finetune.formats.mapped import map_file
 from finetune.formats.weights_file import WeightsFile
+from finetune.system.mapped import map_file
 
 Reader = Callable[[Path], WeightsFile]
 
@@ -22,38 +22,40 @@ _ONNX = b"\x08"  # ModelProto: 1 ir_version, an integer
 _CAFFE = (b"\x0a", b"\x12", b"\x1a", b"\xa2\x06")  # NetParameter: 1 name, 2 layers, 3 input, 100 layer; no integers
 
 _MAX_NAME = 200  # characters
-_MAX_DIRECTORY = 4 << 20  # bytes of a zip's directory; zipfile needs ten times as much memory, weights some thousand
+_MAX_DIRECTORY = (
+    4 << 20
+)  # bytes of a zip's directory; zipfile needs ten times as much memory, and weights a few thousand
 
-# What people have under the name of a weights file.
+# Other files that people pass as weights, by their first bytes.
 _OTHER_KINDS = {
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
     b"<!doctype": "a web page; download the file itself",
     b"<html": "a web page; download the file itself",
-    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with git lfs pull",
-    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with git lfs pull",
+    b"\x1f\x8b": "a gzip file; unpack it first",
     b"name:": "a text file like Caffe's .prototxt, which has no weights",
-    b"\x80": "a bare Python pickle, which could run code and is not read; save its arrays with np.savez",
+    b"\x80": "a bare Python pickle, which can run code and is never read; save its arrays with np.savez",
 }
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Return the content of a weights file of any format this package reads.
+    """Return the content of a weights file in any format that this package reads.
 
-    Raises WeightsError with one line when the file is missing, empty, truncated, of another kind or refused.
+    Raises WeightsError when the file is missing, empty, truncated, damaged, of another kind or refused.
     """
     file = _reader(path)(path)
-    for name in file.tensors:  # names reach terminals and reports
+    for name in file.tensors:  # names are shown on terminals and in reports
         if not name.isprintable() or len(name) > _MAX_NAME:
             raise WeightsError(
                 f"{path.name}: refused: a tensor is called {ascii(name)[:_MAX_NAME]}; expected up to {_MAX_NAME} "
-                "printable characters, so get another file"
+                "printable characters; choose another file"
             )
     return file
 
 
 def _reader(path: Path) -> Reader:
-    """Return the reader of the file's format. Readers are imported here: some load large libraries."""
+    """Return the reader of the file's format. Readers are imported here because some load large libraries."""
     data = map_file(path)
     head = data[:64]
     if head.startswith(b"\x93NUMPY"):
@@ -82,11 +84,11 @@ def _reader(path: Path) -> Reader:
         from finetune.formats.caffemodel import read_caffemodel
 
         return read_caffemodel
-    raise _no_weights(path, head)
+    raise _another_kind(path, head)
 
 
 def _reader_of_zip(path: Path, data: mmap.mmap) -> Reader:
-    """Return the reader of an .npz, .pth or .keras, told apart by the names of the members."""
+    """Return the reader of an .npz, .pth or .keras, which differ in the names of their members."""
     _check_directory(path, data)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -107,12 +109,12 @@ def _reader_of_zip(path: Path, data: mmap.mmap) -> Reader:
         return read_npz
     raise WeightsError(
         f"{path.name}: a zip archive without weights; expected members *.npy (.npz), data.pkl (.pth) or "
-        "model.weights.h5 (.keras); unpack it, or get another file"
+        "model.weights.h5 (.keras); unpack it, or choose another file"
     )
 
 
 def _check_directory(path: Path, data: mmap.mmap) -> None:
-    """Refuse a zip archive whose directory, which `zipfile` reads as a whole, is larger than weights need."""
+    """Refuse a zip archive whose directory is larger than weights need; `zipfile` would read all of it."""
     end = data.rfind(b"PK\5\6", max(0, len(data) - 65_557))  # 22 bytes and a comment of up to 65,535
     large = data.rfind(b"PK\6\6", max(0, len(data) - 65_633))  # zip64: 56 and 20 bytes more
     if end < 0 or len(data) - end < 22:
@@ -122,20 +124,20 @@ def _check_directory(path: Path, data: mmap.mmap) -> None:
         size = struct.unpack_from("<Q", data, large + 40)[0]
     if size > min(_MAX_DIRECTORY, len(data)):
         raise WeightsError(
-            f"{path.name}: refused: a zip directory of {size:,} bytes; expected at most {_MAX_DIRECTORY:,} and no more "
-            "than the file has; get another file"
+            f"{path.name}: refused: a zip directory of {size:,} bytes; expected at most {_MAX_DIRECTORY:,}, and no "
+            "more than the file has; choose another file"
         )
 
 
 def _truncated(path: Path) -> WeightsError:
-    return WeightsError(f"{path.name}: a zip archive (.npz, .pth or .keras) that is truncated or damaged; get it again")
+    return WeightsError(f"{path.name}: its zip archive (.npz, .pth or .keras) is truncated or damaged; get a new copy")
 
 
-def _no_weights(path: Path, head: bytes) -> WeightsError:
+def _another_kind(path: Path, head: bytes) -> WeightsError:
     for start, kind in _OTHER_KINDS.items():
         if head.lower().startswith(start.lower()):
             return WeightsError(f"{path.name}: expected a weights file ({_KNOWN}), but it is {kind}")
     return WeightsError(
-        f"{path.name}: expected a weights file ({_KNOWN}), but its first bytes, {head[:8].hex(' ')}, are none of "
-        "theirs; get the file again"
+        f"{path.name}: expected a weights file ({_KNOWN}), but its first bytes, {head[:8].hex(' ')}, belong to none of "
+        "these formats; choose another file"
     )

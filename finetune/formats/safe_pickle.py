@@ -1,9 +1,9 @@
-"""Pickles read as plain data: numbers, text, tuples, lists, dictionaries and the few names the caller admits.
+"""Pickles read as plain data: numbers, text, tuples, lists, dictionaries and the few globals the caller admits.
 
 Python's own unpickler calls whatever a file names, allocates what a file claims and copies every array. This one
-builds values opcode by opcode, knows no opcode that a weights file has no use for, and keeps long byte strings as
-views of the file. The opcodes are those that NumPy and PyTorch write (protocol 2 to 5, Python 2's protocol 2); what
-each one means stands in Python's Lib/pickletools.py.
+builds values opcode by opcode, implements only the opcodes that weights need, and keeps long byte strings as views of
+the file. The opcodes are those that NumPy and PyTorch write (protocols 2 to 5, and Python 2's protocol 2); Python's
+Lib/pickletools.py explains each of them.
 """
 
 import pickle
@@ -17,7 +17,7 @@ from finetune.errors import WeightsError
 Admitted = Mapping[tuple[str, str], Any]
 
 _MAX_OPCODES = 100_000  # VGG16's state dict has 1,100; each opcode may cost some 60 bytes of memory
-_LONG = 4096  # byte strings from here on are arrays, not names, and are not copied
+_LONG = 4096  # bytes; longer byte strings are arrays, not names, and are not copied
 _LONG_TEXT = 1 << 20  # bytes; Python 3 writes the bytes of arrays as text in protocol 2
 _MAX_LINE = 4096  # a line holds a module, a name or an integer
 
@@ -27,17 +27,18 @@ def load_pickle(
 ) -> tuple[Any, int]:
     """Return the value that the pickle at the start of `data` describes, and the number of bytes it takes.
 
-    `admitted` maps (module, name) to what stands for it here; only these can be called, and nothing is imported.
-    Where `__setstate__` of such an object exists it receives the state; attributes of dictionaries are dropped.
-    Python 2's strings and bytes come as bytes, those of 4,096 and more as views of `data`. Keys are str, bytes or int.
-    Raises WeightsError that begins with `name` for everything else.
+    `admitted` maps (module, name) to its replacement here; only these can be called, and nothing is imported.
+    `persistent_load` gets the persistent identifiers in the pickle; without it they are refused. An object with
+    `__setstate__` gets its state; attributes of dictionaries are dropped. Python 2's strings and bytes become bytes,
+    from 4,096 on views of `data`. Keys are str, bytes or int. Raises WeightsError that begins with `name` for
+    everything else.
     """
     machine = _Machine(name, memoryview(data), admitted, persistent_load)
     try:
         return machine.run(), machine.position
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, struct.error):
         raise WeightsError(
-            f"{name}: its pickle is truncated or damaged at byte {machine.position:,}; get the file again"
+            f"{name}: its pickle is truncated or damaged at byte {machine.position:,}; get a new copy of the file"
         ) from None
 
 
@@ -45,12 +46,12 @@ def ordered_dict(items: Any = ()) -> dict[Any, Any]:
     """Stand for collections.OrderedDict, which Python 2 pickles with its items as a list of pairs."""
     pairs = [(key, value) for key, value in items if isinstance(key, str | bytes | int)]
     if len(pairs) != len(items):
-        raise TypeError("a key that is none")
+        raise TypeError("a key of another type")
     return dict(pairs)
 
 
 class _Machine:
-    """The stack, the marks in it and the memo, as Python's unpickler has them."""
+    """The pickle machine: the stack, the marks in it and the memo, as in Python's unpickler."""
 
     def __init__(
         self, name: str, data: memoryview, admitted: Admitted, persistent_load: Callable[[Any], Any] | None
@@ -59,10 +60,10 @@ class _Machine:
         self.position = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}  # a dictionary: an index of 4 billion costs no more than an index of 4
+        self.memo: dict[int, Any] = {}  # a dictionary, so that an index of 4 billion costs no more than an index of 4
 
     def run(self) -> Any:
-        """Return what lies on the stack at the first STOP."""
+        """Return the top of the stack at the first STOP."""
         for _ in range(_MAX_OPCODES):
             opcode = bytes(self.take(1))
             if opcode == pickle.STOP:
@@ -73,33 +74,34 @@ class _Machine:
                 _ACTIONS[opcode](self)
             else:
                 known = {code.code: code.name for code in pickletools.opcodes}
-                what = known.get(opcode.decode("latin-1"), f"byte 0x{opcode.hex()}")
+                found = known.get(opcode.decode("latin-1"), f"byte 0x{opcode.hex()}")
                 raise WeightsError(
-                    f"{self.name}: refused: its pickle uses {what} at byte {self.position - 1:,}, which no weights "
-                    "need; save it again as a plain dictionary of arrays"
+                    f"{self.name}: refused: its pickle uses {found} at byte {self.position - 1:,}, which weights do "
+                    "not need; save the weights again as a plain dictionary of arrays"
                 )
         raise WeightsError(
-            f"{self.name}: refused: its pickle has more than {_MAX_OPCODES:,} steps, where weights need some thousand"
+            f"{self.name}: refused: its pickle has more than {_MAX_OPCODES:,} steps, and weights need a few thousand; "
+            "choose another file"
         )
 
     def take(self, size: int) -> memoryview:
         """Return the next `size` bytes as a view."""
         if not 0 <= size <= len(self.data) - self.position:
-            raise ValueError("the data ends first")
+            raise ValueError("the data ends earlier")
         self.position += size
         return self.data[self.position - size : self.position]
 
     def number(self, form: str) -> Any:
-        """Return the next number of `struct`'s form."""
+        """Return the next number, in a format of `struct`."""
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def text(self, form: str) -> str | memoryview:
-        """Return text whose length in bytes comes first, as a view of its UTF-8 where it is long."""
+        """Return text that its length in bytes precedes; long text as a view of its UTF-8."""
         found = self.take(self.number(form))
         return found if len(found) >= _LONG_TEXT else str(found, "utf-8", "surrogatepass")
 
     def byte_string(self, form: str) -> bytes | memoryview:
-        """Return bytes whose length comes first, as a view where they are long."""
+        """Return bytes that their length precedes; many bytes as a view."""
         found = self.take(self.number(form))
         return found if len(found) >= _LONG else bytes(found)
 
@@ -112,23 +114,23 @@ class _Machine:
         return line.decode("utf-8")
 
     def integer(self) -> int | bool:
-        """Return a number written as text; 00 and 01 are how protocols 0 and 1 write False and True."""
+        """Return a number written as text; protocols 0 and 1 write False and True as 00 and 01."""
         line = self.line()
         return line == "01" if line in ("00", "01") else int(line)
 
     def long(self, form: str) -> int:
-        """Return a two's complement integer whose length in bytes comes first."""
+        """Return a two's complement integer that its length in bytes precedes."""
         return int.from_bytes(self.take(self.number(form)), "little", signed=True)
 
     def marked(self) -> list[Any]:
-        """Take off everything above the last mark."""
+        """Remove and return everything above the last mark."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
     def last(self, count: int) -> tuple[Any, ...]:
-        """Take off the last `count` values."""
+        """Remove and return the last `count` values."""
         items = tuple(self.stack[len(self.stack) - count :])
         if len(items) != count:
             raise IndexError("the stack is empty")
@@ -144,19 +146,19 @@ class _Machine:
     def update(self, items: list[Any]) -> None:
         """Add keys and values to the dictionary on top of the stack."""
         keys, values = items[::2], items[1::2]
-        # Tuples are no keys here: hashing nested ones can take forever.
+        # Tuples are refused as keys: hashing nested ones can take forever.
         if not isinstance(self.stack[-1], dict) or not all(isinstance(key, str | bytes | int) for key in keys):
-            raise TypeError("not a dictionary, or a key that is none")
+            raise TypeError("not a dictionary, or a key of another type")
         self.stack[-1].update(zip(keys, values, strict=True))
 
     def lookup(self, module: Any, name: Any) -> Any:
-        """Return what stands for a global; refuse by name what was not admitted."""
+        """Return the replacement of a global; raise WeightsError with its name if it is not admitted."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a global without a name")
         if (module, name) not in self.admitted:
             raise WeightsError(
                 f"{self.name}: refused: its pickle asks for {ascii(f'{module}.{name}'[:100])[1:-1]}, which weights "
-                "do not need and which could run code; nothing of it was run, get the file from a source you trust"
+                "do not need and which could run code; nothing was run; get the file from a source you trust"
             )
         return self.admitted[module, name]
 
@@ -174,9 +176,12 @@ class _Machine:
             self.stack[-1].__setstate__(state)
 
     def persistent(self) -> None:
-        """Replace an identifier by what the caller has under it."""
+        """Replace a persistent identifier by the caller's object."""
         if self.persistent_load is None:
-            raise WeightsError(f"{self.name}: refused: its pickle points to data outside itself, which arrays never do")
+            raise WeightsError(
+                f"{self.name}: refused: its pickle points to data outside itself, which arrays never do; get the file "
+                "from a source you trust"
+            )
         self.stack.append(self.persistent_load(*self.last(1)))
 
 
@@ -213,7 +218,7 @@ _VALUES: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.STACK_GLOBAL: lambda m: m.lookup(*m.last(2)),
 }
 
-# Opcodes that change what is there.
+# Opcodes that change the stack, the marks or the memo in another way.
 _ACTIONS: dict[bytes, Callable[[_Machine], None]] = {
     pickle.PROTO: lambda m: m.take(1).release(),
     pickle.FRAME: lambda m: m.take(8).release(),

@@ -1,9 +1,9 @@
 """safetensors, the native format: a JSON header, then the tensors; no code in it.
 
-Format: https://huggingface.co/docs/safetensors#format. A file of our own says what it is under one metadata key.
+Format: https://huggingface.co/docs/safetensors#format. A file that finetune writes describes itself under one metadata
+key. Files are written here and not by the library, whose `save_file` silently writes a transposed view wrongly.
 """
 
-import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -15,23 +15,27 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from finetune.errors import WeightsError
-from finetune.formats.mapped import map_file, pieces, replacing
-from finetune.formats.weights_file import Array, WeightsFile
+from finetune.formats.untrusted_text import reason, shown
+from finetune.formats.weights_file import Array, WeightsFile, new_weights_file
+from finetune.system.digest import sha256_of_array
+from finetune.system.mapped import map_file, pieces, release
 
-METADATA_KEY = "finetune"  # holds JSON: network, options, preprocessing, class_names, …
+METADATA_KEY = "finetune"  # its value is JSON: network, options, preprocessing, class_names, …
 
 _MAX_HEADER = 8 << 20  # bytes; ImageNet-21k's class names take less than 2 MB
-_PIECE = 1 << 20  # bytes that are hashed at a time
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64"}
 
 
 def read_safetensors(path: Path) -> WeightsFile:
-    """Return the tensors as views of the mapped file, in the file's order, and what the file says of itself."""
+    """Return the tensors as views of the mapped file, in the file's order, and the file's description of itself.
+
+    Raises WeightsError for a damaged file, another dtype, and a description that is not one of a network.
+    """
     data = map_file(path)
     header, start = _header(path, data[:8], len(data))
     try:
-        # The library checks the header against the file: offsets, gaps, overlaps, sizes. The tensors are taken here,
-        # because it copies each beside the mapped file: a peak of 2.0 times the file, where views take 1.0.
+        # The library checks the header against the file: offsets, gaps, overlaps, sizes. It would also copy each
+        # tensor while the file is mapped: a peak of 2.0 times the file's size, where views take 1.0.
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             names = file.offset_keys()
@@ -39,36 +43,27 @@ def read_safetensors(path: Path) -> WeightsFile:
     except (SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"{path.name}: its safetensors header of {header:,} bytes does not describe its {len(data):,} bytes "
-            f"({_one_line(error)}): truncated or damaged; get the file again"
+            f"({reason(error)}): the file is truncated or damaged; get a new copy"
         ) from None
-    described = _description(path, metadata.get(METADATA_KEY, "{}"))
+    description = _description(path, metadata.get(METADATA_KEY, "{}"))
     tensors = {name: _view(path, memoryview(data)[start:], name, entries[name]) for name in names}
-    return WeightsFile(path, "safetensors", tensors, network=described.get("network"), metadata=described)
+    return WeightsFile(path, "safetensors", tensors, network=description.get("network"), metadata=description)
 
 
 def tensor_digests(path: Path) -> dict[str, str]:
-    """Return tensor -> SHA-256 of its bytes in the file; read in pieces, so that it takes no memory."""
+    """Return tensor -> SHA-256 of its values in a safetensors file; only one tensor at a time is in memory."""
     digests = {}
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            start, end = entry["data_offsets"]
-            file.seek(8 + length + start)
-            digest = hashlib.sha256()
-            for at in range(start, end, _PIECE):
-                digest.update(file.read(min(_PIECE, end - at)))
-            digests[name] = digest.hexdigest()
+    for name, tensor in read_safetensors(path).tensors.items():
+        digests[name] = sha256_of_array(tensor)
+        release(tensor)
     return digests
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> None:
     """Write `tensors` in the given order, and `metadata` as JSON; the file appears whole or not at all.
 
-    Transposed views are written piece by piece and never copied whole. Raises WeightsError for a tensor that is not
-    bfloat16, float16, float32 or float64, and for a disk that is full.
+    Transposed views are written piece by piece and never copied as a whole. Raises WeightsError for a tensor that is
+    not bfloat16, float16, float32 or float64, and when the disk or the folder refuses.
     """
     header: dict[str, Any] = {"__metadata__": {METADATA_KEY: json.dumps(metadata)}} if metadata else {}
     end = 0
@@ -78,8 +73,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, Array], metadata: Mappin
         start, end = end, end + tensor.nbytes
         header[name] = {"dtype": _DTYPES[tensor.dtype.name], "shape": tensor.shape, "data_offsets": (start, end)}
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the tensors start at a multiple of 8 bytes, as the format asks
-    with replacing(path) as file:
+    text += b" " * (-len(text) % 8)  # the format requires that the tensors start at a multiple of 8 bytes
+    with new_weights_file(path) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for tensor in tensors.values():
             for piece in pieces(tensor):
@@ -87,41 +82,39 @@ def write_safetensors(path: Path, tensors: Mapping[str, Array], metadata: Mappin
 
 
 def _header(path: Path, first: bytes, size: int) -> tuple[int, int]:
-    """Return the header's length and where it ends, or refuse a length that cannot be."""
+    """Return the header's length and where it ends; refuse a length that the file cannot have."""
     length = int.from_bytes(first, "little")
     if length > min(size - 8, _MAX_HEADER):
         raise WeightsError(
-            f"{path.name}: its safetensors header claims {length:,} bytes, but the file has {size:,} and a header at "
-            f"most {_MAX_HEADER:,}: truncated or damaged; get the file again"
+            f"{path.name}: its safetensors header claims {length:,} bytes; expected at most {_MAX_HEADER:,}, and no "
+            f"more than the file's {size:,}: the file is truncated or damaged; get a new copy"
         )
     return length, 8 + length
 
 
 def _description(path: Path, text: str) -> dict[str, Any]:
-    """Return what a file of our own says of itself."""
+    """Return the description in a file that finetune wrote."""
     try:
-        described = json.loads(text)
+        description = json.loads(text)
     except (ValueError, RecursionError):
-        described = None
-    if not isinstance(described, dict) or not isinstance(described.get("network", ""), str):
-        raise WeightsError(f"{path.name}: its metadata {METADATA_KEY!r} is no description of a network; write it again")
-    return described
+        description = None
+    if not isinstance(description, dict) or not isinstance(description.get("network", ""), str):
+        raise WeightsError(
+            f"{path.name}: its metadata {METADATA_KEY!r} does not describe a network; write the file again"
+        )
+    return description
 
 
 def _view(path: Path, data: memoryview, name: str, entry: Mapping[str, Any]) -> Array:
     known = {code: dtype for dtype, code in _DTYPES.items()}
     if entry["dtype"] not in known:
         raise WeightsError(
-            f"{path.name}: {ascii(name[:100])[1:-1]} is {entry['dtype']}; weights are one of {', '.join(known)}"
+            f"{path.name}: {shown(name)} is {entry['dtype']}; expected one of {', '.join(known)}; choose another file"
         )
     start, end = entry["data_offsets"]
     return np.frombuffer(data[start:end], _dtype(known[entry["dtype"]])).reshape(entry["shape"])
 
 
 def _dtype(name: str) -> np.dtype[Any]:
-    # NumPy has no bfloat16 of its own; ml_dtypes comes with TensorFlow.
+    # NumPy has no bfloat16; ml_dtypes does.
     return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(f"<f{np.dtype(name).itemsize}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(ascii(str(error))[1:-1].split())[:120]

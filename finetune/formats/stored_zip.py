@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from finetune.errors import WeightsError
-from finetune.formats.layer_names import listed
+from finetune.formats.untrusted_text import shown
 
 
 class StoredZip(Mapping[str, memoryview]):
     """Entry name -> bytes, as views of `data`, the content of the file at `path`.
 
-    Raises WeightsError for damaged archives, missing entries, and entries that are compressed (none of the programs
-    that write weights compresses them, and a bomb has to) or claim more than the file has.
+    Raises WeightsError for damaged archives, and for entries that claim more than the file has or are compressed: no
+    program that writes weights compresses them, and a decompression bomb has to. KeyError for a missing entry.
     """
 
     def __init__(self, path: Path, data: memoryview) -> None:
@@ -36,7 +36,7 @@ class StoredZip(Mapping[str, memoryview]):
         entry = self._entries[key]
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise WeightsError(
-                f"{self._name}: refused: {listed([key])} in its zip archive is compressed or encrypted, weights are "
+                f"{self._name}: refused: {shown(key)} in its zip archive is compressed or encrypted; expected entries "
                 "stored as they are; save the file again"
             )
         header = self._data[entry.header_offset : entry.header_offset + 30]  # APPNOTE.TXT 4.3.7: local file header
@@ -45,10 +45,10 @@ class StoredZip(Mapping[str, memoryview]):
         start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
         if entry.file_size > len(self._data) - start:
             raise WeightsError(
-                f"{self._name}: {listed([key])} in its zip archive claims {entry.file_size:,} bytes, but the file ends "
-                "before that; get the file again"
+                f"{self._name}: {shown(key)} in its zip archive claims {entry.file_size:,} bytes, but the file ends "
+                "before that; get a new copy"
             )
         return self._data[start : start + entry.file_size]
 
     def _damaged(self) -> WeightsError:
-        return WeightsError(f"{self._name}: its zip archive is truncated or damaged; get the file again")
+        return WeightsError(f"{self._name}: its zip archive is truncated or damaged; get a new copy")

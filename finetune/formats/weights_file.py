@@ -1,11 +1,15 @@
-"""What every reader of a weights file returns."""
+"""The content of a weights file as every reader returns it, and the file that every writer writes to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
+
+from finetune.errors import WeightsError
+from finetune.system.atomic import replacing
 
 Array = NDArray[Any]
 
@@ -24,8 +28,9 @@ class WeightsFile:
     and (inputs, units); batch norm has `gamma`, `beta`, `moving_mean`, `moving_variance`.
     `channel_first`: the rows of the first fully connected kernel are ordered channel, height, width, as Caffe, ONNX
     and PyTorch flatten; otherwise height, width, channel.
-    `network`: the network's name where the file tells it (never guessed from shapes).
-    `metadata`: what a file of our own says of itself (options, preprocessing, class_names, …); empty for all others.
+    `network`: the network's name where the file states it (never guessed from shapes).
+    `metadata`: options, preprocessing, class names, … as a file written by finetune states them; other formats have
+    none, apart from the preprocessing where the reader knows it.
     """
 
     path: Path
@@ -38,3 +43,17 @@ class WeightsFile:
     def layers(self) -> list[str]:
         """Return the names of the layers in the file, in its order."""
         return list(dict.fromkeys(map(layer_of, self.tensors)))
+
+
+@contextmanager
+def new_weights_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file that takes the name `path` when the block ends without an error; otherwise it is deleted.
+
+    Raises WeightsError when the disk or the folder refuses.
+    """
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            yield file
+    except OSError as error:
+        folder = path.parent.absolute()
+        raise WeightsError(f"{path.name}: cannot be written ({error.strerror}); check {folder}") from None

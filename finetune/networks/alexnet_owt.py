@@ -4,13 +4,9 @@ Krizhevsky, One weird trick for parallelizing convolutional neural networks, 201
 from torchvision's models/alexnet.py. No normalisation, no groups.
 """
 
-from finetune.data.preprocessing import Preprocessing
+from finetune.data.preprocessing import TORCHVISION_MEAN_RGB, TORCHVISION_STD_RGB, Preprocessing
 from finetune.networks.layers import AdaptiveAveragePool, Conv, Dense, Dropout, MaxPool
 from finetune.networks.network import Network
-
-# Mean and standard deviation of the ILSVRC 2012 training pixels, RGB from 0 to 1: torchvision's transforms for AlexNet.
-MEAN_RGB = (0.485, 0.456, 0.406)
-STD_RGB = (0.229, 0.224, 0.225)
 
 
 def alexnet_owt(num_classes: int = 1000, input_size: int = 224, fc_units: int = 4096) -> Network:
@@ -25,8 +21,8 @@ def alexnet_owt(num_classes: int = 1000, input_size: int = 224, fc_units: int = 
         options={"num_classes": num_classes, "input_size": input_size, "fc_units": fc_units},
         preprocessing=Preprocessing(
             size=input_size,
-            mean=tuple(255 * mean for mean in MEAN_RGB),
-            std=tuple(255 * std for std in STD_RGB),
+            mean=TORCHVISION_MEAN_RGB,
+            std=TORCHVISION_STD_RGB,
             channel_order="RGB",
             resize_to=round(input_size * 256 / 224),
         ),

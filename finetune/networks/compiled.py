@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from finetune.choices import Precision
 from finetune.data.preprocessing import Preprocessing
-from finetune.formats.mapped import PIECE, release
 from finetune.networks.forward import TRANSPOSED, Weights, forward, normalize
 from finetune.networks.layers import Dense, Layer
+from finetune.system.mapped import PIECE, release
 
 BATCH_SIZE = 32  # larger is no faster on CPUs and takes memory
 FEW = 16  # up to so many images, preparing for many does not pay

@@ -1,4 +1,4 @@
-"""Pickles in .npy files that call, lie or are cut, each with the line it gets; none of them runs anything."""
+"""Pickles in .npy files that call something, lie or are cut, each with its error message; none of them runs code."""
 
 import builtins
 import io
@@ -41,7 +41,7 @@ class Call:
 
 
 def calls(function: Any, argument: Callable[[str], Any], protocol: int = 2) -> Callable[[Path], bytes]:
-    """Return a .npy whose pickle calls `function`, which would make the canary."""
+    """Return a .npy whose pickle calls `function`, which would create the canary."""
 
     def build(canary: Path) -> bytes:
         layers = {"conv1": [FLOATS, FLOATS[0]], "fc8": Call(function, argument(str(canary)))}
@@ -55,7 +55,7 @@ def python(canary: str) -> str:
 
 
 def opcodes(before: bytes, canary: str, after: bytes) -> bytes:
-    """Return a .npy of opcodes around the Python 2 string of a shell command that would make the canary."""
+    """Return a .npy of opcodes around the Python 2 string of a shell command that would create the canary."""
     return npy(b"\x80\x02" + before + python2_string(f"touch {canary}".encode()) + after)
 
 
@@ -63,14 +63,15 @@ def one_layer(array: bytes) -> bytes:
     return python2_npy(b"}(U\x03fc8](" + array + b"eu")
 
 
-DAMAGED_PICKLE = r"its pickle is truncated or damaged at byte [\d,]+; get the file again"
-RUN = "which weights do not need and which could run code; nothing of it was run, get the file from a source you trust"
-NO_KIND = r"expected a weights file \(.+\), but"
+DAMAGED_PICKLE = r"its pickle is truncated or damaged at byte [\d,]+; get a new copy of the file"
+RUN = "which weights do not need and which could run code; nothing was run; get the file from a source you trust"
+ANOTHER_KIND = r"expected a weights file \(.+\), but"
 
 FILES: dict[str, tuple[Content, str]] = {
     "bare pickle": (
         lambda canary: pickle.dumps(Call(os.system, f"touch {canary}"), 4),
-        rf"{NO_KIND} it is a bare Python pickle, which could run code and is not read; save its arrays with np.savez",
+        rf"{ANOTHER_KIND} it is a bare Python pickle, which can run code and is never read; save its arrays with "
+        r"np\.savez",
     ),
     # .npy: pickles that call something
     "os.system": (
@@ -128,8 +129,8 @@ FILES: dict[str, tuple[Content, str]] = {
     # .npy: pickles that lie
     "pickle cut in an array": (written(write_npy, first(0.5)), DAMAGED_PICKLE),
     "pickle cut before its end": (written(write_npy, lambda data: data[:-1]), DAMAGED_PICKLE),
-    "cut behind the header": (npy(b""), "its pickle is truncated or damaged at byte 0; get the file again"),
-    "cut in the header": (npy(b"")[:40], r"its .npy header cannot be read \(EOF: .+\); get the file again"),
+    "cut after the header": (npy(b""), "its pickle is truncated or damaged at byte 0; get a new copy of the file"),
+    "cut in the header": (npy(b"")[:40], r"its .npy header cannot be read \(EOF: .+\); get a new copy of the file"),
     "unknown version": (b"\x93NUMPY\x09\x00" + bytes(99), r"its .npy header cannot be read \(.+\); .+"),
     "header that nests": (
         b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000, r"its .npy header cannot be read \(.+\); .+",
@@ -137,50 +138,50 @@ FILES: dict[str, tuple[Content, str]] = {
     "header of 4 GB": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", r"its .npy header cannot be read \(EOF.+\); .+"),
     "one plain array": (
         npy(FLOATS.tobytes(), "<f4", (4, 4)),
-        r"holds one array \(4, 4\) of float32; expected a dictionary of layers, as np.save\(path, .+\) writes it",
+        r"contains one array \(4, 4\) of float32; expected a dictionary of layers, as np.save\(path, .+\) writes it",
     ),
-    "array of a terabyte": (npy(b"", "<f4", (10**12,)), r"holds one array \(1000000000000,\) of float32; .+"),
+    "array of a terabyte": (npy(b"", "<f4", (10**12,)), r"contains one array \(1000000000000,\) of float32; .+"),
     "array larger than its bytes": (
         one_layer(python2_array((40_000, 40_000), DATA)),
-        "fc8/kernel claims 40000×40000 numbers of float32, but has 64 bytes: damaged; get the file again",
+        "fc8/kernel claims 40000×40000 numbers of float32, but has 64 bytes: the file is damaged; get a new copy",
     ),
     "negative length": (one_layer(python2_array((-4, -4), DATA)), "fc8/kernel claims -4×-4 numbers of float32, .+"),
     "no length": (one_layer(python2_array((0, 4), b"U\x00")), "fc8/kernel claims 0×4 numbers of float32, .+"),
     "forty dimensions": (one_layer(python2_array((1,) * 40, DATA)), "fc8/kernel claims 1×1×.+ numbers of .+"),
     "array of objects in a layer": (
         one_layer(python2_array((1,), b"]K\x01a", b"O8", b"|")),
-        "fc8/kernel holds no float16, float32 or float64 numbers; get another file",
+        "fc8/kernel is not an array of float16, float32 or float64; choose another file",
     ),
-    "integers": (one_layer(python2_array((4, 4), DATA, b"i4")), "fc8/kernel holds no float16, .+"),
-    "dtype of a gigabyte": (one_layer(python2_array((1,), DATA, b"V999999999")), "fc8/kernel holds no float16, .+"),
+    "integers": (one_layer(python2_array((4, 4), DATA, b"i4")), "fc8/kernel is not an array of float16, .+"),
+    "dtype of a gigabyte": (one_layer(python2_array((1,), DATA, b"V999999999")), "fc8/kernel is not an array of .+"),
     "array without its state": (
         one_layer(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"),
-        "fc8/kernel holds no float16, float32 or float64 numbers; get another file",
+        "fc8/kernel is not an array of float16, float32 or float64; choose another file",
     ),
     "string of 2 GB": (npy(b"\x80\x02T\xff\xff\xff\x7fabc."), DAMAGED_PICKLE),
     "string of 8 EB": (npy(b"\x80\x04\x8e" + b"\xff" * 8 + b"abc."), DAMAGED_PICKLE),
     "memo index of 4 billion": (npy(b"\x80\x02}r\xff\xff\xff\xff."), "expected a dictionary of layers, .+ an empty .+"),
-    "memo that is not there": (npy(b"\x80\x02j\xff\xff\xff\xff."), DAMAGED_PICKLE),
-    "millions of lists": (npy(b"\x80\x02" + b"]" * 2_000_000), "refused: its pickle has more than .+ steps, .+"),
-    "list that holds itself": (npy(b"\x80\x02]q\x00h\x00a."), "expected a dictionary of layers, .+ something else; .+"),
+    "memo that was never set": (npy(b"\x80\x02j\xff\xff\xff\xff."), DAMAGED_PICKLE),
+    "millions of lists": (npy(b"\x80\x02" + b"]" * 2_000_000), "refused: its pickle has more than 100,000 steps, .+"),
+    "list that contains itself": (npy(b"\x80\x02]q\x00h\x00a."), "expected a dictionary of layers, .+ something .+"),
     "array of no object": (
         npy(b"\x80\x02" + python2_array((), b"]", b"O8", b"|") + b"."),
-        "expected a dictionary of layers, .+ something else; get another file",
+        "expected a dictionary of layers, .+ something else; choose another file",
     ),
     "nesting": (npy(b"\x80\x02" + b"]" * 40_000 + b"a" * 39_999 + b"."), "expected a dictionary of layers, .+"),
     "layer of numbers": (python2_npy(b"}(U\x03fc8K\x05u"), r"layer fc8 is not \[kernel, bias\] or .+ file"),
     "three tensors": (
-        one_layer(3 * python2_array((4, 4), DATA)), r"layer fc8 is not \[kernel, bias\] or .+; get another file",
+        one_layer(3 * python2_array((4, 4), DATA)), r"layer fc8 is not \[kernel, bias\] or .+; choose another file",
     ),
     "layer with control characters": (
         python2_npy(b"}(U\x04\x1b[2J](" + python2_array((4, 4), DATA) + b"eu"),
-        r"refused: a tensor is called '\\x1b\[2J/kernel'; expected up to 200 printable characters, so get another file",
+        r"refused: a tensor is called '\\x1b\[2J/kernel'; expected up to 200 printable characters; choose another file",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES)
-def test_the_line_it_gets(content: Content, message: str, tmp_path: Path) -> None:
+def test_each_is_refused_with_its_message(content: Content, message: str, tmp_path: Path) -> None:
     line = refusal(tmp_path / "bvlc_alexnet.npy", content)
     assert re.fullmatch(message, line), line
 

@@ -92,14 +92,14 @@ def test_other_formats_are_known_by_their_first_bytes(
     assert read_weights(tmp_path / "weights.bin").format == module
 
 
-def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_and_one_that_is_not_regular(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"^missing.npy: cannot be read \(No such file or directory\); check the path /"
     ):
         read_weights(tmp_path / "missing.npy")
     for path in (tmp_path, Path("/dev/zero")):
         with pytest.raises(
-            WeightsError, match=rf"^{path.name}: expected a weights file, but this is no regular file; "
+            WeightsError, match=rf"^{path.name}: expected a weights file, but it is not a regular file; pass a file"
         ):
             read_weights(path)
 

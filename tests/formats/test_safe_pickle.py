@@ -1,4 +1,4 @@
-"""What the reader of pickles accepts, and the exact line for what it refuses."""
+"""Pickles that are read, and the exact message for those that are refused."""
 
 import pickle
 import struct
@@ -70,8 +70,8 @@ def _tuple_bomb() -> bytes:
 
 
 REFUSED = {
-    "empty": (b"", "its pickle is truncated or damaged at byte 0; get the file again"),
-    "no end": (b"\x80\x02}", "its pickle is truncated or damaged at byte 3; get the file again"),
+    "empty": (b"", "its pickle is truncated or damaged at byte 0; get a new copy of the file"),
+    "no end": (b"\x80\x02}", "its pickle is truncated or damaged at byte 3; get a new copy of the file"),
     "empty stack": (b"\x80\x02.", "its pickle is truncated or damaged at byte 3; .*"),
     "text that ends early": (b"\x80\x02X\xff\xff\xff\x7fabc.", "its pickle is truncated or damaged at byte 7; .*"),
     "bytes of 8 EiB": (b"\x80\x04\x8e" + b"\xff" * 8 + b"abc.", "its pickle is truncated or damaged at byte 11; .*"),
@@ -86,10 +86,10 @@ REFUSED = {
     "call of a string": (b"\x80\x02U\x01a)R.", "its pickle is truncated or damaged at byte 7; .*"),
     "state for a list": (b"\x80\x02]}b.", "its pickle is truncated or damaged at byte 5; .*"),
     "deep nesting": (b"\x80\x02" + b"]" * 110_000 + b".", "refused: its pickle has more than 100,000 steps.*"),
-    "eval": (b"c__builtin__\neval\n.", r"refused: its pickle asks for __builtin__\.eval, .*nothing of it was run.*"),
+    "eval": (b"c__builtin__\neval\n.", r"refused: its pickle asks for __builtin__\.eval, .*nothing was run.*"),
     "global on the stack": (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"refused: its pickle asks for os\.system, .*"),
     "control characters": (b"cos\n\x1b[2J\n.", r"refused: its pickle asks for os\.\\x1b\[2J, .*"),
-    "instance": (b"(ios\nsystem\n.", "refused: its pickle uses INST at byte 1, which no weights need; .*"),
+    "instance": (b"(ios\nsystem\n.", "refused: its pickle uses INST at byte 1, which weights do not need; .*"),
     "extension": (b"\x80\x02\x82\x01.", "refused: its pickle uses EXT1 at byte 2, .*"),
     "new object": (b"\x80\x02)\x81.", "refused: its pickle uses NEWOBJ at byte 3, .*"),
     "text identifier": (b"Pid\n.", "refused: its pickle uses PERSID at byte 0, .*"),

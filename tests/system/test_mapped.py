@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.formats.mapped import map_file, pieces, release
+from finetune.system.mapped import map_file, pieces, release
 
 SIZE = 64 << 20  # bytes
 
