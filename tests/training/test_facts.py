@@ -1,0 +1,62 @@
+"""What a run starts from: written down, and compared before it is resumed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.plans import plan_of
+
+from finetune import __version__
+from finetune.data.dataset import Dataset, Record
+from finetune.errors import RunError
+from finetune.model import Model
+from finetune.system.digest import sha256
+from finetune.training.facts import check_unchanged, facts
+from finetune.training.plan import Cut, SourceWeights
+
+DATASET = Dataset(
+    (Record(Path("a.png"), 0, "train", "aa"), Record(Path("b.png"), 1, "val", "bb")), ("ants", "bees"), ()
+)
+
+
+def test_the_facts(tiny_model: Model) -> None:
+    found = facts(plan_of(tiny_model, ("fc8",)), DATASET)
+    assert found["source_weights"] == {"name": "tiny", "sha256": "ab" * 32}
+    assert found["version"] == found["versions"]["finetune"] == __version__
+    assert found["data_sha256"] == sha256(b"aa 0 train\nbb 1 val\nantsbees")
+    assert "cuts" not in found
+    cut = Cut(("fc8",), 0.5, 0.1, 0.9, chosen=True)
+    assert facts(plan_of(tiny_model, ("fc8",), cuts=(cut,)), DATASET)["cuts"] == [cut._asdict()]
+
+
+def test_paths_may_change(tiny_model: Model) -> None:
+    """Moved images are the same images."""
+    plan = plan_of(tiny_model, ("fc8",))
+    moved = replace(DATASET, records=tuple(r._replace(path=Path("elsewhere") / r.path) for r in DATASET.records))
+    check_unchanged(facts(plan, DATASET), plan, moved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"digest": "cc"}, {"label": 0}, {"split": "train"}],
+    ids=["other bytes", "another label", "another split"],
+)
+def test_changed_images_are_refused(change: dict[str, object], tiny_model: Model) -> None:
+    plan = plan_of(tiny_model, ("fc8",))
+    changed = replace(DATASET, records=(DATASET.records[0], DATASET.records[1]._replace(**change)))
+    expected = "the images have changed since the run started, so it cannot be resumed; start a new run"
+    with pytest.raises(RunError, match=f"^{expected}$"):
+        check_unchanged(facts(plan, DATASET), plan, changed)
+
+
+def test_other_class_names_are_refused(tiny_model: Model) -> None:
+    plan = plan_of(tiny_model, ("fc8",))
+    with pytest.raises(RunError, match="the images have changed"):
+        check_unchanged(facts(plan, DATASET), plan, replace(DATASET, class_names=("ants", "wasps")))
+
+
+def test_other_weights_are_refused(tiny_model: Model) -> None:
+    plan = plan_of(tiny_model, ("fc8",))
+    other = replace(plan, source=SourceWeights("tiny", "cd" * 32))
+    with pytest.raises(RunError, match="the source weights have changed since the run started"):
+        check_unchanged(facts(plan, DATASET), other, DATASET)
