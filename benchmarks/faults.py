@@ -1,4 +1,4 @@
-"""The faults that check_faults.py plants: of which kind each is, and how it is made of a sound photo."""
+"""The faults that check_faults.py plants: the kind of each, and how it is made from a sound photo."""
 
 import zlib
 from collections.abc import Callable
@@ -11,32 +11,32 @@ from PIL import Image as Pillow
 
 from finetune.data.channels import Image
 
-Make = Callable[[bytes, Image], bytes]  # from a JPEG's own bytes and its pixels to what is written
+Make = Callable[[bytes, Image], bytes]  # from a JPEG's bytes and pixels to the bytes of the faulty file
 
 END = b"\xff\xd9"  # JPEG's end marker
 PAGE = b"<!DOCTYPE html><html><title>403 Forbidden</title></html>"
 
 
 class FileFault(NamedTuple):
-    """A spoilt file: its kind, how it is made, the end of its name, and the folder that it goes to.
+    """A faulty file: its kind, how it is made, its extension, and the folder it is put into.
 
-    In `folder`, `{side}` and `{name}` are the photo's own side and class, `{other_side}` and `{other_name}` the other.
+    In `folder`, `{split}` and `{name}` are the photo's split and class, `{other_split}` and `{other_name}` the others.
     """
 
     kind: str
     how: str
     suffix: str
     make: Make
-    folder: str = "{side}/{name}"
+    folder: str = "{split}/{name}"
 
     @property
     def is_copy(self) -> bool:
-        """Whether the photo itself stays too."""
+        """Whether the photo itself stays in the data too."""
         return self.kind.startswith(("identical", "near"))
 
 
 class ClassFault(NamedTuple):
-    """Class folders that are made, each with some photos of the first class; none: the second class is taken away."""
+    """Class folders to make, each with some photos of the first class; without names, the second class is removed."""
 
     kind: str
     how: str
@@ -79,7 +79,7 @@ def gray(_: bytes, pixels: Image) -> bytes:
 
 
 def hole(content: bytes, filler: bytes) -> bytes:
-    """Return the content with 4 kB in its middle lost and the filler in their place."""
+    """Return the content with 4 kB in its middle replaced by the filler."""
     middle = len(content) // 2
     return content[:middle] + filler + content[middle + 4096 :]
 
@@ -145,8 +145,8 @@ COPIES: dict[str, tuple[str, Make]] = {
     "a name in a corner": (".jpg", lambda _, p: encoded(written(p, "photo.example", (9, 30), 1, 255))),
     "128 pixels high or wide": (".jpg", lambda _, pixels: encoded(shrunk(pixels, 128))),
     "saved as PNG": (".png", lambda _, pixels: encoded(pixels, ".png")),
-    "stored lying, turned by EXIF": (".jpg", lambda _, pixels: saved(np.rot90(pixels), orientation=6)),
-    "a byte behind its end": (".jpg", lambda content, _: content + b"\0"),
+    "stored sideways, rotated by EXIF": (".jpg", lambda _, pixels: saved(np.rot90(pixels), orientation=6)),
+    "a byte added at the end": (".jpg", lambda content, _: content + b"\0"),
 }
 FEW_COPIES = list(COPIES.items())[:3]
 FORMATS = ("PNG", "GIF", "WebP", "BMP", "TIFF")
@@ -158,26 +158,26 @@ FILE_FAULTS = (
     FileFault("unreadable", "JPEG, the last 40 % missing", ".jpg", lambda content, _: cut(content)),
     *(FileFault("unreadable", f"{name}, the last 40 % missing", f".{name.lower()}", cut_as(name)) for name in FORMATS),
     FileFault("unreadable", "PNG, 4 kB of zeros in it", ".png", lambda _, p: hole(encoded(p, ".png"), bytes(4096))),
-    FileFault("unreadable", "what HEIC begins with", ".HEIC", lambda *_: b"\0\0\0\x18ftypheic"),
-    FileFault("unreadable", "PNG that says 60,000 × 60,000 pixels", ".png", lambda _, pixels: large_png(pixels)),
+    FileFault("unreadable", "the first bytes of a HEIC file", ".HEIC", lambda *_: b"\0\0\0\x18ftypheic"),
+    FileFault("unreadable", "PNG that claims 60,000 × 60,000 pixels", ".png", lambda _, pixels: large_png(pixels)),
     FileFault("damaged", "JPEG, the last 40 % missing, closed", ".jpg", lambda c, _: cut(c, 0.4, END)),
     FileFault("damaged", "JPEG, the last 10 % missing, closed", ".jpg", lambda c, _: cut(c, 0.1, END)),
-    FileFault("damaged", "the same, turned by EXIF", ".jpg", lambda _, p: cut(saved(p, orientation=6), 0.1, END)),
+    FileFault("damaged", "the same, rotated by EXIF", ".jpg", lambda _, p: cut(saved(p, orientation=6), 0.1, END)),
     FileFault("damaged", "progressive JPEG, the last 98 % missing, closed", ".jpg", cut_progressive(0.98)),
     FileFault("damaged", "progressive JPEG, the last 80 % missing, closed", ".jpg", cut_progressive(0.80)),
-    FileFault("damaged", "JPEG that says twice its height", ".jpg", lambda _, pixels: high_jpeg(pixels)),
+    FileFault("damaged", "JPEG that claims twice its height", ".jpg", lambda _, pixels: high_jpeg(pixels)),
     FileFault("damaged", "JPEG, 4 kB of ones in it", ".jpg", lambda content, _: hole(content, b"\xff" * 4096)),
     FileFault("damaged", "JPEG, 4 kB of zeros in it", ".jpg", lambda content, _: hole(content, bytes(4096))),
     FileFault("damaged", "JPEG, 4 kB in it missing", ".jpg", lambda content, _: hole(content, b"")),
     FileFault("one-colour", "black PNG", ".png", lambda *_: encoded(flat(0), ".png")),
-    FileFault("one-colour", "JPEG of the gray that fills gaps", ".jpg", lambda *_: encoded(flat(128))),
+    FileFault("one-colour", "JPEG of the gray that decoders fill in", ".jpg", lambda *_: encoded(flat(128))),
     FileFault(
         "one-colour", "PNG, all transparent", ".png", lambda _, p: encoded(np.dstack([p, 0 * p[..., :1]]), ".png")
     ),
-    FileFault("identical-classes", "the same bytes", ".jpg", whole, "{side}/{other_name}"),
-    FileFault("identical-sides", "the same bytes", ".jpg", whole, "{other_side}/{name}"),
-    *(FileFault("near-classes", how, *copy, "{side}/{other_name}") for how, copy in FEW_COPIES),
-    *(FileFault("near-sides", how, *copy, "{other_side}/{name}") for how, copy in FEW_COPIES),
+    FileFault("identical-classes", "the same bytes", ".jpg", whole, "{split}/{other_name}"),
+    FileFault("identical-sides", "the same bytes", ".jpg", whole, "{other_split}/{name}"),
+    *(FileFault("near-classes", how, *copy, "{split}/{other_name}") for how, copy in FEW_COPIES),
+    *(FileFault("near-sides", how, *copy, "{other_split}/{name}") for how, copy in FEW_COPIES),
     FileFault("identical", "the same bytes", ".jpg", whole),
     *(FileFault("near", how, *copy) for how, copy in COPIES.items()),
     FileFault(
@@ -189,8 +189,8 @@ FILE_FAULTS = (
     FileFault("plain", "the photo small on white", ".jpg", lambda _, pixels: encoded(thumbnail_on_white(pixels))),
     FileFault("tiny", "48 pixels high or wide", ".jpg", lambda _, pixels: encoded(shrunk(pixels, 48))),
     FileFault("tiny", "32 pixels high or wide", ".png", lambda _, pixels: encoded(shrunk(pixels, 32), ".png")),
-    FileFault("narrow", "4 : 1, lying", ".jpg", lambda _, pixels: encoded(strip(pixels))),
-    FileFault("narrow", "1 : 4, standing", ".jpg", lambda _, pixels: encoded(np.rot90(strip(pixels)))),
+    FileFault("narrow", "4 : 1, wide", ".jpg", lambda _, pixels: encoded(strip(pixels))),
+    FileFault("narrow", "1 : 4, tall", ".jpg", lambda _, pixels: encoded(np.rot90(strip(pixels)))),
     FileFault("colour-model", "gray JPEG", ".jpg", gray),
     FileFault("colour-model", "gray PNG of three channels", ".png", lambda _, p: encoded(without_colour(p), ".png")),
     FileFault("colour-model", "CMYK JPEG", ".jpg", lambda _, pixels: saved(pixels, mode="CMYK")),
@@ -200,19 +200,19 @@ FILE_FAULTS = (
     FileFault("wrong-extension", "PNG named .jpg", ".jpg", lambda _, pixels: encoded(pixels, ".png")),
     FileFault("wrong-extension", "WebP named .jpg", ".jpg", lambda _, pixels: encoded(pixels, ".webp")),
     FileFault("wrong-extension", "JPEG named .png", ".png", whole),
-    FileFault("passed-over", "text", ".txt", lambda *_: b"no picture\n"),
+    FileFault("passed-over", "text", ".txt", lambda *_: b"not an image\n"),
     FileFault("passed-over", "web page without extension", "", lambda *_: PAGE),
-    FileFault("loose", "beside the classes", ".jpg", whole, "{side}"),
-    FileFault("loose", "beside train and val", ".jpg", whole, "."),
+    FileFault("loose", "next to the classes", ".jpg", whole, "{split}"),
+    FileFault("loose", "next to train and val", ".jpg", whole, "."),
 )
 CLASS_FAULTS = (
-    ClassFault("one-class", "one of the two taken away", (), 0, 0),
-    ClassFault("similar-names", "another case", ("wasps", "Wasps"), 15, 4),
-    ClassFault("similar-names", "another sign", ("fire_wasps", "fire-wasps"), 15, 4),
-    ClassFault("similar-names", "another form of Unicode", ("gu\u00eape", "gue\u0302pe"), 15, 4),
+    ClassFault("one-class", "one of the two removed", (), 0, 0),
+    ClassFault("similar-names", "different case", ("wasps", "Wasps"), 15, 4),
+    ClassFault("similar-names", "different punctuation", ("fire_wasps", "fire-wasps"), 15, 4),
+    ClassFault("similar-names", "different Unicode form", ("gu\u00eape", "gue\u0302pe"), 15, 4),
     ClassFault("empty-class", "empty folders", ("wasps",), 0, 0),
     ClassFault("class-one-side", "none for validation", ("wasps",), 15, 0),
     ClassFault("class-one-side", "none to train on", ("wasps",), 0, 4),
     ClassFault("few-pictures", "9 to train on", ("wasps",), 9, 4),
-    ClassFault("imbalance", "10 to train on beside 50 or more", ("wasps",), 10, 4),
+    ClassFault("imbalance", "10 to train on, 50 or more in others", ("wasps",), 10, 4),
 )

@@ -1,1 +1,1 @@
-"""`finetune check`: one read-only pass over a data set that says what would hurt training and what is worth knowing."""
+"""`finetune check`: one read-only pass over a data set that reports what would hurt training and what is unusual."""

@@ -1,14 +1,14 @@
-"""What a check can say of data that training has listed and hashed, without looking at a single pixel."""
+"""The checks that training runs on the data it has listed and hashed; no pixel is decoded."""
 
 from collections import Counter
 
 from finetune.check.classes import check_classes
-from finetune.check.finding import KINDS
+from finetune.check.finding_kinds import KINDS
 from finetune.data.dataset import Dataset, Record
 
 
 def training_warnings(dataset: Dataset) -> list[str]:
-    """Return one line for each fault that digests, names and numbers show; none for sound data."""
+    """Return one line for each fault that digests, names and counts show; an empty list for sound data."""
     by_digest: dict[str, list[Record]] = {}
     for record in dataset.records:
         by_digest.setdefault(record.digest, []).append(record)
@@ -30,6 +30,7 @@ def training_warnings(dataset: Dataset) -> list[str]:
 
 
 def _line(kind: str, groups: list[list[str]]) -> str:
+    """Return a line that shows the first group of copies and counts the others; empty when there is none."""
     if not groups:
         return ""
     more = f" and {len(groups) - 1} more" if len(groups) > 1 else ""

@@ -1,36 +1,36 @@
-"""`check(data)`: look at every file once and gather what is found; nothing is changed, moved or deleted."""
+"""`check(data)`: look at every file once and gather the findings; nothing is changed, moved or deleted."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune.check.classes import Counts, check_classes
-from finetune.check.finding import KINDS, Finding
-from finetune.check.labels import FeatureMaker, check_labels, require_extra
-from finetune.check.listing import list_files
-from finetune.check.look import Seen, look
-from finetune.check.oddities import check_copies, check_pictures
-from finetune.classifier import load
-from finetune.data.preprocessing import Preprocessing
+from finetune.check.classes import ClassCounts, check_classes
+from finetune.check.copies import copy_groups, find_copies
+from finetune.check.finding_kinds import KINDS, Finding
+from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
+from finetune.check.listing import Listing, list_files
+from finetune.check.look import ImageLook, look
+from finetune.check.oddities import check_images
 from finetune.data.split import split_by_digest
+from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a check found: findings in the order of KINDS, and all that was seen.
+    """What a check found, in the order of KINDS, and the look at every file.
 
-    `counts`: class name -> side -> readable pictures; without sides of its own the data has those that training would
-    give it. `accuracy`: of the head that doubts labels, 0 to 1, where a model was asked.
+    `counts`: class name -> split -> readable images; for data without splits, those that training would make.
+    `accuracy`: of the head that doubts labels, 0 to 1, if a model was given.
     """
 
     data: Path
-    seen: tuple[Seen, ...]
-    counts: Counts
-    has_sides: bool
+    looks: tuple[ImageLook, ...]
+    counts: ClassCounts
+    has_splits: bool
     findings: tuple[Finding, ...]
     accuracy: float | None = None
 
@@ -41,69 +41,65 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         doubted = {} if self.accuracy is None else {"label_check_accuracy": self.accuracy}
+        counts = {name: {split: splits[split] for split in ("train", "val")} for name, splits in self.counts.items()}
         return {
             "data": str(self.data),
-            "files": len(self.seen),
-            "readable": sum(sides.total() for sides in self.counts.values()),
-            "classes": {name: {side: sides[side] for side in ("train", "val")} for name, sides in self.counts.items()},
+            "files": len(self.looks),
+            "readable": sum(splits.total() for splits in self.counts.values()),
+            "classes": counts,
             **doubted,
             "findings": [finding.to_json() for finding in self.findings],
         }
 
 
 def check(data: Path, model: str | None = None) -> Check:
-    """Look at every picture of `data` once, on all cores, and return what is wrong or odd.
+    """Look at every image of `data` once, on all cores, and return what is wrong or unusual.
 
-    `model`: a run, file or name, as `finetune.classifier.load` takes, whose features doubt the labels. Raises DataError
-    when there is nothing to look at, UsageError when a library for the model is missing.
+    `model`: a run, file or name, as `finetune.load` takes, whose features are used to doubt labels. Raises DataError
+    when there is nothing to look at, UsageError when a library that `model` needs is missing.
     """
     listing = list_files(data)
-    preprocessing: Preprocessing | None = None
+    collector = None
     if model is not None:
         require_extra()
-        loaded = load(model).model
-        preprocessing = loaded.network.preprocessing
-        maker = FeatureMaker(loaded)
-    seen: list[Seen] = []
-    looks = parallel_map(lambda file: look(file, preprocessing), listing.files)
-    for picture in track(looks, len(listing.files), "checking", "files"):
-        if picture.pixels is not None:
-            maker.add(picture.pixels)
-        seen.append(replace(picture, pixels=None))
-    if not listing.has_sides:
-        seen = _with_sides(seen, listing.class_names)
+        collector = FeatureCollector(open_model(model))
+    looks = _look_at_all(listing, collector)
+    if not listing.has_splits:
+        looks = _with_splits(looks, listing.class_names)
+    readable = [image for image in looks if image.error is None]
     counts = {name: Counter[str]() for name in listing.class_names}
-    for picture in seen:
-        if picture.error is None:
-            counts[picture.file.class_name][str(picture.file.side)] += 1
-    copies = list(check_copies(seen))
-    findings = [*listing.findings, *check_pictures(seen), *copies, *check_classes(counts)]
+    for image in readable:
+        counts[image.file.class_name][str(image.file.split)] += 1
+    copies = list(find_copies(looks))
+    findings = [*listing.findings, *check_images(looks), *copies, *check_classes(counts)]
     accuracy = None
-    if model is not None:
-        readable = [picture for picture in seen if picture.error is None]
-        doubts, accuracy = check_labels(readable, maker.features(), copy_groups(readable, copies))
+    if collector is not None:
+        doubts, accuracy = find_label_doubts(readable, collector.features(), copy_groups(readable, copies))
         findings += doubts
-    order = list(KINDS)
-    findings.sort(key=lambda finding: order.index(finding.kind))  # stable: within a kind as they were found
-    return Check(data, tuple(seen), counts, listing.has_sides, tuple(findings), accuracy)
+    return Check(data, tuple(looks), counts, listing.has_splits, _sorted_by_kind(findings), accuracy)
 
 
-def _with_sides(seen: list[Seen], class_names: tuple[str, ...]) -> list[Seen]:
-    """Return the pictures with the sides that training would give them, by default a fifth for validation."""
+def _look_at_all(listing: Listing, collector: FeatureCollector | None) -> list[ImageLook]:
+    """Look at every file, in order; pixels go to the collector and are not kept."""
+    preprocessing = collector.preprocessing if collector else None
+    looks = []
+    found = parallel_map(lambda file: look(file, preprocessing), listing.files)
+    for image in track(found, len(listing.files), "checking", "files"):
+        if collector is not None and image.pixels is not None:
+            collector.add(image.pixels)
+        looks.append(replace(image, pixels=None))
+    return looks
+
+
+def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[ImageLook]:
+    """Return the images in the splits that training would put them in, by default a fifth for validation."""
     labels = {name: label for label, name in enumerate(class_names)}
-    readable = [(labels[picture.file.class_name], picture.digest) for picture in seen if picture.error is None]
-    sides = split_by_digest(readable, val_fraction=0.2)
-    return [replace(picture, file=picture.file._replace(side=sides.get(picture.digest))) for picture in seen]
+    readable = [(labels[image.file.class_name], image.digest) for image in looks if image.error is None]
+    splits = split_by_digest(readable, val_fraction=0.2)
+    return [replace(image, file=image.file._replace(split=splits.get(image.digest))) for image in looks]
 
 
-def copy_groups(seen: Sequence[Seen], copies: Sequence[Finding]) -> list[int]:
-    """Return a number for each picture, the same for those that are copies of each other."""
-    leader = {path: copy.paths[0] for copy in copies for path in copy.paths[1:] if path != copy.paths[0]}
-    numbers: dict[Path, int] = {}
-    found = []
-    for picture in seen:
-        path = picture.file.path
-        while path in leader:  # an identical copy leads to its first, that one to the one it is nearly a copy of
-            path = leader[path]
-        found.append(numbers.setdefault(path, len(numbers)))
-    return found
+def _sorted_by_kind(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings in the order of KINDS, and within a kind in the order they were found."""
+    order = list(KINDS)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.kind)))

@@ -1,26 +1,68 @@
-"""Which pictures are nearly copies of which, by their perceptual hashes."""
+"""Identical and nearly identical images: which are copies of which, and which copy is kept.
+
+Identical images have the same bytes. Nearly identical ones have perceptual hashes (`look.hash_codes`) that differ in
+few bits; how few is measured against decoys, the mirrored and upside-down images of the same data.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.check.look import HASH_BITS
+from finetune.check.finding_kinds import Finding
+from finetune.check.look import HASH_BITS, ImageLook
+from finetune.check.oddities import ONE_COLOUR
 
-MOST = 48  # bits; 398 photos recompressed, shrunk, brightened or cropped by 4 % differ by 2 to 54, other photos by 90
-SHARE = 1 / 3  # of the nearest decoy's distance; 1/2 called 35 pairs of 1,797 different digits copies, 1/3 none
-_BLOCK = 512  # rows at once: 20 MB a product for 10,000 pictures
+MOST_BITS = 48  # 398 photos recompressed, shrunk, brightened or cropped by 4 % differ by 2 to 54, other photos by 90
+DECOY_SHARE = 1 / 3  # of the nearest decoy's distance; 1/2 took 35 pairs of 1,797 different digits for copies, 1/3 none
+_BLOCK = 512  # rows at once: 20 MB per product for 10,000 images
 
 Signs = NDArray[np.float32]  # a bit is 1 or -1, so that a product of matrices, exact in float32, counts equal bits
 
 
-def nearest_kept(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return for each picture the row of the one it is nearly a copy of, its own row for a picture that is none.
+def find_copies(looks: Iterable[ImageLook]) -> Iterator[Finding]:
+    """Yield every group of identical or nearly identical images, the one to keep first.
 
-    `codes`: (pictures, 3, HASH_BITS / 8) of `hash_codes`, those to keep first. A picture is a copy only of one that is
-    none itself, so that a long series of little changes does not become one picture. How many bits copies may
-    differ by is settled for each picture by `limits`.
+    Every image must have its split here. Images of one colour and damaged ones are never called nearly identical.
+    """
+    by_digest: dict[str, list[ImageLook]] = {}
+    for image in _best_to_keep_first(image for image in looks if image.error is None):
+        by_digest.setdefault(image.digest, []).append(image)
+    yield from (_finding("identical", same) for same in by_digest.values() if len(same) > 1)
+    firsts = [same[0] for same in by_digest.values() if len({image.file.class_name for image in same}) == 1]
+    firsts = [image for image in firsts if image.deviation >= ONE_COLOUR and not image.damage]
+    codes = [image.codes for image in firsts if image.codes is not None]
+    if len(codes) < 2:
+        return
+    by_kept: dict[int, list[ImageLook]] = {}
+    for kept, image in zip(near_copy_of(np.stack(codes)).tolist(), firsts, strict=True):
+        by_kept.setdefault(kept, []).append(image)
+    yield from (_finding("near", same) for same in by_kept.values() if len(same) > 1)
+
+
+def copy_groups(looks: Sequence[ImageLook], copies: Iterable[Finding]) -> list[int]:
+    """Return a group number for each image; copies of each other, as `find_copies` found them, share one."""
+    leader = {path: copy.paths[0] for copy in copies for path in copy.paths[1:] if path != copy.paths[0]}
+    numbers: dict[Path, int] = {}
+    groups = []
+    for image in looks:
+        path = image.file.path
+        while path in leader:  # an identical copy leads to its first, and that to the image it is nearly a copy of
+            path = leader[path]
+        groups.append(numbers.setdefault(path, len(numbers)))
+    return groups
+
+
+def near_copy_of(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return for each image the row of the kept image that it nearly copies, or its own row.
+
+    `codes`: (images, 3, HASH_BITS / 8) of `hash_codes`, the images to keep first. An image can only copy one that is
+    not a copy itself, so that a long series of small changes does not count as one image. `distance_limits` sets how
+    many bits copies may differ by.
     """
     signs = [np.unpackbits(codes[:, i], axis=1).astype(np.float32) * 2 - 1 for i in range(3)]
-    least = HASH_BITS - 2 * limits(*signs)  # what the product of two copies is at least
+    least = HASH_BITS - 2 * distance_limits(*signs)  # the least product of two copies
     kept = np.full(len(codes), -1)
     for start in range(0, len(codes), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -32,24 +74,43 @@ def nearest_kept(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return kept
 
 
-def limits(signs: Signs, mirrored: Signs, upside_down: Signs) -> Signs:
-    """Return how many bits each picture's copies may differ by: SHARE of what its nearest decoy does, MOST at most.
+def distance_limits(signs: Signs, mirrored: Signs, upside_down: Signs) -> Signs:
+    """Return for each image how many bits its copies may differ by.
 
-    Decoys are the mirror images of all other pictures, and those upside down: as plain, as small and as crowded as the
-    data, but no copies; the kind that is farther off counts, for data may hold mirrored copies. So photos get about 34
-    bits, while of digits and flat drawings, which collide, only what is much nearer than chance is a copy. The idea is
-    that of target and decoy data bases in proteomics (Elias and Gygi 2007).
+    That is DECOY_SHARE of the distance to the nearest decoy, at most MOST_BITS.
+    Decoys are all other images, mirrored or upside down: as plain, as small and as crowded as the data, yet not copies.
+    The farther of the two kinds counts, because the data itself may hold mirrored copies. Photos get about 34 bits;
+    digits and flat drawings, whose hashes collide, must be much closer than chance. The idea is that of target-decoy
+    searches in proteomics (Elias and Gygi 2007).
     """
     nearest = np.maximum(*(_nearest(signs, decoys) for decoys in (mirrored, upside_down)))
-    return np.minimum(np.floor(nearest * np.float32(SHARE)), MOST)
+    return np.minimum(np.floor(nearest * np.float32(DECOY_SHARE)), MOST_BITS)
 
 
 def _nearest(signs: Signs, decoys: Signs) -> Signs:
-    """Return in how many bits each picture differs from the nearest decoy of another one."""
+    """Return in how many bits each image differs from the nearest decoy of another image."""
     nearest = np.empty(len(signs), np.float32)
     for start in range(0, len(signs), _BLOCK):
         products = signs[start : start + _BLOCK] @ decoys.T
         rows = np.arange(len(products))
-        products[rows, start + rows] = -HASH_BITS  # its own decoy: a picture may be symmetric
+        products[rows, start + rows] = -HASH_BITS  # never its own decoy: an image may be symmetric
         nearest[start : start + _BLOCK] = (HASH_BITS - products.max(axis=1)) / 2
     return nearest
+
+
+def _best_to_keep_first(looks: Iterable[ImageLook]) -> list[ImageLook]:
+    """Sort images by which copy to keep: validation first, so that accuracy stays comparable, then the most pixels."""
+    return sorted(looks, key=lambda image: (image.file.split != "val", -image.width * image.height, image.file.path))
+
+
+def _finding(kind: str, same: Sequence[ImageLook]) -> Finding:
+    """Return the finding of a group of copies; the kind depends on which classes and splits they are in."""
+    classes = sorted({image.file.class_name for image in same})
+    splits = sorted({str(image.file.split) for image in same})
+    if len(classes) > 1:
+        kind, where = f"{kind}-classes", f"in {' and '.join(map(repr, classes))}"
+    elif len(splits) > 1:
+        kind, where = f"{kind}-sides", f"of {classes[0]!r}"
+    else:
+        where = f"of {classes[0]!r} in {splits[0]}"
+    return Finding(kind, f"{len(same)} images {where}", tuple(image.file.path for image in same))

@@ -1,6 +1,5 @@
-"""What one look at one picture shows: bytes, header and pixels, decoded once."""
+"""Look at one image: read its bytes, header and pixels once and measure what all the checks need."""
 
-import hashlib
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.data.channels import Image
-from finetune.data.dataset import Found
+from finetune.data.dataset import LabelledFile
 from finetune.data.decode import decode
 from finetune.data.header import read_header
 from finetune.data.images import read_bytes
@@ -16,12 +15,13 @@ from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.data.resize import resize
 from finetune.errors import ImageError
+from finetune.system.digest import sha256
 
-HASH_BITS = 256  # 16 × 16 coefficients; 64 do not tell 2 % cropped copies from other photos (hymenoptera: 12 and 14)
-_DCT_SIDE = 64  # four pixels a coefficient, as in Zauner's pHash
-_NEEDED_SIDE = 64  # short side in pixels that all of this needs; a larger JPEG is decoded at a fraction
-_COLOUR_LEVELS = 16  # a channel; finer ones tell a plain ground from its JPEG noise
-_GRAY = 4  # what two channels of a picture without colour may differ by: JPEG rounds gray to colours as near as that
+HASH_BITS = 256  # 16 × 16 coefficients; with 64, copies cropped by 2 % are as far off as other photos (12 and 14 bits)
+_DCT_SIZE = 64  # four pixels per coefficient, as in Zauner's pHash
+_NEEDED_SIZE = 64  # pixels of the short side that the measures need; a large JPEG is decoded at a fraction of its size
+_COLOUR_LEVELS = 16  # per channel; with more, JPEG noise splits a plain background into several colours
+_GRAY = 4  # the most that two channels of a gray image differ by: JPEG rounds gray to colours this close
 
 _COLOUR_MODELS = {
     **dict.fromkeys(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"), "gray"),
@@ -32,16 +32,16 @@ _COLOUR_MODELS = {
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a look at a file shows; after an error, nothing but that.
+class ImageLook:
+    """What a look at a file shows; if `error` is set, only that.
 
     `orientation`: EXIF, 1 is upright. `deviation`: the largest standard deviation of a channel, 0 to 255.
-    `main_colour`: share of the pixels that have the most frequent colour. `damage`: in the decoder's words, where it
-    guessed what is missing. `codes`: perceptual hashes, uint8 (3, HASH_BITS / 8), of the picture, its mirror image and
-    the picture upside down. `pixels`: network input where it was asked for.
+    `main_colour`: the share of pixels with the most frequent colour. `damage`: in the decoder's words, where it guessed
+    missing pixels. `codes`: perceptual hashes, uint8 (3, HASH_BITS / 8), of the image, of its mirror image and of the
+    image upside down. `pixels`: the network's input, if it was asked for.
     """
 
-    file: Found
+    file: LabelledFile
     error: str | None = None
     digest: str = ""
     format: str = ""
@@ -56,27 +56,27 @@ class Seen:
     pixels: Image | None = None
 
 
-def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
-    """Return what the file shows, with the network's input where `preprocessing` says what that is; never raises."""
+def look(file: LabelledFile, preprocessing: Preprocessing | None = None) -> ImageLook:
+    """Look at one file; never raises. With `preprocessing`, `pixels` holds the network's input."""
     try:
         data = read_bytes(file.path)
         header = read_header(data)
-        side = max(_NEEDED_SIDE, preprocessing.short_side if preprocessing else 0)
-        image, damage = decode(data, side, header)
+        short_side = max(_NEEDED_SIZE, preprocessing.short_side if preprocessing else 0)
+        image, damage = decode(data, short_side, header)
     except ImageError as error:
-        return Seen(file, str(error))
-    step = max(1, min(image.shape[:2]) // _NEEDED_SIDE)
-    some = np.ascontiguousarray(image[::step, ::step])  # for statistics of colours 4,000 pixels are enough
-    return Seen(
+        return ImageLook(file, str(error))
+    step = max(1, min(image.shape[:2]) // _NEEDED_SIZE)
+    sample = np.ascontiguousarray(image[::step, ::step])  # 4,000 pixels are enough for statistics of colours
+    return ImageLook(
         file,
-        digest=hashlib.sha256(data).hexdigest(),
+        digest=sha256(data),
         format=header.format,
         width=header.width,
         height=header.height,
         orientation=header.orientation,
-        colour_model=_colour_model(header.mode, some),
-        deviation=float(cv2.meanStdDev(some)[1].max()),
-        main_colour=_main_colour(some),
+        colour_model=_colour_model(header.mode, sample),
+        deviation=float(cv2.meanStdDev(sample)[1].max()),
+        main_colour=_main_colour(sample),
         damage=damage,
         codes=hash_codes(image),
         pixels=to_input(image, preprocessing) if preprocessing else None,
@@ -84,23 +84,25 @@ def look(file: Found, preprocessing: Preprocessing | None = None) -> Seen:
 
 
 def hash_codes(image: Image) -> NDArray[np.uint8]:
-    """Return the perceptual hashes (3, HASH_BITS / 8) of a picture, of its mirror image, and of it upside down.
+    """Return the perceptual hashes (3, HASH_BITS / 8) of an image, of its mirror image, and of it upside down.
 
     Zauner 2010, “Implementation and Benchmarking of Perceptual Image Hash Functions”: the lowest 16 × 16 coefficients
-    of the discrete cosine transform of the gray picture, each above their median or not. A mirror image has the same
-    coefficients but for the sign of the odd ones.
+    of the discrete cosine transform of the gray image, a bit for each that is above their median. A mirror image has
+    the same coefficients with the odd ones negated. The imagehash package gives the first code only, one image at a
+    time.
     """
-    gray = resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), _DCT_SIDE, _DCT_SIDE).astype(np.float32)  # type: ignore[arg-type]
-    side = int(HASH_BITS**0.5)
-    low = cv2.dct(gray)[:side, :side]
-    signs = np.where(np.arange(side) % 2, -1, 1)
-    turned = np.stack([low, low * signs, low * signs[:, None]]).reshape(3, HASH_BITS)
-    middle = np.sort(turned, axis=1)[:, HASH_BITS // 2 - 1 : HASH_BITS // 2 + 1]
-    return np.packbits(turned > middle.mean(axis=1, keepdims=True), axis=1)  # the median, at a tenth of its time
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    small = resize(gray, _DCT_SIZE, _DCT_SIZE).astype(np.float32)  # type: ignore[arg-type]
+    size = int(HASH_BITS**0.5)
+    low = cv2.dct(small)[:size, :size]
+    signs = np.where(np.arange(size) % 2, -1, 1)
+    variants = np.stack([low, low * signs, low * signs[:, None]]).reshape(3, HASH_BITS)
+    middle = np.sort(variants, axis=1)[:, HASH_BITS // 2 - 1 : HASH_BITS // 2 + 1]
+    return np.packbits(variants > middle.mean(axis=1, keepdims=True), axis=1)  # the median, ten times as fast
 
 
 def _colour_model(mode: str, image: Image) -> str:
-    """Return `gray` for pictures without colour, whatever the file could hold, else the file's colour model."""
+    """Return `gray` for an image without colour, whatever the file could hold, or else the file's colour model."""
     blue, green, red = cv2.split(image)
     if max(cv2.absdiff(blue, green).max(), cv2.absdiff(green, red).max()) <= _GRAY:
         return "gray"

@@ -1,31 +1,28 @@
-"""check.html: what was found, with small copies of the pictures in question, every name escaped."""
+"""check.html: what was found, with thumbnails of the images in question and every name escaped."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-
 from finetune.check.check import Check
-from finetune.check.finding import KINDS, Finding
+from finetune.check.finding_kinds import KINDS, Finding
 from finetune.data.thumbnails import thumbnails
 from finetune.system.atomic import replacing
+from finetune.system.page_template import page_template
 
-SHOWN = 24  # findings of a kind with pictures, …
-COPIES = 6  # … and pictures of a finding: about 150 kB a kind; --json has all
+SHOWN = 24  # findings of a kind that have thumbnails, …
+COPIES = 6  # … and images of a finding: about 150 kB per kind; --json lists them all
+_NEVER_SHOWN = ("unreadable", "passed-over")  # what cannot be decoded, or is not an image, is only named
 
 
 def write_page(check: Check, path: Path) -> None:
     """Write the page, self-contained, whole or not at all."""
-    pictured = [file for kind in KINDS for finding in check.of(kind)[:SHOWN] for file in _pictured(finding)]
-    small = thumbnails(pictured)
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("finetune.check").joinpath("check.html.j2").read_text(encoding="utf-8"))
-    page = template.render(
+    shown = [file for kind in KINDS for finding in check.of(kind)[:SHOWN] for file in _shown(finding)]
+    small = thumbnails(shown)
+    page = page_template("finetune.check", "check.html.j2").render(
         data=check.data,
-        files=len(check.seen),
+        files=len(check.looks),
         counts=check.counts,
-        readable=sum(sides.total() for sides in check.counts.values()),
+        readable=sum(splits.total() for splits in check.counts.values()),
         accuracy=check.accuracy,
         sections=[
             (heading, [_section(check, kind, small) for kind in KINDS if KINDS[kind].hard == hard and check.of(kind)])
@@ -36,19 +33,20 @@ def write_page(check: Check, path: Path) -> None:
         temporary.write_text(page, encoding="utf-8", errors="replace", newline="")
 
 
-def _pictured(finding: Finding) -> tuple[Path, ...]:
-    """Return the files to show small; those that cannot be decoded, or are no pictures, are only named."""
-    return () if finding.kind in ("unreadable", "passed-over") else finding.paths[:COPIES]
+def _shown(finding: Finding) -> tuple[Path, ...]:
+    """Return the files of a finding that get a thumbnail."""
+    return () if finding.kind in _NEVER_SHOWN else finding.paths[:COPIES]
 
 
 def _section(check: Check, kind: str, small: dict[str, str]) -> dict[str, Any]:
+    """Return what the template needs for the findings of one kind."""
     findings = check.of(kind)
     return {
         "title": KINDS[kind].title,
         "advice": KINDS[kind].advice,
         "count": len(findings),
         "more": len(findings[SHOWN:]),
-        "pictured": bool(findings[0].paths) and kind not in ("unreadable", "passed-over"),
+        "has_thumbnails": bool(_shown(findings[0])),
         "findings": [
             {
                 "message": finding.message,

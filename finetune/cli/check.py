@@ -15,7 +15,7 @@ from finetune.system.table import table
 
 if TYPE_CHECKING:
     from finetune.check.check import Check
-    from finetune.check.finding import Finding
+    from finetune.check.finding_kinds import Finding
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +79,12 @@ def _refuse_place(data: Path, option: str, path: Path | None, suffix: str, overw
 
 
 def _report(checked: "Check") -> str:
-    from finetune.check.finding import KINDS
+    from finetune.check.finding_kinds import KINDS
 
     readable = sum(sides.total() for sides in checked.counts.values())
     classes = [(name, str(sides["train"]), str(sides["val"])) for name, sides in checked.counts.items()]
     parts = [
-        f"{printable(str(checked.data))}: {len(checked.seen)} pictures, {readable} readable",
+        f"{printable(str(checked.data))}: {len(checked.looks)} pictures, {readable} readable",
         table("lrr", [("class", "train", "val"), *((printable(name), *sides) for name, *sides in classes)]),
     ]
     for hard, heading in ((True, "hard: will hurt training"), (False, "soft: worth knowing")):

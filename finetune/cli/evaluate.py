@@ -11,7 +11,7 @@ from finetune.cli.output import Verbose
 from finetune.system.table import table
 
 if TYPE_CHECKING:
-    from finetune.evaluation.evaluate import Evaluation
+    from finetune.evaluation.assess import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def evaluate(
 
 def report(run: Run, verbose: Verbose = False) -> None:
     """Write a run's report.html again, from the files in its directory alone."""
-    from finetune.evaluation.report import report as write_report
+    from finetune.evaluation.report import write_report
 
     print(write_report(run))
 

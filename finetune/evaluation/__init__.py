@@ -1,1 +1,1 @@
-"""How good a model is: figures, plots and the report of a run."""
+"""How good a model is: metrics, plots and the report of a run."""

@@ -1,10 +1,12 @@
-"""The plots of the report, each an SVG as a data: URI. No name of a class or file is drawn: the page writes those.
+"""The plots of the report and of the learning rate test. No name of a class or file is drawn: the page writes those.
 
-matplotlib is imported in here only, and only the part that draws to a file: no window, no pyplot.
+Each `draw_…` function draws on axes that it is given. matplotlib is imported when something is drawn, and only the
+part that draws to a file: no window, no pyplot.
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from finetune.system.quiet import import_matplotlib
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 4.2, 3.0  # inches of 96 pixels: one fits a telephone, three a laptop, the letters hardly scaled
+WIDTH, HEIGHT = 4.2, 3.0  # inches of 96 pixels: one fits a phone, three a laptop, and letters are hardly scaled
 _STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -26,46 +28,59 @@ _STYLE = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "svg.hashsalt": "finetune",  # equal runs give equal pages
-    "svg.fonttype": "none",  # letters stay letters: outlines took a third of the time and most of the page
+    "svg.fonttype": "none",  # text stays text: outlines took a third of the time and most of the page
 }
 _TALLER = 3.6  # inches: room for a legend below the axes
-_MARGINS = 0.17, 0.17, 0.97, 0.9  # left, bottom, right, top, in shares of the figure
-_TRAINING, _VALIDATION = "#1f77b4", "#d95f02"  # told apart by the colour-blind
+_MARGINS = 0.17, 0.17, 0.97, 0.9  # left, bottom, right, top, in fractions of the figure
+_TRAINING, _VALIDATION = "#1f77b4", "#d95f02"  # colour-blind people can distinguish them
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> list[tuple[str, str]]:
-    """Return (description, plot) of loss, accuracy and learning rate by epoch; the best epoch is marked."""
+    """Return (description, SVG) of loss, accuracy and learning rate by epoch; the best epoch is marked."""
+    plots = (
+        ("loss", "loss", {"train_loss": "training", "val_loss": "validation"}, 1),
+        ("accuracy", "accuracy, %", {"train_accuracy": "training", "val_accuracy": "validation"}, 100),
+        ("learning rate", "learning rate", {"learning_rate": ""}, 1),
+    )
+    curves = []
+    for quantity, title, lines, scale in plots:
+        with _axes() as axes:
+            draw_by_epoch(axes, history, best_epoch, title, lines, scale)
+            curves.append((f"{quantity} by epoch", _svg(axes)))
+    return curves
+
+
+def draw_by_epoch(
+    axes: "Axes",
+    history: Sequence[Mapping[str, Any]],
+    best_epoch: int,
+    title: str,
+    lines: Mapping[str, str],
+    scale: float = 1,
+) -> None:
+    """Draw columns of the history, times `scale`, by epoch. `lines`: column -> label in the legend."""
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [row["epoch"] for row in history]
-
-    def curves(title: str, lines: Mapping[str, str], scale: float = 1) -> Callable[["Axes"], None]:
-        def draw(axes: "Axes") -> None:
-            from matplotlib.ticker import MaxNLocator
-
-            axes.axvline(best_epoch, color="#888888", linestyle=":")
-            for (column, label), color in zip(lines.items(), (_TRAINING, _VALIDATION), strict=False):
-                axes.plot(
-                    epochs, [scale * row[column] for row in history], color=color, label=label, marker="o", ms=2.5
-                )
-            axes.set(title=title, xlabel="epoch (dotted: the best)")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if len(lines) > 1:
-                axes.legend()
-
-        return draw
-
-    both = ("training", "validation")
-    return [
-        ("loss by epoch", _svg(curves("loss", dict(zip(("train_loss", "val_loss"), both, strict=True))))),
-        (
-            "accuracy by epoch",
-            _svg(curves("accuracy, %", dict(zip(("train_accuracy", "val_accuracy"), both, strict=True)), scale=100)),
-        ),
-        ("learning rate by epoch", _svg(curves("learning rate", {"learning_rate": ""}))),
-    ]
+    axes.axvline(best_epoch, color="#888888", linestyle=":")
+    for (column, label), color in zip(lines.items(), (_TRAINING, _VALIDATION), strict=False):
+        values = [scale * row[column] for row in history]
+        axes.plot(epochs, values, color=color, label=label, marker="o", ms=2.5)
+    axes.set(title=title, xlabel="epoch (dotted: the best)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(lines) > 1:
+        axes.legend()
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return the plot of the share that is right by mean confidence: a point a bin, with its 95 % interval."""
+    """Return the SVG of `draw_reliability`."""
+    with _axes(height=_TALLER) as axes:
+        draw_reliability(axes, bins, title)
+        return _svg(axes)
+
+
+def draw_reliability(axes: "Axes", bins: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Draw the accuracy of each bin over its mean confidence, both in percent, with its 95 % interval."""
     confidences = [100 * bin["confidence"] for bin in bins]
     accuracies = [100 * bin["accuracy"] for bin in bins]
     intervals = [wilson_interval(round(bin["accuracy"] * bin["images"]), bin["images"]) for bin in bins]
@@ -73,58 +88,66 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> str:
     above = [100 * interval.high - right for right, interval in zip(accuracies, intervals, strict=True)]
     images = sorted({bin["images"] for bin in bins})
     each = str(images[0]) if len(images) == 1 else f"{images[0]} to {images[-1]}"
-
-    def draw(axes: "Axes") -> None:
-        axes.plot([0, 100], [0, 100], color="#555555", linestyle="--", label="ideal")
-        axes.errorbar(confidences, accuracies, (below, above), fmt="o", color=_TRAINING, label=f"{each} pictures each")
-        axes.set(title=title, xlabel="confidence, %", ylabel="right, %", xlim=(0, 102), ylim=(0, 102))
-        axes.figure.subplots_adjust(bottom=0.3)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)  # below: no point lies there
-
-    return _svg(draw, height=_TALLER)
+    axes.plot([0, 100], [0, 100], color="#555555", linestyle="--", label="ideal")
+    axes.errorbar(confidences, accuracies, (below, above), fmt="o", color=_TRAINING, label=f"{each} images each")
+    axes.set(title=title, xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 102), ylim=(0, 102))
+    axes.figure.subplots_adjust(bottom=0.3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)  # below the axes, where it hides no point
 
 
 def confusion_map(confusion: Sequence[Sequence[int]]) -> str:
-    """Return the picture of a large confusion matrix: each row's shares, dark is all."""
+    """Return the SVG of `draw_confusion`."""
+    with _axes(height=WIDTH) as axes:
+        draw_confusion(axes, confusion)
+        return _svg(axes)
+
+
+def draw_confusion(axes: "Axes", confusion: Sequence[Sequence[int]]) -> None:
+    """Draw a large confusion matrix: the share of each row in every column, darkest for all of it."""
     counts = np.array(confusion, np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def draw(axes: "Axes") -> None:
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        axes.grid(visible=False)
-        axes.set(xlabel="predicted class", ylabel="true class")
-
-    return _svg(draw, height=WIDTH)
-
-
-def _svg(draw: Callable[["Axes"], None], height: float = HEIGHT) -> str:
-    import_matplotlib()
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    with matplotlib.style.context(["default", _STYLE]):  # whatever matplotlibrc the user has
-        figure = Figure(figsize=(WIDTH, height))
-        figure.subplots_adjust(*_MARGINS)  # no layout to find: that would draw everything twice
-        draw(figure.add_subplot())
-        content = BytesIO()
-        figure.savefig(content, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode()}"
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.grid(visible=False)
+    axes.set(xlabel="predicted class", ylabel="true class")
 
 
 def rate_curve(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> bytes:
-    """Return a PNG of the loss by learning rate, with the suggested one marked if there is one."""
+    """Return the PNG of `draw_rates`."""
+    with _axes(2 * WIDTH, 2 * HEIGHT, layout="constrained") as axes:
+        draw_rates(axes, rates, losses, suggestion)
+        return _saved(axes, format="png", dpi=100, metadata={"Software": None})
+
+
+def draw_rates(axes: "Axes", rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> None:
+    """Draw the loss by learning rate, and mark the suggested rate if there is one."""
+    axes.plot(rates, losses, color=_TRAINING)
+    if suggestion is not None:
+        axes.axvline(suggestion, color=_VALIDATION, linestyle="--", label=f"suggested: {suggestion:.2g}")
+        axes.legend()
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", title="learning rate range test")
+
+
+@contextmanager
+def _axes(width: float = WIDTH, height: float = HEIGHT, layout: str | None = None) -> Iterator["Axes"]:
+    """Yield the axes of a new figure in the report's style, whatever matplotlibrc the user has; save it inside."""
     import_matplotlib()
     import matplotlib.style
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(["default", _STYLE]):
-        figure = Figure(figsize=(2 * WIDTH, 2 * HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot(rates, losses, color=_TRAINING)
-        if suggestion is not None:
-            axes.axvline(suggestion, color=_VALIDATION, linestyle="--", label=f"suggested: {suggestion:.2g}")
-            axes.legend()
-        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", title="learning rate range test")
-        content = BytesIO()
-        figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
+        figure = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+        if layout is None:
+            figure.subplots_adjust(*_MARGINS)  # fixed: computing a layout would draw everything twice
+        yield figure.add_subplot()
+
+
+def _svg(axes: "Axes") -> str:
+    """Return the figure of the axes as an SVG in a data: URI."""
+    content = _saved(axes, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+
+
+def _saved(axes: "Axes", **options: Any) -> bytes:
+    content = BytesIO()
+    axes.get_figure().savefig(content, **options)  # type: ignore[union-attr]
     return content.getvalue()

@@ -1,12 +1,11 @@
-"""The page: figures and names go into the template, every name and path escaped."""
+"""report.html: metrics, plots and images of a run in one page, with every name and path escaped."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, TemplateError
+from jinja2 import TemplateError
 
 from finetune.data.dataset import Dataset
 from finetune.data.thumbnails import thumbnails
@@ -15,17 +14,18 @@ from finetune.evaluation import plots
 from finetune.runs.provenance import command
 from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan
 from finetune.runs.run import open_run
+from finetune.system.page_template import page_template
 
-MATRIX_CLASSES = 20  # a confusion matrix of more classes is a picture, with the most frequent confusions in words
-CONFUSIONS = 20  # how many of those
-_MISFITS = (ArithmeticError, AttributeError, LookupError, RecursionError, TemplateError, TypeError, ValueError)
-SKIPPED_FILES = 200  # named on the page; skipped.csv has them all
+MATRIX_CLASSES = 20  # the confusion matrix of more classes is a plot, next to a list of the most frequent confusions
+CONFUSIONS = 20  # how long that list is
+_INCONSISTENT = (ArithmeticError, AttributeError, LookupError, RecursionError, TemplateError, TypeError, ValueError)
+SKIPPED_FILES = 200  # listed on the page; skipped.csv has them all
 
 
-def report(run_path: Path) -> Path:
-    """Write the page of a run again, from the files in its directory alone, and return it.
+def write_report(run_path: Path) -> Path:
+    """Write the report of a run from the files in its directory alone, and return its path.
 
-    Raises RunError when it is no finished run.
+    Raises RunError when `run_path` is not a finished run.
     """
     run = open_run(run_path)
     history, evaluation = read_history(run), read_evaluation(run)
@@ -33,7 +33,7 @@ def report(run_path: Path) -> Path:
         page = render_report(
             run.path.resolve().name, run.config(), read_plan(run), run.metrics(), history, read_dataset(run), evaluation
         )
-    except _MISFITS as error:
+    except _INCONSISTENT as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise RunError(f"the files in {run_path} do not fit together ({reason}); train again") from None
     run.write_report(page)
@@ -41,9 +41,9 @@ def report(run_path: Path) -> Path:
 
 
 def with_thumbnails(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an evaluation's JSON and beside it, as `thumbnails`, small copies of the photos that it names."""
+    """Return an evaluation's JSON with one more key, `thumbnails`, for the images that it lists."""
     shown = [*evaluation["most_wrong"], *evaluation["least_certain"]]
-    return {**evaluation, "thumbnails": thumbnails(Path(judged["path"]) for judged in shown)}
+    return {**evaluation, "thumbnails": thumbnails(Path(result["path"]) for result in shown)}
 
 
 def render_report(
@@ -51,21 +51,16 @@ def render_report(
     config: Mapping[str, Any],
     plan: str,
     metrics: Mapping[str, Any],
-    history: Sequence[Any],
+    history: Sequence[Mapping[str, Any]],
     dataset: Dataset,
     evaluation: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the page of the run `name` as HTML; without `evaluation`, which `with_thumbnails` gave, without its part.
+    """Return the page of the run `name` as HTML.
 
-    Options that are off, and so say nothing, are left out.
+    `history`: a mapping per epoch. `evaluation`: from `with_thumbnails`; without it, its part of the page is missing.
+    Options that are off are not listed.
     """
-    rows = [row if isinstance(row, Mapping) else row._asdict() for row in history]
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-    environment.filters["file_name"] = lambda path: Path(path).name
-    template = environment.from_string(
-        files("finetune.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
+    template = page_template("finetune.evaluation", "report.html.j2", percent=_percent, file_name=_file_name)
     return template.render(
         name=name,
         data=Path(config["data"]).name or config["data"],
@@ -74,8 +69,8 @@ def render_report(
         command=command(config),
         plan=plan,
         metrics=metrics,
-        history=rows,
-        curves=plots.training_curves(rows, metrics["best_epoch"]),
+        history=history,
+        curves=plots.training_curves(history, metrics["best_epoch"]),
         skipped=dataset.skipped[:SKIPPED_FILES],
         more_skipped=len(dataset.skipped[SKIPPED_FILES:]),
         classes=_classes(dataset, evaluation),
@@ -86,7 +81,7 @@ def render_report(
 
 
 def _classes(dataset: Dataset, evaluation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return one row a class: its name, how many images it has on each side, and its figures if there are any."""
+    """Return a row per class: its name, how many images it has in each split, and its metrics if there are any."""
     counts = Counter((record.label, record.split) for record in dataset.records)
     return [
         {
@@ -100,20 +95,20 @@ def _classes(dataset: Dataset, evaluation: Mapping[str, Any] | None) -> list[dic
 
 
 def _reliability(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (description, plot) of the model as it is used and, if its temperature changes it, as it was trained."""
+    """Return (description, plot) of the model as it is used and, if a temperature changes it, as it was trained."""
     used = plots.reliability_diagram(evaluation["reliability_after"], f"temperature {evaluation['temperature']:.3f}")
     if evaluation["temperature"] == 1:
-        return [("share that is right by confidence", used)]
+        return [("accuracy by confidence", used)]
     trained = plots.reliability_diagram(evaluation["reliability_before"], "as trained")
     return [
-        ("share that is right by confidence, as trained", trained),
-        ("share that is right by confidence, as used", used),
+        ("accuracy by confidence, as trained", trained),
+        ("accuracy by confidence, as used", used),
     ]
 
 
 def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the matrix as rows of (count, share of the row), or of many classes a picture and what stands out."""
-    names = [figures["label"] for figures in evaluation["per_class"]]
+    """Return the matrix as rows of (count, share of the row), or, for many classes, a plot and the top confusions."""
+    names = [metrics["label"] for metrics in evaluation["per_class"]]
     counts = evaluation["confusion"]
     if len(names) <= MATRIX_CLASSES:
         shares = [[(count, count / max(sum(row), 1)) for count in row] for row in counts]
@@ -129,9 +124,17 @@ def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a value of config.json for people."""
+    """Return a value of config.json as text; empty for an option that is off."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     return "" if value is None else str(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _file_name(path: str) -> str:
+    return Path(path).name

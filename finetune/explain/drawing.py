@@ -1,6 +1,6 @@
-"""The pictures of `finetune explain` and `finetune filters`, each a PNG file with the same bytes every time.
+"""The figures of `finetune explain` and `finetune filters`: PNG files, with the same bytes every time.
 
-matplotlib is imported in here only when something is drawn, and only the part that draws to a file.
+matplotlib is imported only when something is drawn, and only the part that draws to a file.
 """
 
 import warnings
@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from finetune.data.channels import Image
 from finetune.errors import RunError, UsageError
+from finetune.explain.types import Activation, Explanation
 from finetune.system.atomic import replacing
 from finetune.system.quiet import import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from finetune.explain.explanation import Explanation
-    from finetune.explain.filters import Activation
 
 _STYLE = {
     "font.size": 10,
@@ -32,49 +30,43 @@ _STYLE = {
     "text.parse_math": False,  # a class may be called $5
 }
 _DOTS_PER_INCH = 120
-_SIDE = 3.4  # inches of a photo with its titles
-_OPACITY = 0.6  # of a map over the photo
-_LEAST_DROP = 0.01  # where covering changes less than a point of probability, no strong colours
+_SIDE = 3.4  # inches of an image with its title
+_OPACITY = 0.6  # of a map over the image
+_LEAST_DROP = 0.01  # of the colour scale: a change of less than a point of probability gets no strong colours
 
 
 def check_out(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Raise UsageError unless `out` ends in .png, RunError when it has no place or is there already.
+    """Raise UsageError unless `out` ends with .png, RunError when its folder is missing or it exists already.
 
-    `option` names the file; --overwrite stands beside --out alone.
+    `option` is the option that named the file; only commands with --out have --overwrite.
     """
     if out.suffix.lower() != ".png":
-        raise UsageError(f"{option} {out}: the picture is written as PNG; expected a name that ends in .png")
+        raise UsageError(f"{option} {out}: expected a name that ends in .png: the drawing is a PNG file")
     if not out.parent.is_dir():
-        raise RunError(f"{option} {out}: there is no folder {out.parent}; make it, or choose another name")
+        raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it, or choose another name")
     if out.is_dir():
         raise RunError(f"{option} {out} is a folder; choose another name")
     if out.exists() and not overwrite:
         instead = ", or --overwrite to replace it" if option == "--out" else ""
-        raise RunError(f"{option} {out} is there already; choose another name{instead}")
+        raise RunError(f"{option} {out} exists already; choose another name{instead}")
 
 
-def draw_explanations(out: Path, title: str, photo: Image, explanations: Sequence["Explanation"], layer: str) -> None:
-    """Write a row for every class, the predicted one first: the photo, (size, size, 3) RGB, Grad-CAM, occlusion."""
+def draw_explanations(out: Path, title: str, image: Image, explanations: Sequence[Explanation], layer: str) -> None:
+    """Write a row per class, the predicted one first: the image (size, size, 3) in RGB, Grad-CAM, occlusion."""
     with _figure(out, title, 3.5 * _SIDE, len(explanations) * _SIDE + 0.3) as figure:
         rows = figure.subplots(len(explanations), 3, squeeze=False)
         for axes, explanation, meaning in zip(rows, explanations, ("predicted", "chosen"), strict=False):
             score = explanation.score
-            _picture(axes[0], photo, f"{meaning}: {_short(score.label, 36)}\nprobability {score.probability:.3f}")
-            _overlay(
-                axes[1],
-                photo,
-                explanation.grad_cam,
-                "inferno",
-                (0, 1),
-                f"Grad-CAM at {layer}\nas a share of its maximum",
-            )
+            _show(axes[0], image, f"{meaning}: {_short(score.label, 36)}\nprobability {score.probability:.3f}")
+            cam_title = f"Grad-CAM at {layer}\nas a share of its maximum"
+            _overlay(axes[1], image, explanation.grad_cam, "inferno", (0, 1), cam_title)
             largest = max(_LEAST_DROP, float(abs(explanation.occlusion).max()))
-            lost = "Occlusion: fall of the probability\nwhen the place is covered"
-            _overlay(axes[2], photo, explanation.occlusion, "RdBu_r", (-largest, largest), lost)
+            drop_title = "Occlusion: drop in probability\nwhen covered"
+            _overlay(axes[2], image, explanation.occlusion, "RdBu_r", (-largest, largest), drop_title)
 
 
 def draw_kernels(out: Path, kernels: NDArray[np.float32], title: str) -> None:
-    """Write kernels, (kernels, height, width, 3) RGB from 0 to 1, as a grid; a kernel's number is row + column."""
+    """Write kernels, (kernels, height, width, 3) RGB from 0 to 1, as a grid; a kernel's index is row + column label."""
     count, height, width, _ = kernels.shape
     columns = 12 if count > 64 else 8  # 96 are 8 × 12, 64 are 8 × 8
     rows = -(-count // columns)
@@ -82,7 +74,7 @@ def draw_kernels(out: Path, kernels: NDArray[np.float32], title: str) -> None:
     for number, kernel in enumerate(kernels):
         top, left = number // columns * (height + 1), number % columns * (width + 1)
         grid[top : top + height, left : left + width] = kernel
-    with _figure(out, f"{title}, each over its own range", 0.62 * columns + 0.6, 0.62 * rows + 0.8) as figure:
+    with _figure(out, f"{title}, each scaled to its own range", 0.62 * columns + 0.6, 0.62 * rows + 0.8) as figure:
         axes = figure.add_subplot()
         axes.imshow(grid, interpolation="nearest")
         axes.set_xticks(np.arange(columns) * (width + 1) + (width - 1) / 2, list(map(str, range(columns))))
@@ -90,17 +82,17 @@ def draw_kernels(out: Path, kernels: NDArray[np.float32], title: str) -> None:
             np.arange(rows) * (height + 1) + (height - 1) / 2, list(map(str, range(0, rows * columns, columns)))
         )
         axes.tick_params(length=0, labelsize=8)
-        axes.set_xlabel("a kernel's number is the one of its row plus the one of its column")
+        axes.set_xlabel("a kernel's index is its row label plus its column label")
         axes.spines[:].set_visible(False)
 
 
-def draw_activations(out: Path, title: str, photo: Image, strongest: Sequence["Activation"]) -> None:
-    """Write the photo and the maps beside it, all on one scale from 0, each with its channel and largest value."""
+def draw_activations(out: Path, title: str, image: Image, strongest: Sequence[Activation]) -> None:
+    """Write the image and next to it the maps, all on one scale from 0, each with its channel and largest value."""
     columns = min(4, len(strongest))
     rows = -(-len(strongest) // columns)
     with _figure(out, title, _SIDE + 1.7 * columns + 0.6, max(_SIDE, 1.9 * rows) + 0.3) as figure:
         left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(_SIDE, 1.7 * columns + 0.6))[0]
-        _picture(left.add_subplot(), photo, "the picture as the network sees it")
+        _show(left.add_subplot(), image, "the image as the network sees it")
         all_axes = right.subplots(rows, columns, squeeze=False).ravel()
         largest = max(float(strongest[0].map.max()), np.finfo(np.float32).tiny)
         for axes in all_axes:
@@ -111,22 +103,22 @@ def draw_activations(out: Path, title: str, photo: Image, strongest: Sequence["A
         right.colorbar(drawn, ax=list(all_axes), shrink=0.6, label="activation")
 
 
-def _picture(axes: "Axes", photo: Image, title: str) -> None:
-    axes.imshow(photo)
+def _show(axes: "Axes", image: Image, title: str) -> None:
+    axes.imshow(image)
     axes.set_title(title)
     axes.set_axis_off()
 
 
 def _overlay(
-    axes: "Axes", photo: Image, values: NDArray[np.float32], colors: str, limits: tuple[float, float], title: str
+    axes: "Axes", image: Image, values: NDArray[np.float32], colors: str, limits: tuple[float, float], title: str
 ) -> None:
-    """Lay a map over the gray photo, with its scale beside it."""
+    """Draw a map over the image in gray, with its colour scale on the right."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     scale = ScalarMappable(Normalize(*limits), colors)
-    gray = photo.mean(axis=2, keepdims=True) / 255
-    _picture(axes, (1 - _OPACITY) * gray + _OPACITY * scale.to_rgba(values)[..., :3], title)
+    gray = image.mean(axis=2, keepdims=True) / 255
+    _show(axes, (1 - _OPACITY) * gray + _OPACITY * scale.to_rgba(values)[..., :3], title)
     axes.figure.colorbar(scale, ax=axes, fraction=0.046, pad=0.03)
 
 
@@ -136,13 +128,13 @@ def _short(text: str, width: int) -> str:
 
 @contextmanager
 def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Figure"]:
-    """Yield a figure of `width` × `height` inches; when the block ends well it is written to `out`, whole or not."""
+    """Yield a figure of `width` × `height` inches and write it to `out`, whole, unless the block raises."""
     import_matplotlib()
     import matplotlib.style
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():  # whatever matplotlibrc the user has
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box then; the command line prints the name as it is
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn then; the terminal shows the name
         figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
         figure.suptitle(_short(title, 90))
         yield figure

@@ -1,4 +1,4 @@
-"""Which layer is meant: checks that need no TensorFlow, so that a mistyped name is told at once."""
+"""Which layer to draw a map of; needs no TensorFlow, so that a mistyped name is reported at once."""
 
 from finetune.errors import UsageError
 from finetune.networks import Network
@@ -7,26 +7,27 @@ from finetune.system.text import did_you_mean
 
 
 def last_convolution(network: Network) -> str:
-    """Return the name of the last convolution, e.g. conv5: as deep as a layer with places goes."""
+    """Return the name of the last convolution, e.g. conv5: the deepest layer that still has height and width."""
     return [layer.name for layer in network.layers if isinstance(layer, Conv)][-1]
 
 
 def first_convolution(network: Network) -> str:
-    """Return the name of the first convolution, e.g. conv1: the one whose kernels are small pictures."""
+    """Return the name of the first convolution, e.g. conv1: the one whose kernels can be drawn as images."""
     return next(layer.name for layer in network.layers if isinstance(layer, Conv))
 
 
 def check_map_layer(network: Network, name: str) -> str:
     """Return `name`; raise UsageError unless it is a layer whose output has height and width."""
     shapes = {step.layer.name: step.output_shape for step in network.steps()}
-    maps = [layer for layer, shape in shapes.items() if len(shape) == 3]
+    with_maps = [layer for layer, shape in shapes.items() if len(shape) == 3]
     if name not in shapes:
         raise UsageError(
-            f"--layer: {network.name} has no layer {name!r}{did_you_mean(name, maps)}; "
-            f"the layers with a height and a width are {', '.join(maps)}"
+            f"--layer: {network.name} has no layer {name!r}{did_you_mean(name, with_maps)}; "
+            f"the layers with height and width are {', '.join(with_maps)}"
         )
-    if name not in maps:
+    if name not in with_maps:
         raise UsageError(
-            f"--layer: the output of {name} has no height and width to draw; the layers that have are {', '.join(maps)}"
+            f"--layer: the output of {name} has no height and width to draw; "
+            f"the layers with height and width are {', '.join(with_maps)}"
         )
     return name

@@ -1,4 +1,4 @@
-"""What training can be told without a look at a pixel."""
+"""What the check before training reports without decoding a pixel."""
 
 from pathlib import Path
 from typing import get_args
@@ -22,7 +22,7 @@ def test_sound_data_has_no_warnings() -> None:
     assert training_warnings(dataset()) == []
 
 
-def test_identical_pictures() -> None:
+def test_identical_images() -> None:
     sound = dataset().records
     extra = [
         Record(Path("copy.jpg"), 1, "train", sound[0].digest),
@@ -39,8 +39,9 @@ def test_classes() -> None:
     extra = [Record(Path("wasp.jpg"), 2, "train", "wasp")]
     without = dataset(*extra)
     assert training_warnings(Dataset(without.records, ("ants", "bees", "Ants "))) == [
-        "class names that differ only in case, spaces or signs: classes 'Ants ', 'ants'",
-        "classes in training or validation only: class 'Ants ' has no picture in validation",
-        "classes with few pictures to train on: class 'Ants ' has 1 to train on",
-        "classes of very different size: 'ants' has 12 to train on, 'Ants ' 1; always 'ants' is right for 48%",
+        "class names that differ only in case, spaces or punctuation: classes 'Ants ', 'ants'",
+        "classes in training or validation only: class 'Ants ' has no images in validation",
+        "classes with few images to train on: class 'Ants ' has 1 to train on",
+        "classes of very different size: 'ants' has 12 to train on, 'Ants ' has 1; "
+        "always predicting 'ants' would be right for 48%",
     ]

@@ -1,4 +1,7 @@
-"""Perceptual hashes against an independent implementation, and what counts as a copy."""
+"""Perceptual hashes against an independent implementation, what counts as a copy, and which copy is kept."""
+
+from pathlib import Path
+from typing import Any
 
 import cv2
 import imagehash
@@ -7,9 +10,11 @@ import pytest
 from PIL import Image
 from support.drawn_photos import Pixels, encoded, photo
 
-from finetune.check.copies import MOST, limits, nearest_kept
-from finetune.check.look import HASH_BITS, hash_codes
+from finetune.check.copies import MOST_BITS, copy_groups, distance_limits, find_copies, near_copy_of
+from finetune.check.look import HASH_BITS, ImageLook, hash_codes
 from finetune.cli.demo import TEXTURES
+from finetune.data.dataset import LabelledFile
+from finetune.data.split import Split
 
 
 def bits(pixels: Pixels) -> np.ndarray:
@@ -25,13 +30,13 @@ def recompressed(pixels: Pixels, quality: int = 30) -> Pixels:
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_hash_is_the_one_of_imagehash(number: int) -> None:
+def test_the_hash_is_that_of_imagehash(number: int) -> None:
     pixels = photo(number)
     theirs = imagehash.phash(Image.fromarray(pixels[..., ::-1]), hash_size=16).hash.ravel()
-    assert (bits(pixels)[0] != theirs).sum() <= 8, "but for rounding in the resize, and bits next to the median"
+    assert (bits(pixels)[0] != theirs).sum() <= 8, "except for rounding in the resize, and bits next to the median"
 
 
-def test_hashes_of_the_mirrored_picture_and_of_it_upside_down() -> None:
+def test_hashes_of_the_mirrored_and_the_upside_down_image() -> None:
     pixels = photo(1)
     straight, mirrored, upside_down = bits(pixels)
     assert (mirrored != bits(np.ascontiguousarray(pixels[:, ::-1]))[0]).sum() <= 4
@@ -50,14 +55,14 @@ COPIES = {
 
 @pytest.mark.parametrize("change", COPIES)
 def test_a_copy_is_found_among_others(change: str) -> None:
-    pictures = [photo(number) for number in range(20)]
-    codes = np.stack([hash_codes(pixels) for pixels in [*pictures, COPIES[change](pictures[7])]])
-    assert nearest_kept(codes).tolist() == [*range(20), 7]
+    photos = [photo(number) for number in range(20)]
+    codes = np.stack([hash_codes(pixels) for pixels in [*photos, COPIES[change](photos[7])]])
+    assert near_copy_of(codes).tolist() == [*range(20), 7]
 
 
-def test_a_mirrored_picture_is_no_copy_and_does_not_hide_one() -> None:
-    pictures = [photo(0), photo(1), np.ascontiguousarray(photo(0)[:, ::-1]), recompressed(photo(0))]
-    assert nearest_kept(np.stack([hash_codes(pixels) for pixels in pictures])).tolist() == [0, 1, 2, 0]
+def test_a_mirrored_image_is_not_a_copy_and_does_not_hide_one() -> None:
+    images = [photo(0), photo(1), np.ascontiguousarray(photo(0)[:, ::-1]), recompressed(photo(0))]
+    assert near_copy_of(np.stack([hash_codes(pixels) for pixels in images])).tolist() == [0, 1, 2, 0]
 
 
 def test_the_limit_follows_from_the_nearest_decoy() -> None:
@@ -70,38 +75,38 @@ def test_the_limit_follows_from_the_nearest_decoy() -> None:
         nearest = [
             min((straight[row] != decoys[other]).sum() for other in others) for decoys in (mirrored, upside_down)
         ]
-        expected.append(min(max(nearest) // 3, MOST))
-    assert limits(straight, mirrored, upside_down).tolist() == expected
+        expected.append(min(max(nearest) // 3, MOST_BITS))
+    assert distance_limits(straight, mirrored, upside_down).tolist() == expected
 
 
-def test_pictures_that_collide_with_decoys_have_no_copies_but_the_same() -> None:
-    """Bars of one pixel, mirrored and turned, are again such bars: chance makes them as alike as copies are."""
+def test_images_that_collide_with_decoys_have_only_identical_copies() -> None:
+    """Thin bars, mirrored or upside down, are again such bars: by chance they are as alike as copies."""
     bars = []
     for place in range(4, 60, 2):
         pixels = np.full((64, 64, 3), 255, np.uint8)
         pixels[30:34, place : place + 2] = 0
         bars.append(pixels)
     codes = np.stack([hash_codes(pixels) for pixels in [*bars, bars[0]]])
-    assert nearest_kept(codes).tolist() == [*range(len(bars)), 0]
+    assert near_copy_of(codes).tolist() == [*range(len(bars)), 0]
 
 
-def test_textures_are_hardly_ever_taken_for_copies() -> None:
+def test_textures_are_hardly_ever_mistaken_for_copies() -> None:
     generator = np.random.default_rng(1)
     codes = np.stack([hash_codes(TEXTURES[name](generator)) for name in TEXTURES for _ in range(25)])
-    assert (nearest_kept(codes) != np.arange(len(codes))).sum() <= 2
+    assert (near_copy_of(codes) != np.arange(len(codes))).sum() <= 2
 
 
-def test_a_chain_of_small_changes_is_more_than_one_picture() -> None:
-    """Each is within the limit of the next, the ends are not: what is a copy is one of a picture that is kept."""
+def test_a_chain_of_small_changes_is_more_than_one_image() -> None:
+    """Each is within the limit of the next, but the ends are not: a copy is always of an image that is kept."""
     chain = np.zeros((5, HASH_BITS), np.uint8)
     chain[:, : HASH_BITS // 2] = np.random.default_rng(0).integers(0, 2, HASH_BITS // 2)
     for step in range(5):
         chain[step, HASH_BITS // 2 : HASH_BITS // 2 + 20 * step] = 1
     decoys = np.random.default_rng(1).integers(0, 2, (5, 2, HASH_BITS)).astype(np.uint8)
     codes = np.packbits(np.concatenate([chain[:, None], decoys], axis=1), axis=2)
-    limit = int(limits(*signs(codes)).min())
+    limit = int(distance_limits(*signs(codes)).min())
     assert 20 <= limit < 60
-    kept = nearest_kept(codes).tolist()
+    kept = near_copy_of(codes).tolist()
     assert kept[:2] == [0, 0]
     assert kept[3] != 0
     assert kept[4] in (3, 4) or kept[4] == kept[3]
@@ -112,4 +117,73 @@ def test_more_rows_than_a_block() -> None:
     codes[650] = codes[3]
     expected = list(range(700))
     expected[650] = 3
-    assert nearest_kept(codes).tolist() == expected
+    assert near_copy_of(codes).tolist() == expected
+
+
+def looked(
+    name: str,
+    number: int,
+    class_name: str = "ants",
+    split: Split = "train",
+    digest: str | None = None,
+    width: int = 200,
+    **measures: Any,
+) -> ImageLook:
+    """Return the look at photo `number`; its digest is its name unless given."""
+    file = LabelledFile(Path(name), class_name, split)
+    measures = {"deviation": 40.0, **measures}
+    return ImageLook(file, digest=digest or name, width=width, height=100, codes=hash_codes(photo(number)), **measures)
+
+
+def found(*looks: ImageLook) -> list[tuple[str, str, list[str]]]:
+    return [(finding.kind, finding.message, list(map(str, finding.paths))) for finding in find_copies(looks)]
+
+
+def test_the_copy_of_validation_is_kept_then_the_one_with_the_most_pixels_then_the_first_path() -> None:
+    same = [looked(name, 1, digest="1") for name in ("b", "a")]
+    assert found(*same) == [("identical", "2 images of 'ants' in train", ["a", "b"])]
+    same.append(looked("c", 1, digest="1", width=300))
+    assert found(*same) == [("identical", "3 images of 'ants' in train", ["c", "a", "b"])]
+    same.append(looked("d", 1, split="val", digest="1"))
+    assert found(*same) == [("identical-sides", "4 images of 'ants'", ["d", "c", "a", "b"])]
+    same.append(looked("e", 1, "bees", digest="1"))
+    assert found(*same) == [("identical-classes", "5 images in 'ants' and 'bees'", ["d", "c", "a", "b", "e"])]
+
+
+DECOYS = [looked(f"other{number}", number) for number in range(10, 14)]  # without decoys nothing can be near
+
+
+def test_nearly_identical_images_by_class_and_split() -> None:
+    near = [("near", "2 images of 'ants' in train", ["a", "b"])]
+    assert found(looked("a", 1), looked("b", 1), *DECOYS) == near
+    sides = [("near-sides", "2 images of 'ants'", ["b", "a"])]
+    assert found(looked("a", 1), looked("b", 1, split="val"), *DECOYS) == sides
+    classes = [("near-classes", "2 images in 'ants' and 'bees'", ["a", "b"])]
+    assert found(looked("a", 1), looked("b", 1, "bees"), *DECOYS) == classes
+    assert found(looked("a", 1), looked("b", 2), *DECOYS) == []
+
+
+def test_one_of_several_identical_images_stands_for_all_in_the_search_for_near_copies() -> None:
+    looks = [looked("a", 1, digest="1"), looked("b", 1, digest="1"), looked("c", 1), *DECOYS]
+    assert found(*looks) == [
+        ("identical", "2 images of 'ants' in train", ["a", "b"]),
+        ("near", "2 images of 'ants' in train", ["a", "c"]),
+    ]
+
+
+def test_plain_damaged_and_contradictory_images_are_never_nearly_identical() -> None:
+    assert found(looked("a", 1), looked("b", 1, deviation=1.9), *DECOYS) == []
+    assert found(looked("a", 1), looked("b", 1, damage="premature end of data segment"), *DECOYS) == []
+    mixed = [looked("a", 1, digest="1"), looked("b", 1, "bees", digest="1"), looked("c", 1)]
+    assert [kind for kind, *_ in found(*mixed, *DECOYS)] == ["identical-classes"]
+
+
+def test_an_unreadable_image_is_not_a_copy() -> None:
+    assert found(*(ImageLook(LabelledFile(Path(name), "ants", "train"), "the file is empty") for name in "ab")) == []
+
+
+def test_copies_of_copies_share_a_group() -> None:
+    """`b` is identical to `a`, and `a` nearly a copy of `c`."""
+    looks = [looked("a", 1, digest="1"), looked("b", 1, digest="1"), looked("c", 1, width=300), *DECOYS]
+    assert copy_groups(looks, list(find_copies(looks))) == [0, 0, 0, 1, 2, 3, 4]
+    assert copy_groups(looks, []) == [0, 1, 2, 3, 4, 5, 6]

@@ -45,7 +45,7 @@ def test_tables(data: Path) -> None:
     assert hard.splitlines()[0] == "hard: will hurt training"
     assert hard.splitlines()[1:] == ["  cannot be read  1  dots/broken.png: the file is empty"]
     assert soft.splitlines()[0] == "soft: worth knowing"
-    assert re.search(r"  identical in one class +1  dots/3.png = dots/<b>copy.png: 2 pictures of 'dots' in ", soft)
+    assert re.search(r"  identical in one class +1  dots/3.png = dots/<b>copy.png: 2 images of 'dots' in ", soft)
     lines = [line.split(maxsplit=1)[-1].strip() for line in soft.splitlines() if "mp" in line or "more" in line]
     assert lines[-1] == "1 more", "three examples, the fourth in number only"
 
@@ -84,7 +84,7 @@ def test_page_and_list(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert invoke(data, "--html", html, "--write-list", clean).exit_code == 0
     assert caplog.messages == [
         f"page {html}",
-        f"list {clean}: 28 pictures; 2 left out: cannot be read 1, identical in one class 1",
+        f"list {clean}: 28 images; 2 excluded: cannot be read (1), identical in one class (1)",
     ]
     assert len(read_data(clean).records) == 28
     page = Page(html.read_text(encoding="utf-8"))

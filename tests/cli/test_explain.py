@@ -28,7 +28,7 @@ def test_explain(finetune: Finetune, picture: Path, tiny_weights: Path, tmp_path
     assert cv2.imread(file) is not None
 
     assert finetune(*arguments) == (
-        1, "", f"finetune: error: --out {file} is there already; choose another name, or --overwrite to replace it\n"
+        1, "", f"finetune: error: --out {file} exists already; choose another name, or --overwrite to replace it\n"
     )  # fmt: skip
     other = first[1].split()[-1]
     code, out, _ = finetune(*arguments, "--overwrite", "--class", other, "--layer", "conv3")
@@ -68,7 +68,7 @@ def test_a_class_that_is_not_there(finetune: Finetune, picture: Path, tmp_path: 
         2,
         "",
         "finetune: error: --class: the model has no class 'zebra'; its classes are goldfish; European fire salamander; "
-        "bullfrog; tailed frog; American alligator; boa constrictor; trilobite; scorpion; black widow; tarantula; "
+        "bullfrog; tailed frog; American alligator; boa constrictor; trilobite; scorpion; black widow; tarantula "
         "and 190 more\n",
     )
 

@@ -131,9 +131,9 @@ def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("why.png", "--explain why.png is there already; choose another name$"),
-        ("why.jpg", "--explain why.jpg: the picture is written as PNG; expected a name that ends in .png$"),
-        ("no/why.png", "--explain no/why.png: there is no folder no; make it, or choose another name$"),
+        ("why.png", "--explain why.png exists already; choose another name$"),
+        ("why.jpg", "--explain why.jpg: expected a name that ends in .png: the drawing is a PNG file$"),
+        ("no/why.png", "--explain no/why.png: the folder no does not exist; make it, or choose another name$"),
     ],
 )
 def test_explain_is_refused_before_the_rows(

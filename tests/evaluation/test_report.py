@@ -98,9 +98,7 @@ def test_the_page_loads_nothing_from_the_network(pictures: Callable[..., Path]) 
     )
     page = Page(text)
     links = [a[name] for _, a in page.tags for name in ("src", "href", "srcset", "action", "data") if name in a]
-    assert (
-        len(links) == 5 + 4 + 6
-    )  # plots: three by epoch, two of reliability; then the most wrong and the least certain
+    assert len(links) == 5 + 4 + 6  # plots, three by epoch and two of reliability; most wrong; least certain
     assert all(link and link.startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,")) for link in links)
     assert not re.search(r"@import|url\(|https?:", text)
     (policy,) = (a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
@@ -194,7 +192,7 @@ def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model:
     run.write_history(EPOCHS[0].keys(), [tuple(epoch.values()) for epoch in EPOCHS])
     run.write_model(tiny_model)
     run.write_metrics(METRICS)
-    run.write_evaluation(figures)
+    run.write_evaluation(evaluation)
     (run.path / "plan.txt").write_text("the plan")
     first = render_report("run", run.config(), "the plan", METRICS, EPOCHS, images, evaluation)
     for path in paths:

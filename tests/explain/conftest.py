@@ -1,4 +1,4 @@
-"""Networks small enough to be worked out on paper."""
+"""Networks small enough to work out on paper."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from finetune.networks.layers import Layer
 
 @pytest.fixture
 def handmade() -> Callable[..., Classifier]:
-    """Return a function that makes a classifier of gray `size` × `size` pictures from layers and their weights."""
+    """Return a function that makes a classifier of gray `size` × `size` images from layers and weights."""
 
     def make(
         layers: tuple[Layer, ...],

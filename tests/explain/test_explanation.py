@@ -1,4 +1,4 @@
-"""What is explained, what is drawn, and what is refused."""
+"""Which classes are explained, where their maps are drawn, and which arguments are refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,20 +53,20 @@ def test_predicted_and_chosen(classifier: Classifier, photo: Path, tmp_path: Pat
 
 
 def test_names(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
-    """The predicted class is explained once; of two classes of one name the more probable is meant; all is drawn."""
+    """The predicted class is explained once, and of two classes with one name the more probable one is meant."""
     assert len(explain(classifier, photo, tmp_path / "1.png")) == 1
     assert len(explain(classifier, photo, tmp_path / "2.png", "crane")) == 1
     assert explain(classifier, photo, tmp_path / "3.png", "$x_1$ 鹤")[1].score.index == 2
 
 
-def test_equal_work_gives_equal_bytes(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
+def test_the_same_call_writes_the_same_bytes(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
         explain(classifier, photo, tmp_path / name, "tench")
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 
-def test_the_map_is_drawn_on_its_place(tmp_path: Path) -> None:
-    """On black the colours are six tenths of the scale's own: the end of inferno top left, its beginning elsewhere."""
+def test_the_map_is_drawn_where_it_belongs(tmp_path: Path) -> None:
+    """Over black, colours are six tenths of the scale's: the end of inferno at the top left, its start elsewhere."""
     cam = np.zeros((20, 20), np.float32)
     cam[:10, :10] = 1
     explanation = Explanation(Score(0, "a", 1.0), cam, np.zeros((20, 20), np.float32))
@@ -80,15 +80,13 @@ def test_the_map_is_drawn_on_its_place(tmp_path: Path) -> None:
     assert columns.max() < (columns.min() + dark_columns.max()) / 2 + 2
 
 
-def test_what_is_refused(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
+def test_arguments_that_are_refused(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     before = photo.read_bytes()
-    with pytest.raises(RunError, match=r"photo\.png is there already; choose another name, or --overwrite"):
+    with pytest.raises(RunError, match=r"photo\.png exists already; choose another name, or --overwrite"):
         explain(classifier, photo, photo)
-    with pytest.raises(
-        UsageError, match=r"out\.jpg: the picture is written as PNG; expected a name that ends in \.png"
-    ):
+    with pytest.raises(UsageError, match=r"out\.jpg: expected a name that ends in \.png: the drawing is a PNG file"):
         explain(classifier, photo, tmp_path / "out.jpg")
-    with pytest.raises(RunError, match=r"there is no folder .*nowhere; make it, or choose another name"):
+    with pytest.raises(RunError, match=r"the folder .*nowhere does not exist; make it, or choose another name"):
         explain(classifier, photo, tmp_path / "nowhere" / "out.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(RunError, match="is a folder; choose another name"):
@@ -111,5 +109,7 @@ def test_what_is_refused(classifier: Classifier, photo: Path, tmp_path: Path) ->
 
 def test_network_without_classes(photo: Path, tmp_path: Path) -> None:
     tower = Classifier(Model(build("alexnet-book"), {}, ()))
-    with pytest.raises(UsageError, match="alexnet-book ends in pool5 and knows no classes; explain needs a model that"):
+    with pytest.raises(
+        UsageError, match="alexnet-book ends with pool5 and has no classes; explain needs a model with classes"
+    ):
         explain(tower, photo, tmp_path / "out.png")

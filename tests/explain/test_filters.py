@@ -1,4 +1,4 @@
-"""Kernels as pictures with the right colours, and the strongest channels of a layer, worked out by hand."""
+"""Kernels as images with the right colours, and the strongest channels of a layer, worked out by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 
 from finetune.classifier import Classifier
 from finetune.errors import ImageError, UsageError
-from finetune.explain import kernel_pictures, show_filters, strongest_activations
+from finetune.explain import kernel_images, show_filters, strongest_activations
 from finetune.model import Model
 from finetune.networks import build
 from finetune.networks.layers import Conv, Dense
@@ -35,19 +35,19 @@ def test_red_is_red_whatever_the_order_of_the_channels(tiny_model: Model, name: 
     kernel[:5, :, red, 0] = 2
     kernel[:5, :, :, 1] = -3
     kernel[..., 2] = 7
-    pictures = kernel_pictures(Classifier(replace(tiny_model, network=network, weights={"conv1/kernel": kernel})))
-    assert pictures.shape == (kernel.shape[3], 11, 11, 3)
-    np.testing.assert_array_equal(pictures[0, :5], np.broadcast_to([1, 0, 0], (5, 11, 3)))
-    assert not pictures[0, 5:].any()
-    np.testing.assert_array_equal(pictures[1, :, 0, 0], [0] * 5 + [1] * 6)  # each over its own range
-    np.testing.assert_array_equal(pictures[2], np.full((11, 11, 3), 0.5))  # flat
+    images = kernel_images(Classifier(replace(tiny_model, network=network, weights={"conv1/kernel": kernel})))
+    assert images.shape == (kernel.shape[3], 11, 11, 3)
+    np.testing.assert_array_equal(images[0, :5], np.broadcast_to([1, 0, 0], (5, 11, 3)))
+    assert not images[0, 5:].any()
+    np.testing.assert_array_equal(images[1, :, 0, 0], [0] * 5 + [1] * 6)  # each scaled to its own range
+    np.testing.assert_array_equal(images[2], np.full((11, 11, 3), 0.5))  # flat
 
 
 def test_gray_kernels(answers: Classifier) -> None:
-    assert kernel_pictures(answers).shape == (3, 1, 1, 3)
+    assert kernel_images(answers).shape == (3, 1, 1, 3)
 
 
-def test_kernels_are_drawn_in_their_place(tiny_model: Model, tmp_path: Path) -> None:
+def test_each_kernel_is_drawn_in_its_place(tiny_model: Model, tmp_path: Path) -> None:
     """Of 96 kernels number 0 is red and number 95 green: the corners of the grid, in the file's own colours."""
     kernel = np.ones((11, 11, 3, 96), np.float32)
     kernel[..., :2, 0] = 0
@@ -64,7 +64,7 @@ def test_kernels_are_drawn_in_their_place(tiny_model: Model, tmp_path: Path) -> 
 
 
 def test_other_kernels_cannot_be_drawn(tiny_model: Model, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"only the kernels of conv1 lie on a picture's colours .* IMAGE .* of conv2"):
+    with pytest.raises(UsageError, match=r"only the kernels of conv1 work on colours .* IMAGE .* of conv2"):
         show_filters(Classifier(tiny_model), tmp_path / "kernels.png", "conv2")
     assert not list(tmp_path.iterdir())
 
@@ -88,7 +88,7 @@ def test_sixteen_at_most(tiny_model: Model, tmp_path: Path) -> None:
     assert largest == sorted(largest, reverse=True)
 
 
-def test_unreadable_picture(answers: Classifier, tmp_path: Path) -> None:
+def test_unreadable_image(answers: Classifier, tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(b"mine")
     with pytest.raises(ImageError, match=r"gone\.png: cannot be opened"):
         show_filters(answers, tmp_path / "out.png", None, tmp_path / "gone.png", overwrite=True)

@@ -1,4 +1,4 @@
-"""Grad-CAM and occlusion on networks whose maps can be worked out on paper, and Grad-CAM on all networks."""
+"""Grad-CAM and occlusion on networks whose maps can be worked out on paper, and Grad-CAM on every network."""
 
 from collections.abc import Callable
 
@@ -17,12 +17,12 @@ Handmade = Callable[..., Classifier]
 
 
 def one_convolution(handmade: Handmade) -> Classifier:
-    """Channel 0 is the pixel x, channel 1 is 10 - x; the weights of class "yes" are 3 and -1 in the mean over places.
+    """Channel 0 is the pixel x, channel 1 is 10 - x; averaged over positions, the weights of "yes" are 3 and -1.
 
     A gradient of a linear layer is its weight, so Grad-CAM of "yes" is ReLU(3 x - (10 - x)) = ReLU(4 x - 10).
     """
     spread = np.array([-2, 2, -1, 1, 0, 0, 5, -5, -2, 2, -1, 1, 0, 0, 5, -5])  # its mean is 0
-    yes = np.stack([3 + spread, -1 - spread], axis=1)  # (places, channels), as the dense layer flattens them
+    yes = np.stack([3 + spread, -1 - spread], axis=1)  # (positions, channels), as the dense layer flattens them
     return handmade(
         (Conv("conv1", 2, 1), Dense("fc", 2, relu=False)),
         {
@@ -41,11 +41,11 @@ def test_grad_cam_by_hand(handmade: Handmade) -> None:
     expected = np.maximum(4.0 * x - 10, 0) / 30
     np.testing.assert_allclose(yes, expected, atol=1e-6)
     assert yes.dtype == np.float32
-    assert not no.any()  # nothing speaks for a class with negative weights alone: no division by 0
+    assert not no.any()  # nothing supports a class with only negative weights: no division by 0
 
 
 def test_grad_cam_is_enlarged_linearly(handmade: Handmade) -> None:
-    """Of 2 × 2 cells only the last one is above 0; pixel centres lie a quarter and three quarters into the cells."""
+    """Of 2 × 2 cells only the last is above 0; pixel centres are at a quarter and three quarters of a cell."""
     classifier = handmade(
         (Conv("conv1", 1, 2, strides=2), Dense("fc", 2, relu=False)),
         {
@@ -68,10 +68,12 @@ def test_grad_cam_layers(handmade: Handmade) -> None:
     x = np.zeros((4, 4, 1), np.uint8)
     with pytest.raises(
         UsageError,
-        match=r"--layer: handmade has no layer 'conv2' \(did you mean conv1\?\); the layers with a height and a width",
+        match=r"--layer: handmade has no layer 'conv2' \(did you mean conv1\?\); the layers with height and width",
     ):
         grad_cam(classifier, x, [0], "conv2")
-    with pytest.raises(UsageError, match="the output of fc has no height and width to draw; the layers that have are"):
+    with pytest.raises(
+        UsageError, match="the output of fc has no height and width to draw; the layers with height and width are"
+    ):
         grad_cam(classifier, x, [0], "fc")
 
 
@@ -89,7 +91,7 @@ def test_grad_cam_of_every_network(name: str) -> None:
 
 
 def one_pixel(handmade: Handmade, row: int, column: int, **about: object) -> tuple[Classifier, np.ndarray]:
-    """Return a classifier that looks at one pixel alone, and a picture in which that one differs from the mean.
+    """Return a classifier that uses a single pixel, and an image in which that pixel differs from the mean.
 
     The logit of "yes" is (150 - 100) · 0.04 = 2, and 0 when the pixel is covered with the mean.
     """
@@ -104,7 +106,7 @@ def one_pixel(handmade: Handmade, row: int, column: int, **about: object) -> tup
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_occlusion_by_hand(handmade: Handmade, temperature: float) -> None:
-    """At 12 pixels squares are 2 × 2 and one pixel apart: of the four over a neighbour two cover the pixel as well."""
+    """In 12 pixels, squares are 2 × 2 and one pixel apart; two of the four over a neighbour cover the pixel too."""
     classifier, x = one_pixel(handmade, 5, 7, temperature=temperature)
     before = x.copy()
     logit = (150 - 100.2) * 0.04
@@ -119,7 +121,7 @@ def test_occlusion_by_hand(handmade: Handmade, temperature: float) -> None:
 
 
 def test_occlusion_reaches_the_corner(handmade: Handmade) -> None:
-    """All four squares over the corner pixel cover it, though three of them reach beyond the picture."""
+    """Four squares cover the corner pixel, although three of them reach beyond the image."""
     classifier, x = one_pixel(handmade, 0, 0)
     (yes,) = occlusion(classifier, x, [0])
     assert yes[0, 0] == pytest.approx(1 / (1 + np.exp(-1.992)) - 1 / (1 + np.exp(0.008)), abs=1e-6)

@@ -1,7 +1,7 @@
-"""The starter on a photo of a poodle: its map lies on the dog, that of random weights everywhere.
+"""The starter on a photo of a poodle: its map is on the dog, and with random weights it is everywhere.
 
-The second is the sanity check of Adebayo et al. 2018, "Sanity Checks for Saliency Maps": a map that does not change
-when the weights are drawn at random tells of the picture and not of the network.
+The second is the sanity check of Adebayo et al. 2018, "Sanity Checks for Saliency Maps": a map that stays the same with
+random weights describes the image, not the network.
 """
 
 from dataclasses import replace
@@ -13,8 +13,8 @@ import pytest
 
 from finetune.classifier import Classifier, load
 from finetune.data.channels import Image
+from finetune.data.images import read_input_or_raise
 from finetune.explain import grad_cam, occlusion
-from finetune.explain.input import read_one
 from finetune.networks.initialize import fresh_weights
 
 # The dog's outline by hand, (x, y) in the 163 × 163 pixels that the starter sees: 38 % of them.
@@ -33,7 +33,7 @@ def starter() -> Classifier:
 
 @pytest.fixture
 def poodle(shared: Path, starter: Classifier) -> Image:
-    return read_one(shared / "data" / "photos" / "poodle.png", starter.model.network.preprocessing)
+    return read_input_or_raise(shared / "data" / "photos" / "poodle.png", starter.model.network.preprocessing)
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ def dog() -> np.ndarray:
 
 
 def variation(values: np.ndarray) -> float:
-    """Return the deviation as a share of the mean: 0 for a map that is the same everywhere."""
+    """Return the standard deviation divided by the mean: 0 for a uniform map."""
     return float(values.std() / values.mean())
 
 
 @pytest.mark.slow
-def test_the_map_lies_on_the_dog(starter: Classifier, poodle: Image, dog: np.ndarray) -> None:
+def test_the_map_is_on_the_dog(starter: Classifier, poodle: Image, dog: np.ndarray) -> None:
     assert 0.37 < dog.mean() < 0.39
     index = starter.class_names.index("standard poodle")
     cam, drop = grad_cam(starter, poodle, [index])[0], occlusion(starter, poodle, [index])[0]
-    # Measured: 66 % of the map on the dog, 92 % of the places above half, 68 % of what covering costs.
+    # Measured: 66 % of the map is on the dog, 92 % of the pixels above half, 68 % of the drop by covering.
     assert cam[dog].sum() / cam.sum() > 0.6
     assert (cam > 0.5)[dog].sum() / (cam > 0.5).sum() > 0.85
     lost = np.maximum(drop, 0)

@@ -168,6 +168,6 @@ def test_a_run_without_one_of_its_files(tmp_path: Path) -> None:
 
 
 def read_all(path: Path) -> None:
-    from finetune.evaluation.report import report
+    from finetune.evaluation.report import write_report
 
-    report(path)
+    write_report(path)

@@ -1,4 +1,4 @@
-"""Pictures that look like photos to a perceptual hash: smooth, no two alike."""
+"""Images that look like photos to a perceptual hash: smooth, no two alike."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ Pixels = NDArray[np.uint8]
 
 
 def photo(number: int, height: int = 150, width: int = 200) -> Pixels:
-    """Return (height, width, 3) uint8: clouds of colour, another one for every number."""
+    """Return (height, width, 3) uint8: clouds of colour, different for every number."""
     small = np.random.default_rng(number).integers(0, 256, (9, 12, 3)).astype(np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -20,7 +20,7 @@ def encoded(pixels: Pixels, extension: str = ".jpg", *options: int) -> bytes:
 
 
 def write_photos(folder: Path, numbers: range) -> None:
-    """Write a JPEG a number into a new folder."""
+    """Write a JPEG per number into a new folder."""
     folder.mkdir(parents=True)
     for number in numbers:
         (folder / f"{number:03}.jpg").write_bytes(encoded(photo(number)))

@@ -1,4 +1,4 @@
-"""The contact sheet: which pictures, which views, and in the right colours."""
+"""The contact sheet: which images, which views, and in the right colours."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ LEFT = [0, *(TILE + 4 * GAP + place * (TILE + GAP) for place in range(VIEWS - 1)
 
 
 def flat(folder: Path, *colors: tuple[int, int, int]) -> list[Record]:
-    """Return records of pictures of one colour each, in RGB."""
+    """Return records of images of one colour each, given in RGB."""
     records = []
     for number, color in enumerate(colors):
         path = folder / f"{number}.png"
@@ -41,8 +41,8 @@ def whole(records: list[Record], preprocessing: Preprocessing, augmentation: Aug
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[return-value]
 
 
-def test_the_strip_above_says_which_column_is_no_augmented_one(tmp_path: Path) -> None:
-    """There is writing over the first column and from the second on, and none between them."""
+def test_the_strip_above_labels_the_original_and_the_views(tmp_path: Path) -> None:
+    """There is text above the first column and from the second on, and none between them."""
     strip = whole(flat(tmp_path, (1, 2, 3)), PREPROCESSING, LEVELS["light"])[:HEADER]
     written = (strip < 128).any(axis=(0, 2))
     assert written[: LEFT[0] + TILE].any()
@@ -50,7 +50,7 @@ def test_the_strip_above_says_which_column_is_no_augmented_one(tmp_path: Path) -
     assert not written[LEFT[0] + TILE : LEFT[1]].any()
 
 
-def test_a_row_for_each_of_five_pictures_evenly_chosen(tmp_path: Path) -> None:
+def test_a_row_for_each_of_five_evenly_spaced_images(tmp_path: Path) -> None:
     records = flat(tmp_path, *((20 * number, 100, 200) for number in range(9)))
     pixels = sheet(records, PREPROCESSING)
     assert pixels.shape == (ROWS * TILE + (ROWS - 1) * GAP, LEFT[-1] + TILE, 3)
@@ -90,19 +90,19 @@ def test_the_views_are_those_of_training(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels[:, left : left + TILE], resize(expected, TILE, TILE))
 
 
-def test_validation_is_passed_over(tmp_path: Path) -> None:
+def test_validation_images_are_skipped(tmp_path: Path) -> None:
     records = flat(tmp_path, (1, 2, 3), (4, 5, 6))
     pixels = sheet([records[0]._replace(split="val"), records[1]], PREPROCESSING)
     assert pixels.shape[0] == TILE
     assert (pixels[:, :TILE] == (6, 5, 4)).all()
 
 
-def test_another_comes_in_the_place_of_what_cannot_be_read(tmp_path: Path) -> None:
+def test_another_image_replaces_one_that_cannot_be_read(tmp_path: Path) -> None:
     records = flat(tmp_path, *((20 * number, 100, 200) for number in range(9)))
     records[0].path.unlink()
     pixels = sheet(records, PREPROCESSING)
     assert pixels[:: TILE + GAP, 0, 2].tolist() == [40, 80, 120, 160, 20]
     for record in records[1:]:
         record.path.unlink()
-    with pytest.raises(DataError, match=r"^expected training pictures for the contact sheet, none of 9 can be read$"):
+    with pytest.raises(DataError, match=r"^expected training images for the contact sheet, but none of 9 can be read$"):
         contact_sheet(records, PREPROCESSING, LEVELS["light"])

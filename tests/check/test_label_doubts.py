@@ -1,4 +1,4 @@
-"""Labels that a model doubts, on features whose answer is known."""
+"""Labels that a model doubts, on features with a known answer."""
 
 import logging
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.check import labels
+from finetune.check import label_doubts
 from finetune.check.check import check
-from finetune.check.labels import FeatureMaker, check_labels, require_extra
-from finetune.check.look import Seen
+from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
+from finetune.check.look import ImageLook
 from finetune.classifier import Classifier
-from finetune.data.dataset import Found
+from finetune.data.dataset import LabelledFile
 from finetune.data.images import read_input
 from finetune.errors import DataError, UsageError, WeightsError
 from finetune.model import Model, save_model
@@ -20,12 +20,12 @@ from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
 
 
-def seen(class_names: list[str]) -> list[Seen]:
-    return [Seen(Found(Path(f"{row}.jpg"), name, "train")) for row, name in enumerate(class_names)]
+def looks(class_names: list[str]) -> list[ImageLook]:
+    return [ImageLook(LabelledFile(Path(f"{row}.jpg"), name, "train")) for row, name in enumerate(class_names)]
 
 
 def two_clouds(count: int = 40) -> tuple[list[str], np.ndarray]:
-    """Return names and features of two classes that lie well apart."""
+    """Return names and features of two classes that are far apart."""
     generator = np.random.default_rng(0)
     names = ["ants", "bees"] * (count // 2)
     centers = np.where(np.array(names)[:, None] == "ants", [4.0, 0, 1, 1], [0, 4.0, 1, 1])
@@ -34,16 +34,16 @@ def two_clouds(count: int = 40) -> tuple[list[str], np.ndarray]:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """A single tower of 67 pixels: without normalisation, whose compiling takes ten seconds."""
+    """A single tower of 67 pixels without normalisation, which takes ten seconds to compile."""
     network = build("alexnet-owt", {"num_classes": 2, "input_size": 67, "fc_units": 8})
     return Model(network, fresh_weights(network, tuple(network.weighted_layers()), seed=7), ("stripes", "dots"))
 
 
 def test_swapped_labels_are_found() -> None:
     names, features = two_clouds()
-    assert check_labels(seen(names), features, range(40)) == ([], 1.0)
+    assert find_label_doubts(looks(names), features, range(40)) == ([], 1.0)
     names[3], names[10] = "ants", "bees"
-    found, accuracy = check_labels(seen(names), features, range(40))
+    found, accuracy = find_label_doubts(looks(names), features, range(40))
     assert {finding.paths for finding in found} == {(Path("3.jpg"),), (Path("10.jpg"),)}
     assert all(finding.kind == "suspect-label" and not finding.hard for finding in found)
     by_path = {finding.paths[0].name: finding.message for finding in found}
@@ -52,55 +52,56 @@ def test_swapped_labels_are_found() -> None:
 
 
 def test_copies_do_not_confirm_each_other() -> None:
-    """A class of two kinds of pictures, one of them a single picture and its copies, all labelled wrongly."""
+    """A class of two kinds of images, one of them a single image and its copies, all labelled wrongly."""
     names, features = two_clouds()
-    copies = list(range(1, 12, 2))  # bees by what they show
+    copies = list(range(1, 12, 2))  # they show bees
     features[copies] = features[1]
     for row in copies:
         names[row] = "ants"
     groups = [1 if row in copies else row for row in range(40)]
-    found, _ = check_labels(seen(names), features, groups)
+    found, _ = find_label_doubts(looks(names), features, groups)
     assert {int(finding.paths[0].stem) for finding in found} == set(copies)
 
 
-def test_small_classes_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_small_classes_are_skipped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     names, features = two_clouds()
     names[0] = names[1] = "wasps"
     with caplog.at_level(logging.WARNING):
-        found, _ = check_labels(seen(names), features, range(40))
+        found, _ = find_label_doubts(looks(names), features, range(40))
     assert found == []
-    assert caplog.messages == ["too few pictures to doubt the labels of 'wasps'"]
-    message = "needs two classes of 10 different pictures or more, found 1; add pictures, or check without --model"
+    assert caplog.messages == ["too few images to doubt the labels of 'wasps'"]
+    message = "expected two classes with 10 different images or more to doubt labels, found 1; add images, or"
     with pytest.raises(DataError, match=message):
-        check_labels(seen(names), features, [0 if name == "ants" else row for row, name in enumerate(names)])
+        find_label_doubts(looks(names), features, [0 if name == "ants" else row for row, name in enumerate(names)])
 
 
 def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
-    monkeypatch.setattr(labels, "find_spec", lambda name: None if name == "cleanlab" else object())
+    monkeypatch.setattr(label_doubts, "find_spec", lambda name: None if name == "cleanlab" else object())
     with pytest.raises(UsageError, match=r"--model needs scikit-learn and cleanlab; pip install 'scikit-learn>=1.6' "):
         require_extra()
 
 
-def test_features_are_those_in_front_of_the_last_layer(pictures: Callable[..., Path], model: Model) -> None:
+def test_features_are_what_the_last_layer_receives(pictures: Callable[..., Path], model: Model) -> None:
     paths = sorted(pictures(stripes=35).glob("*/*.png"))
-    maker = FeatureMaker(model)
+    collector = FeatureCollector(model)
     for path in paths:
         pixels = read_input(path, model.network.preprocessing)
         assert isinstance(pixels, np.ndarray)
-        maker.add(pixels)
+        collector.add(pixels)
     expected = [features.values for features in Classifier(model).features(paths, "fc7")]
-    np.testing.assert_allclose(maker.features(), np.stack(expected), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(collector.features(), np.stack(expected), rtol=1e-4, atol=1e-4)
 
 
-def test_no_picture_and_damaged_weights(model: Model) -> None:
-    with pytest.raises(DataError, match="no picture can be read, so there is no label to doubt"):
-        FeatureMaker(model).features()
+def test_no_image_and_damaged_weights(model: Model) -> None:
+    with pytest.raises(DataError, match="no image can be read, so there are no labels to doubt; check without --model"):
+        FeatureCollector(model).features()
     weights = {**model.weights, "fc7/bias": np.full_like(model.weights["fc7/bias"], np.nan)}
-    maker = FeatureMaker(Model(model.network, weights, model.class_names))
-    maker.add(np.zeros((67, 67, 3), np.uint8))
-    with pytest.raises(WeightsError, match="is not finite: its weights are damaged; use another"):
-        maker.features()
+    collector = FeatureCollector(Model(model.network, weights, model.class_names))
+    collector.add(np.zeros((67, 67, 3), np.uint8))
+    message = r"^the model's features are not finite: its weights are damaged; use another model$"
+    with pytest.raises(WeightsError, match=message):
+        collector.features()
 
 
 def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_path: Path) -> None:

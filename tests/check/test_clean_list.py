@@ -1,0 +1,73 @@
+"""The list without harmful files and extra copies is what training takes."""
+
+import csv
+from pathlib import Path
+
+from support.drawn_photos import write_photos
+from support.planted_faults import found, plant_faults, write_sound_data
+
+from finetune.check.check import check
+from finetune.check.clean_list import write_clean_list
+from finetune.data.read_data import read_data
+
+
+def test_the_clean_list_is_what_training_takes(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "clean.csv"
+    write_sound_data(data)
+    plant_faults(data)
+    assert write_clean_list(check(data), out) == (
+        "36 images; 13 excluded: cannot be read (4), damaged data (2), all one colour (1), identical in different "
+        "classes (2), identical in training and validation (1), identical in one class (1), nearly identical in "
+        "training and validation (1), nearly identical in one class (1)"
+    )
+    dataset = read_data(out)
+    kept = {(record.path.relative_to(data).as_posix(), record.split) for record in dataset.records}
+    excluded = (
+        "cut.png",
+        "empty.jpg",
+        "part.jpg",
+        "ones.jpg",
+        "black.png",
+        "001.jpg",
+        "copy.jpg",
+        "002.jpg",
+        "005.jpg",
+        "near.jpg",
+    )
+    expected = {
+        path.relative_to(data).as_posix() for path in data.glob("*/*s/[!.]*") if path.suffix in (".jpg", ".png")
+    }
+    expected -= {f"train/ants/{name}" for name in excluded} | {"train/bees/other.jpg"}
+    assert kept == {(path, path.split("/")[0]) for path in expected}
+    assert check(out).of("identical") == ()
+
+
+def test_data_without_splits_leaves_them_to_training(tmp_path: Path) -> None:
+    for number, name in enumerate((" ants", "bees, wild")):
+        write_photos(tmp_path / "data" / name, range(20 * number, 20 * number + 12))
+    checked = check(tmp_path / "data")
+    assert found(checked) == []
+    write_clean_list(checked, tmp_path / "clean.csv")
+    with (tmp_path / "clean.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert set(rows[0]) == {"path", "label"}
+    trained, listed = read_data(tmp_path / "data"), read_data(tmp_path / "clean.csv")
+    assert listed.class_names == trained.class_names == (" ants", "bees, wild")
+    assert [record[1:] for record in listed.records] == [record[1:] for record in trained.records]
+    assert checked.counts[" ants"] == {
+        split: sum(record.label == 0 and record.split == split for record in trained.records)
+        for split in ("train", "val")
+    }
+
+
+def test_a_file_named_twice_in_a_list_is_kept_once(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", range(8))
+    lines = [f"photos/{name:03}.jpg,{'a' if name % 2 else 'b'}" for name in [*range(8), 0]]
+    (tmp_path / "twice.csv").write_text("\n".join(["path,label", *lines]))
+    checked = check(tmp_path / "twice.csv")
+    assert checked.of("identical") == ()
+    assert write_clean_list(checked, tmp_path / "clean.csv") == "8 images; 0 excluded"
+    (tmp_path / "both.csv").write_text("\n".join(["path,label", *lines, "photos/000.jpg,a"]))
+    (finding,) = check(tmp_path / "both.csv").of("identical-classes")
+    assert finding.paths == (tmp_path / "photos/000.jpg",) * 2
+    assert finding.message == "2 images in 'a' and 'b'"
