@@ -1,4 +1,4 @@
-"""The networks: one readable file each, and the table of them."""
+"""The networks: one file for each, and a table of all of them."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 
 
 def build(name: str, options: Mapping[str, int] | None = None) -> Network:
-    """Return the network called `name`; raise UsageError when there is none of that name or with those options."""
+    """Return the network called `name`; raise UsageError for an unknown name or invalid options."""
     if name not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise UsageError(f"there is no network {name!r}{did_you_mean(name, NETWORKS)}; the networks are {known}")

@@ -1,7 +1,7 @@
 """AlexNet as the Berkeley Vision and Learning Center trained it for Caffe.
 
 Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks, 2012; layer
-sizes from BVLC's models/bvlc_alexnet/deploy.prototxt. Normalisation comes before pooling.
+sizes from BVLC's models/bvlc_alexnet/deploy.prototxt. Here normalisation comes before pooling.
 """
 
 from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
@@ -13,7 +13,7 @@ def alexnet(num_classes: int = 1000, input_size: int = 227, fc_units: int = 4096
     """Return BVLC's AlexNet: 60,965,224 parameters at 1,000 classes.
 
     Input: `input_size`² pixels BGR, 0 to 255 minus the mean. Output: `num_classes` logits. `fc_units` is the width
-    of fc6 and fc7. Shapes at 227 pixels stand beside the layers.
+    of fc6 and fc7. The comments give the shapes at 227 pixels.
     """
     return Network(
         name="alexnet",

@@ -13,8 +13,8 @@ def alexnet_bn(num_classes: int = 1000, input_size: int = 227, fc_units: int = 4
     """Return AlexNet with batch norm: 62,383,848 parameters at 1,000 classes, of which 2,752 are statistics.
 
     Input: `input_size`² pixels BGR, 0 to 255 minus the mean: no weights were published, so the preprocessing is
-    BVLC's. Output: `num_classes` logits. `fc_units` is the width of fc6 and fc7. Shapes at 227 pixels stand beside
-    the layers.
+    BVLC's. Output: `num_classes` logits. `fc_units` is the width of fc6 and fc7. The comments give the shapes at 227
+    pixels.
     """
     return Network(
         name="alexnet-bn",

@@ -1,7 +1,7 @@
-"""AlexNet's single tower as TensorFlow's benchmark and the books that print it have it.
+"""AlexNet's single tower as in TensorFlow's benchmark and the books that print it.
 
 Layer sizes from TensorFlow's tutorials/image/alexnet/alexnet_benchmark.py, after Krizhevsky 2014; local response
-normalisation with the values the books add: tf.nn.lrn(x, 4, bias=1.0, alpha=0.001 / 9.0, beta=0.75).
+normalisation with the values that the books add: tf.nn.lrn(x, 4, bias=1.0, alpha=0.001 / 9.0, beta=0.75).
 """
 
 from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
@@ -14,8 +14,8 @@ def alexnet_book(num_classes: int = 0, input_size: int = 224, fc_units: int = 40
 
     With `num_classes` above 0 the classifier fc6, fc7 and fc8 follows, `fc_units` wide: 61,100,840 parameters at
     1,000 classes. Input: `input_size`² pixels BGR, 0 to 255 minus the mean: no weights were published, so the
-    preprocessing is BVLC's. Output: pool5's 6 × 6 × 256 values, or `num_classes` logits. Shapes at 224 pixels stand
-    beside the layers.
+    preprocessing is BVLC's. Output: pool5's 6 × 6 × 256 values, or `num_classes` logits. The comments give the
+    shapes at 224 pixels.
     """
     tower: tuple[Layer, ...] = (
         Conv("conv1", 64, 11, strides=4, padding="same"),  # 56 × 56 × 64

@@ -1,4 +1,4 @@
-"""AlexNet shrunk to MNIST's digits, as teaching material has it; meant to be trained from scratch.
+"""AlexNet shrunk to MNIST's digits, as in teaching material; meant to be trained from scratch.
 
 After Krizhevsky, Sutskever and Hinton 2012: five convolutions and three fully connected layers, all kernels 3 × 3. The
 usual optimiser is Adam at 1e-3.
@@ -12,8 +12,8 @@ from finetune.networks.network import Network
 def alexnet_mnist(num_classes: int = 10, input_size: int = 28, fc_units: int = 1024) -> Network:
     """Return the small network for gray digits: 4,412,810 parameters at 10 classes.
 
-    Input: `input_size`² gray pixels, 0 to 1, the whole picture without a margin cut off. Output: `num_classes`
-    logits. `fc_units` is the width of fc6 and fc7. Shapes at 28 pixels stand beside the layers.
+    Input: `input_size`² gray pixels, 0 to 1, the whole image without cropping. Output: `num_classes` logits.
+    `fc_units` is the width of fc6 and fc7. The comments give the shapes at 28 pixels.
     """
     return Network(
         name="alexnet-mnist",

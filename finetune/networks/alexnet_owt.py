@@ -1,7 +1,7 @@
-"""AlexNet in a single tower, as torchvision has it.
+"""AlexNet in a single tower, as in torchvision.
 
-Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014; layer sizes and the place of dropout
-from torchvision's models/alexnet.py. No normalisation, no groups.
+Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014; layer sizes and dropout as in
+torchvision's models/alexnet.py. No normalisation, no groups.
 """
 
 from finetune.data.preprocessing import TORCHVISION_MEAN_RGB, TORCHVISION_STD_RGB, Preprocessing
@@ -13,7 +13,7 @@ def alexnet_owt(num_classes: int = 1000, input_size: int = 224, fc_units: int = 
     """Return torchvision's AlexNet: 61,100,840 parameters at 1,000 classes.
 
     Input: `input_size`² pixels RGB, 0 to 1, minus the mean and divided by the standard deviation. Output:
-    `num_classes` logits. `fc_units` is the width of fc6 and fc7. Shapes at 224 pixels stand beside the layers; fc6
+    `num_classes` logits. `fc_units` is the width of fc6 and fc7. The comments give the shapes at 224 pixels; fc6
     has the same shape at every size.
     """
     return Network(

@@ -1,8 +1,8 @@
 """CaffeNet, the Berkeley Vision and Learning Center's reference network: AlexNet with pooling before normalisation.
 
 Jia et al., Caffe: Convolutional Architecture for Fast Feature Embedding, 2014; layer sizes from BVLC's
-models/bvlc_reference_caffenet/deploy.prototxt. Its weights have the same shapes as AlexNet's and other values: in the
-other network they load without complaint and classify worse.
+models/bvlc_reference_caffenet/deploy.prototxt. Its weights have the same shapes as AlexNet's but other values: AlexNet
+accepts them without an error and classifies worse.
 """
 
 from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
@@ -14,7 +14,7 @@ def caffenet(num_classes: int = 1000, input_size: int = 227, fc_units: int = 409
     """Return BVLC's reference CaffeNet: 60,965,224 parameters at 1,000 classes.
 
     Input: `input_size`² pixels BGR, 0 to 255 minus the mean. Output: `num_classes` logits. `fc_units` is the width
-    of fc6 and fc7. Shapes at 227 pixels stand beside the layers.
+    of fc6 and fc7. The comments give the shapes at 227 pixels.
     """
     return Network(
         name="caffenet",

@@ -1,8 +1,8 @@
-"""How a network is computed: one function for every kind of layer, on TensorFlow.
+"""Compute a network with TensorFlow: one function for each kind of layer.
 
 Weights are a mapping `layer/weight` -> array, tensor or variable, e.g. `conv1/kernel`. Images are (batch, height,
-width, channels). There is no state here: what a call returns depends on its arguments alone, but for batch norm in
-training, which moves its running statistics.
+width, channels). There is no state: a result depends only on the arguments, and only batch norm in training changes
+something, its running statistics.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -30,8 +30,8 @@ from finetune.networks.normalization import normalize_few, normalize_many
 
 Weights = Mapping[str, Any]
 
-# A fully connected kernel may come as (units, inputs) under this name instead: for batches of 8 to 64 images the
-# product of that with the transposed batch takes half the time.
+# The name of a fully connected kernel that is stored as (units, inputs): for batches of 8 to 64 images its product with
+# the transposed batch takes half the time of the usual one.
 TRANSPOSED = "transposed kernel"
 
 
@@ -44,7 +44,7 @@ def forward(
     trained: Collection[str] = (),
     many: bool = False,
 ) -> tf.Tensor:
-    """Return what comes out of `layers` for a batch `x`, as `activations` computes it."""
+    """Return the output of `layers` for a batch `x`; the options are those of `activations`."""
     for _, output in activations(layers, weights, x, seed=seed, trained=trained, many=many):
         x = output
     return x
@@ -59,11 +59,11 @@ def activations(
     trained: Collection[str] = (),
     many: bool = False,
 ) -> Iterator[tuple[str, tf.Tensor]]:
-    """Yield every layer's name and output in forward order; a layer computes in the precision of its weights.
+    """Yield the name and the output of every layer in forward order; a layer computes in the precision of its weights.
 
-    `seed` (an integer tensor) turns dropout on, differently for every layer and seed. Batch norm uses the batch's
-    own statistics, and moves the running ones, only in layers named in `trained`. `many` says that this will run for
-    many batches of one size, so that compiling for it pays.
+    `seed` (an integer tensor) turns dropout on; each layer and each seed drops other values. Batch norm uses the
+    batch's own statistics, and updates the running ones, only in layers named in `trained`. `many`: there will be many
+    batches of one size, so local response normalisation is compiled for it.
     """
     for layer in layers:
         match layer:
@@ -82,12 +82,12 @@ def activations(
             case Dropout():
                 x = x if seed is None else _dropout(layer, x, seed)
             case _:
-                raise TypeError(f"forward does not know the layer {layer!r}")
+                raise TypeError(f"unknown layer: {layer!r}")
         yield layer.name, x
 
 
 def normalize(preprocessing: Preprocessing, pixels: tf.Tensor) -> tf.Tensor:
-    """Return (pixels - mean) / std as float32, as `Preprocessing.normalize` does with arrays."""
+    """Return (pixels - mean) / std as float32, as `Preprocessing.normalize` does for arrays."""
     return (tf.cast(pixels, tf.float32) - tf.constant(preprocessing.mean, tf.float32)) / preprocessing.std
 
 
@@ -95,12 +95,12 @@ def _conv(layer: Conv, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     kernel, bias = weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]
     padding = layer.padding
     if padding == layer.kernel_size // 2 and layer.strides == 1 and layer.kernel_size % 2:
-        padding = "same"  # the same numbers; TensorFlow's gradients for padding in pixels are a third slower
+        padding = "same"  # the same result; TensorFlow's gradients for explicit padding are a third slower
     if isinstance(padding, int):
         x = tf.pad(x, [[0, 0], [padding] * 2, [padding] * 2, [0, 0]])
         padding = "valid"
-    # Split channels instead of TensorFlow's own grouped convolution: on CPUs that one trains four times slower.
-    # Bias and ReLU belong to the part: only right behind a convolution are they computed within it.
+    # The channels are split because TensorFlow's own grouped convolution trains four times slower on CPUs. Each part
+    # has its own bias and ReLU, because TensorFlow fuses them only with the convolution directly before them.
     parts = zip(
         tf.split(x, layer.groups, axis=3),
         tf.split(kernel, layer.groups, axis=3),
@@ -121,7 +121,7 @@ def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tenso
 
 @cache
 def window_averages(side: int, size: int) -> NDArray[np.float32]:
-    """Return the (size, side) matrix that takes the mean of every window along one side."""
+    """Return the (size, side) matrix whose product with one side of an image is the mean of every window."""
     matrix = np.zeros((size, side), np.float32)
     for i in range(size):
         start, end = i * side // size, -(-(i + 1) * side // size)
@@ -142,7 +142,7 @@ def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, *, training: b
 
 
 def _dense(layer: Dense, weights: Weights, x: tf.Tensor) -> tf.Tensor:
-    # Flatten by the image's own size: by the kernel's, an input of another size would be dealt out as another batch.
+    # Flatten by the size of the image: by that of the kernel, an image of another size would change the batch size.
     x = tf.cast(tf.reshape(x, (-1, prod(x.shape[1:]))), weights[f"{layer.name}/bias"].dtype)
     transposed = weights.get(f"{layer.name}/{TRANSPOSED}")
     if transposed is None:

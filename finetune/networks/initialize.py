@@ -10,15 +10,16 @@ from finetune.networks.network import Network
 
 Arrays = dict[str, NDArray[np.float32]]  # `layer/weight` -> values
 
-PIXEL_DEVIATION = 57.4  # of ImageNet's pixels, in units of 0 to 255: torchvision's 0.225 · 255
+PIXEL_DEVIATION = 57.4  # standard deviation of ImageNet's pixels, 0 to 255: torchvision's 0.225 · 255
 
 
 def fresh_weights(network: Network, layers: tuple[str, ...], seed: int) -> Arrays:
-    """Return starting values for `layers`; each depends on its name, its shape and the seed alone.
+    """Return starting values for `layers`; each one depends only on its name, its shape and the seed.
 
-    Kernels are normal with variance 2 / inputs (He et al. 2015, for ReLU and inputs of unit variance, so the first
-    one is divided by the pixels' deviation); the logits' with deviation 0.01, as in BVLC's fine-tuning example, so
-    that all classes start about equal. Scales and variances are 1, all others 0.
+    Kernels are normal with variance 2 / inputs (He et al. 2015). That formula is for inputs of unit variance, so the
+    first kernel is also divided by the standard deviation of the pixels. The kernel of the logits has a standard
+    deviation of 0.01, as in BVLC's fine-tuning example, so that all classes start almost equal. Scales (`gamma`) and
+    variances are 1, biases, shifts (`beta`) and means 0.
     """
     first, *_, logits = network.weighted_layers()
     input_deviation = PIXEL_DEVIATION / float(np.mean(network.preprocessing.std))

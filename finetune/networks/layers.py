@@ -1,7 +1,7 @@
-"""What the layers of a network are: their sizes, weights and cost. How they are computed stands in `forward.py`.
+"""The kinds of layers: their options, shapes, weights and cost; `forward.py` computes them.
 
 Shapes are (height, width, channels) of one image, or (units,) after a fully connected layer. Nothing here needs
-TensorFlow, so that `finetune summary` and every error about shapes are instant.
+TensorFlow, so `finetune summary` and every error about shapes are instant.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from math import prod
 
 Shape = tuple[int, ...]
 
-# Weights that training by gradient never touches: batch norm's running statistics.
+# Weights that gradients never change: batch norm's running statistics.
 STATISTICS = ("moving_mean", "moving_variance")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One named step of a network; by default it keeps the shape and owns no weights."""
+    """A named layer of a network; by default it keeps the shape and has no weights."""
 
     name: str
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape that comes out when `shape` goes in."""
+        """Return the shape of the output for an input of `shape`."""
         return shape
 
     def weight_shapes(self, shape: Shape) -> Mapping[str, Shape]:
@@ -29,7 +29,7 @@ class Layer:
         return {}
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Return the multiply-adds for one image; only convolutions and fully connected layers count, as usual."""
+        """Return the multiply-adds for one image; as usual, only convolutions and fully connected layers count."""
         return 0
 
 
@@ -54,25 +54,25 @@ class Conv(Layer):
         return (*outputs, self.filters)
 
     def weight_shapes(self, shape: Shape) -> Mapping[str, Shape]:
-        """Return `kernel` and `bias`, one value of bias a filter."""
+        """Return `kernel`, and `bias` with one value per filter."""
         kernel = (self.kernel_size, self.kernel_size, shape[2] // self.groups, self.filters)
         return {"kernel": kernel, "bias": (self.filters,)}
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Return the kernel's size times the positions it is laid on."""
+        """Return the size of the kernel times the number of positions it is applied at."""
         return prod(self.weight_shapes(shape)["kernel"]) * prod(self.output_shape(shape)[:2])
 
 
 @dataclass(frozen=True)
 class MaxPool(Layer):
-    """Largest value of each window; those that would leave the image are left out ("valid") or cut off ("same")."""
+    """Largest value of each window; windows that reach over the edge are dropped ("valid") or cut off ("same")."""
 
     pool_size: int
     strides: int
     padding: str = "valid"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (height, width, channels), as many channels as came in."""
+        """Return (height, width, channels), with the channels of the input."""
         height, width, channels = shape
         outputs = (_windows(side, self.pool_size, self.strides, self.padding) for side in (height, width))
         return (*outputs, channels)
@@ -80,15 +80,15 @@ class MaxPool(Layer):
 
 @dataclass(frozen=True)
 class AdaptiveAveragePool(Layer):
-    """Mean of each of `size` × `size` windows that cover the image, whatever its size.
+    """Mean of each of `size` × `size` windows that cover an image of any size.
 
-    Window i of a side of n pixels reaches from floor(i n / size) to ceil((i + 1) n / size), as in PyTorch.
+    Window i along a side of n pixels extends from floor(i n / size) to ceil((i + 1) n / size), as in PyTorch.
     """
 
     size: int
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (size, size, channels), as many channels as came in."""
+        """Return (size, size, channels), with the channels of the input."""
         return (self.size, self.size, shape[2])
 
 
@@ -113,7 +113,7 @@ class BatchNorm(Layer):
     epsilon: float = 1e-3
 
     def weight_shapes(self, shape: Shape) -> Mapping[str, Shape]:
-        """Return scale and shift, then the running statistics, each with one value a channel."""
+        """Return scale and shift, then the running statistics, each with one value per channel."""
         return dict.fromkeys(("gamma", "beta", *STATISTICS), (shape[-1],))
 
 
@@ -133,19 +133,19 @@ class Dense(Layer):
         return {"kernel": (prod(shape), self.units), "bias": (self.units,)}
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Return the kernel's size."""
+        """Return the size of the kernel."""
         return prod(shape) * self.units
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """While training, sets each value to 0 with probability `rate` and scales the rest by 1 / (1 - rate)."""
+    """In training, sets each value to 0 with probability `rate` and scales the others by 1 / (1 - rate)."""
 
     rate: float = 0.5
 
 
 def _windows(side: int, size: int, strides: int, padding: str | int) -> int:
-    """Return how many windows of `size` pixels, `strides` apart, lie along a side of the image."""
+    """Return how many windows of `size` pixels, `strides` apart, fit along a side of the image."""
     if padding == "same":
         return -(-side // strides)
     pad = 0 if padding == "valid" else int(padding)

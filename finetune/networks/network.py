@@ -1,4 +1,4 @@
-"""A network: its name, its options, its preprocessing and one list of named layers in forward order."""
+"""A network: its name, options and preprocessing, and a list of named layers in forward order."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from finetune.system.text import did_you_mean
 
 
 class Step(NamedTuple):
-    """A layer with the shape that goes in and the shape that comes out."""
+    """A layer with the shapes of its input and its output."""
 
     layer: Layer
     input_shape: Shape
@@ -24,14 +24,14 @@ class Step(NamedTuple):
 class Network:
     """A network as data; `finetune.networks.forward` computes it.
 
-    `options` are the arguments of the builder (num_classes, input_size, fc_units) and rebuild the same network.
+    `options` are the arguments of its builder (num_classes, input_size, fc_units), which rebuild the same network.
     """
 
     name: str
     options: Mapping[str, int]
     preprocessing: Preprocessing
     layers: tuple[Layer, ...]
-    adam_learning_rate: float = 1e-4  # what Adam starts with unless told; larger ones diverge with 4,096 units
+    adam_learning_rate: float = 1e-4  # Adam's default for it; larger ones diverge with 4,096 units
 
     def __post_init__(self) -> None:
         for step in self.steps():
@@ -43,7 +43,7 @@ class Network:
 
     @property
     def input_shape(self) -> Shape:
-        """(height, width, channels) of the input."""
+        """The shape of the input: (height, width, channels)."""
         return (self.preprocessing.size, self.preprocessing.size, self.preprocessing.channels)
 
     @property
@@ -64,7 +64,7 @@ class Network:
         return next(step.input_shape for step in self.steps() if step.layer.name == name)
 
     def weight_shapes(self) -> dict[str, Shape]:
-        """Return all weights as `layer/weight` -> shape, in forward order."""
+        """Return the shape of every weight, `layer/weight` -> shape, in forward order."""
         return {
             f"{step.layer.name}/{weight}": shape
             for step in self.steps()
@@ -72,23 +72,23 @@ class Network:
         }
 
     def parameters(self) -> int:
-        """Return the number of all weights, batch norm's statistics included."""
+        """Return the number of all parameters, including batch norm's statistics."""
         return sum(prod(shape) for shape in self.weight_shapes().values())
 
     def trainable_parameters(self) -> int:
-        """Return the number of weights that gradients can change."""
+        """Return the number of parameters that gradients can change."""
         return sum(prod(s) for name, s in self.weight_shapes().items() if not name.endswith(STATISTICS))
 
     def weighted_layers(self) -> list[str]:
-        """Return the names of the layers that own weights, in forward order."""
+        """Return the names of the layers that have weights, in forward order."""
         return list(dict.fromkeys(layer_of(name) for name in self.weight_shapes()))
 
     def first_dense(self) -> Step | None:
-        """Return the first fully connected layer with its shapes: the one that flattens an image."""
+        """Return the first fully connected layer with its shapes: the one that flattens an image. None without one."""
         return next((step for step in self.steps() if isinstance(step.layer, Dense)), None)
 
     def check_layers(self, names: tuple[str, ...], option: str) -> tuple[str, ...]:
-        """Return `names` in forward order; raise UsageError for one that is no layer with weights."""
+        """Return `names` in forward order; raise UsageError for a name that is not a layer with weights."""
         known = self.weighted_layers()
         for name in names:
             if name not in known:
@@ -99,9 +99,9 @@ class Network:
         return tuple(name for name in known if name in names)
 
     def split(self, trained: tuple[str, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
-        """Return trunk and head: the layers before the first trained one, and the rest.
+        """Return trunk and head: the layers before the first trained one, and the others.
 
-        Dropout just before the first trained layer belongs to the head: it draws anew at every step.
+        Dropout just before the first trained layer belongs to the head, since it drops other values at every step.
         """
         cut = next((i for i, layer in enumerate(self.layers) if layer.name in trained), len(self.layers))
         while cut > 0 and isinstance(self.layers[cut - 1], Dropout):

@@ -1,8 +1,8 @@
-"""How local response normalisation is computed: two ways to the same numbers.
+"""Local response normalisation, computed in two ways with the same result.
 
-For a few images as a product with a band of ones, which needs no preparation. For many as one compiled pass over
-memory, which took a third of the time, forward and backward, but 0.2 s of compilation for every batch size.
-Both run in float32, whatever comes in: a sum of squares is no place for bfloat16's 8 bits.
+The sums over neighbouring channels are, for a few images, a product with a band matrix, which needs no preparation; for
+many images, one compiled pass over memory, which takes a third of the time, forward and backward, after 0.2 s of
+compilation for every batch size. Both compute in float32, since bfloat16 has too few bits for sums of squares.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ def normalize_few(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
     """Return x / (k + alpha / size · Σ x²)^beta over neighbouring channels of x (batch, height, width, channels)."""
     channels = x.shape[3]
     values = tf.cast(x, tf.float32)
-    band = tf.constant(_band(channels, layer.size))
+    band = tf.constant(_band_matrix(channels, layer.size))
     sums = tf.reshape(tf.matmul(tf.reshape(values * values, (-1, channels)), band), tf.shape(x))
     return tf.cast(values * _power(layer.k + layer.alpha / layer.size * sums, layer.beta), x.dtype)
 
 
 def normalize_many(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
-    """Return the same as `normalize_few`, compiled for the shape of x, with its gradient compiled too."""
+    """Return the same as `normalize_few`; function and gradient are compiled for the shape of x."""
     forward, backward = _compiled(layer)
 
     @tf.custom_gradient
@@ -38,7 +38,7 @@ def normalize_many(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
 
 @cache
 def _compiled(layer: LocalResponseNorm) -> tuple[Callable[..., tf.Tensor], Callable[..., tf.Tensor]]:
-    """Return the compiled function and its gradient.
+    """Return the compiled function of x, and its gradient as a function of x and the gradient of the output.
 
     With s = k + a Σ x² and a = alpha / size, y = x s^-beta, so dx = g s^-beta - 2 a beta x Σ (g x s^(-beta - 1)).
     """
@@ -62,21 +62,25 @@ def _compiled(layer: LocalResponseNorm) -> tuple[Callable[..., tf.Tensor], Calla
 
 
 def _power(sums: tf.Tensor, beta: float) -> tf.Tensor:
+    """Return sums^-beta."""
     if beta == 0.75:
-        root = tf.math.rsqrt(sums)  # s^-0.75 without the slow general power
+        root = tf.math.rsqrt(sums)  # s^-0.75 = s^-0.5 · sqrt(s^-0.5), without the slow general power
         return root * tf.sqrt(root)
     return sums**-beta
 
 
 def _window_sums(x: tf.Tensor, size: int) -> tf.Tensor:
-    """Return the sums over `size` neighbouring channels, as so many shifted additions."""
+    """Return the sums over `size` neighbouring channels, by adding `size` shifted copies."""
     channels, radius = x.shape[-1], size // 2
     padded = tf.pad(x, [[0, 0]] * 3 + [[radius, radius]])
     return sum((padded[..., shift : shift + channels] for shift in range(1, 2 * radius + 1)), padded[..., :channels])
 
 
 @cache
-def _band(channels: int, size: int) -> NDArray[np.float32]:
-    """Return the (channels, channels) matrix with ones within size // 2 of the diagonal."""
+def _band_matrix(channels: int, size: int) -> NDArray[np.float32]:
+    """Return a (channels, channels) matrix with ones up to size // 2 from the diagonal and zeros elsewhere.
+
+    Its product with the squares of all channels is, for each channel, the sum over its `size` neighbours.
+    """
     index: NDArray[Any] = np.arange(channels)
     return (abs(index[:, None] - index) <= size // 2).astype(np.float32)

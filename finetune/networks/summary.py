@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer: parameters, multiply-adds and activation memory."""
+"""The cost of a network, layer by layer: parameters, multiply-adds and activation memory."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,10 +13,10 @@ BYTES_PER_VALUE = 4  # float32
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer's cost for one image.
+    """The cost of one layer for one image.
 
-    `weights` are the counts by name (`kernel`, `bias`, …) and `parameters` their sum, batch norm's statistics
-    included. `activation_bytes` is the size of the output in float32.
+    `weights` are the counts by name (`kernel`, `bias`, …) and `parameters` is their sum, including batch norm's
+    statistics. `activation_bytes` is the size of the output in float32.
     """
 
     name: str
@@ -30,10 +30,10 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network's cost for one image: the totals and every layer in forward order.
+    """The cost of a network for one image: totals, and every layer in forward order.
 
-    `trainable_parameters` leaves out what gradients never change. `activation_bytes` is what the outputs of all
-    layers take together when all are kept, as training the whole network does; the input is not counted.
+    `trainable_parameters` excludes batch norm's statistics. `activation_bytes` is the size of the outputs of all layers
+    together, all of which are kept when the whole network is trained; the input does not count.
     """
 
     network: str
@@ -46,12 +46,12 @@ class Summary:
     layers: tuple[LayerSummary, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them; `layers` is a list with one object a layer."""
+        """Return the fields for JSON; `layers` is a list with one object per layer."""
         return asdict(self)
 
 
 def summarize(network: Network) -> Summary:
-    """Return what `network` costs; nothing is computed or allocated, so that it is instant."""
+    """Return the cost of `network`, from its shapes alone."""
     layers = tuple(_summarize_layer(step) for step in network.steps())
     return Summary(
         network=network.name,

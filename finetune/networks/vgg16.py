@@ -16,7 +16,7 @@ def vgg16(num_classes: int = 1000, input_size: int = 224, fc_units: int = 4096) 
     """Return VGG16: 138,357,544 parameters at 1,000 classes.
 
     Input: `input_size`² pixels BGR, 0 to 255 minus the mean. Output: `num_classes` logits. `fc_units` is the width
-    of fc6 and fc7. Shapes at 224 pixels stand beside the layers.
+    of fc6 and fc7. The comments give the shapes at 224 pixels.
     """
     return Network(
         name="vgg16",

@@ -137,9 +137,7 @@ def _join(address: str | None, quiet: bool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to Ray's makers
     if quiet:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        os.environ.setdefault(
-            "RAY_DEDUP_LOGS_SKIP_REGEX", "."
-        )  # half a page per dead worker, whose work others do
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # half a page per dead worker, whose work others do
     if address is not None:
         os.environ[_ATTEMPTS] = "1"
     try:

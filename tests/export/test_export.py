@@ -113,9 +113,7 @@ def test_onnx(weights: Path, tmp_path: Path, pixels: NDArray[np.uint8], expected
 
 
 @pytest.mark.parametrize(("format", "file"), [("onnx", "model.onnx"), ("keras", "model.keras"), ("npy", "model.npy")])
-def test_exports_can_be_read_back(
-    weights: Path, tmp_path: Path, format: ExportFormat, file: str
-) -> None:
+def test_exports_can_be_read_back(weights: Path, tmp_path: Path, format: ExportFormat, file: str) -> None:
     export(str(weights), format, tmp_path / format)
     original, read = load(str(weights)).model, read_weights(tmp_path / format / file)
     found = load_weights(original.network, read)

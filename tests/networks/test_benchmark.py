@@ -1,4 +1,4 @@
-"""`finetune benchmark`: what is counted, by hand and with made-up times. How fast it is, no test says."""
+"""`finetune benchmark`: what is counted, by hand and with made-up times; no test depends on the real speed."""
 
 import json
 import math
@@ -34,7 +34,7 @@ SMALL = {
 
 
 def run(*arguments: str | Path) -> str:
-    """Return what the command prints; raise what it raises."""
+    """Return the output of the command; raise its errors."""
     app = typer.Typer()
     app.command()(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -45,7 +45,7 @@ def run(*arguments: str | Path) -> str:
 
 
 def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> list[object]:
-    """Make the n-th measured call take seconds(n), whatever it takes; return the list of what the calls gave."""
+    """Pretend that the n-th measured call takes seconds(n); return the list of the calls' results."""
     results: list[object] = []
 
     def elapsed(call: Callable[[], object]) -> float:
@@ -67,7 +67,7 @@ def test_burn_in_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = MATRIX_PRODUCTS + BURN_IN  # before the first batch that counts
     results = let_time_pass(monkeypatch, lambda n: 1 + n / 10 if n < MATRIX_PRODUCTS else 0.5 if n >= calls else 99)
     network = build("alexnet", SMALL["alexnet"])
-    monkeypatch.setattr(module, "forward_backward", lambda *_: len)  # not the one of interest
+    monkeypatch.setattr(module, "forward_backward", lambda *_: len)  # its time is made up anyway
     measured = benchmark(network, batch_size=2, batches=3)
     assert len(results) == MATRIX_PRODUCTS + 2 * (BURN_IN + 3)
     assert measured.matmul_gflops == pytest.approx(2 * MATRIX_SIDE**3 / 1e9)  # the best took 1 s
@@ -127,7 +127,7 @@ def test_gradients_of_all_weights_in_bfloat16(name: str, monkeypatch: pytest.Mon
 
 
 def test_forward_backward_takes_the_gradient_of_half_the_sum_of_squares() -> None:
-    """Of alexnet-mnist the logits' bias has the logits as gradient; the function gives one value of each weight."""
+    """The sum of one value of each gradient, computed here from the definition."""
     import tensorflow as tf
 
     network = build("alexnet-mnist", SMALL["alexnet-mnist"])
@@ -156,15 +156,15 @@ def test_batches_from_files(pictures: Callable[..., Path], monkeypatch: pytest.M
     assert set(seen) == set(folder.rglob("*.png"))
 
 
-def test_what_cannot_be_measured(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_errors(pictures: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no network 'alexnat' \(did you mean alexnet\?\)"):
         run("alexnat")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty has no pictures; name a folder with some, or leave out --from-files"):
+    with pytest.raises(DataError, match="empty has no images; name a folder of images, or omit --from-files"):
         run("alexnet-mnist", "--from-files", tmp_path / "empty")
     folder = pictures(stripes=1)
-    (folder / "stripes" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"0\.png cannot be read: not an image.*; take it out of the folder"):
+    (folder / "stripes" / "0.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"0\.png cannot be read: not an image.*; remove it from the folder"):
         run("alexnet-mnist", "--from-files", folder)
 
 

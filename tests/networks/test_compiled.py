@@ -7,11 +7,9 @@ import pytest
 import tensorflow as tf
 
 from finetune.networks import build
-from finetune.networks.compiled import BATCH_SIZE, FEW, Compiled
+from finetune.networks.compiled import BATCH_SIZE, FEW_IMAGES, Compiled
 from finetune.networks.forward import forward
-from finetune.networks.layers import LocalResponseNorm
 from finetune.networks.network import Network
-from finetune.networks.normalization import normalize_few, normalize_many
 
 RNG = np.random.default_rng(2)
 
@@ -21,7 +19,7 @@ def pixels(network: Network, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "alexnet-bn"])
-@pytest.mark.parametrize("count", [1, FEW, FEW + 1, BATCH_SIZE + 3])
+@pytest.mark.parametrize("count", [1, FEW_IMAGES, FEW_IMAGES + 1, BATCH_SIZE + 3])
 def test_few_and_many_are_the_same_numbers(name: str, count: int, random_weights) -> None:
     network = build(name, {"num_classes": 5, "input_size": 67, "fc_units": 8})
     weights = random_weights(network)
@@ -37,7 +35,7 @@ def test_few_and_many_are_the_same_numbers(name: str, count: int, random_weights
 def test_bfloat16_is_close(random_weights) -> None:
     network = build("alexnet", {"num_classes": 5, "input_size": 67, "fc_units": 8})
     weights = random_weights(network)
-    batch = pixels(network, FEW + 1)
+    batch = pixels(network, FEW_IMAGES + 1)
     exact = Compiled(network.layers, weights, network.preprocessing)(batch)
     for many in (False, True):
         rough = Compiled(network.layers, weights, network.preprocessing, "bfloat16")(batch, many)
@@ -62,27 +60,3 @@ def test_bfloat16_names_the_same_class_for_real_photos(shared: Path) -> None:
         )
     )
     assert (exact.argmax(axis=1) == rough.argmax(axis=1)).mean() >= 0.99
-
-
-LAYERS = [LocalResponseNorm("n"), LocalResponseNorm("n", size=9, alpha=0.001), LocalResponseNorm("n", beta=0.6, k=2.0)]
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("normalize", [normalize_few, normalize_many])
-def test_norm_and_its_gradient_equal_tensorflows(layer: LocalResponseNorm, normalize) -> None:
-    x = tf.constant(RNG.normal(0, 200, (2, 3, 4, 32)).astype(np.float32))
-    direction = tf.constant(RNG.normal(0, 1, x.shape).astype(np.float32))
-
-    def theirs(x: tf.Tensor) -> tf.Tensor:
-        # TensorFlow's alpha is not divided by the number of channels.
-        return tf.nn.lrn(x, layer.size // 2, layer.k, layer.alpha / layer.size, layer.beta)
-
-    results = []
-    for function in (lambda x: normalize(layer, x), theirs):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-            product = tf.reduce_sum(y * direction)
-        results.append((y.numpy(), tape.gradient(product, x).numpy()))
-    for ours, expected in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5 * np.abs(expected).max())

@@ -266,5 +266,5 @@ def test_weights_that_are_missing_are_named() -> None:
 
 
 def test_unknown_layer_is_refused() -> None:
-    with pytest.raises(TypeError, match="forward does not know the layer Layer"):
+    with pytest.raises(TypeError, match=r"unknown layer: Layer\(name='mystery'\)"):
         run(Layer("mystery"), row(1))

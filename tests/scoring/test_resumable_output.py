@@ -206,7 +206,5 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
         output(tmp_path / "gone" / "rows.jsonl")
     with pytest.raises(RunError, match=r"is a folder; expected the name of a file"):
         output(tmp_path)
-    with pytest.raises(
-        UsageError, match="--resume continues .* and --overwrite starts again; give only one"
-    ):
+    with pytest.raises(UsageError, match=r"--resume continues .* and --overwrite starts again; give only one"):
         output(tmp_path / "rows.jsonl", resume=True, overwrite=True)

@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 
 TENSORFLOW_FILES = (
-    "export/test_export_formats.py",
-    "export/test_export_networks.py",
+    "export/test_export.py",
+    "export/test_every_network.py",
     "export/test_tf_decode.py",
     "export/test_tf_resize.py",
     "hardening/test_disks.py",
@@ -24,6 +24,7 @@ TENSORFLOW_FILES = (
     "networks/test_compiled.py",
     "networks/test_forward.py",
     "networks/test_networks.py",
+    "networks/test_normalization.py",
     "networks/test_oracle.py",
     "test_bytes_read.py",
     "test_classifier.py",
