@@ -1,6 +1,8 @@
 """The plan: which weights, and what becomes of each layer."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,13 @@ import numpy as np
 import pytest
 
 from finetune.config import TrainConfig
+from finetune.data.augment import LEVELS, Augmentation
+from finetune.data.lighting import principal_components
+from finetune.data.read_data import read_data
 from finetune.errors import FinetuneError, UsageError, WeightsError
 from finetune.model import Model
-from finetune.training.make_plan import plan_layers
+from finetune.training.layer_options import Stage
+from finetune.training.make_plan import make_plan, plan_layers
 
 ALL = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
@@ -124,3 +130,35 @@ def test_what_was_left_open_is_settled(tiny_weights: Path, options: dict[str, An
     assert (config.optimizer, config.learning_rate) == settled
     again = plan_layers(TrainConfig.from_json(config.to_json()), num_classes=2).config
     assert again == config, "a settled option stays as it is"
+
+
+def test_without_options_there_are_thirty_epochs_in_one_stage(tiny_weights: Path) -> None:
+    plan = plan_layers(config(tiny_weights), num_classes=2)
+    assert plan.stages == (Stage(("fc8",), 30),)
+    assert plan.config.epochs == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "augmentation"),
+    [
+        ({"views": 2}, LEVELS["light"]),
+        ({"views": 0, "augmentation": "strong"}, LEVELS["strong"]),
+        ({"views": 2, "augmentation": "alexnet", "flip": False}, replace(LEVELS["alexnet"], flip=False)),
+        ({"views": 2, "lighting": 0.2}, replace(LEVELS["light"], lighting=0.2)),
+        ({}, LEVELS["light"]),
+    ],
+)
+def test_how_views_differ(tiny_weights: Path, options: dict[str, Any], augmentation: Augmentation) -> None:
+    assert plan_layers(config(tiny_weights, **options), num_classes=2).augmentation == augmentation
+
+
+def test_lighting_gets_the_colours_of_the_training_images(
+    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = pictures(stripes=4, dots=4)
+    dataset = read_data(data, 0.25)
+    asked = TrainConfig(data=data, weights=str(tiny_weights), augmentation="alexnet", views=2)
+    plan = make_plan(asked, dataset)
+    training = [record.path for record in dataset.records if record.split == "train"]
+    assert plan.augmentation.components == principal_components(training, plan.network.preprocessing)
+    assert make_plan(replace(asked, augmentation=None, views=None), dataset).augmentation.components is None
