@@ -1,9 +1,9 @@
-"""Sort a folder of pictures by what a model sees in them, and name those it is not sure of.
+"""Classify every image in a folder, and mark the ones the model is unsure of.
 
-    python batch_score.py PICTURES [MODEL]
+    python batch_score.py IMAGES [MODEL]
 
-MODEL is a run directory, a model or weights file, or a name such as starter. Every picture gives one line of
-tab-separated values: probability, label, path. What the model is less than 60 % sure of is labelled `?`.
+MODEL is a run directory, a model or weights file, or a name such as starter. Every image gives one line of
+tab-separated values: probability, label, path. The label is `?` if the model is less than 60 % sure.
 """
 
 import sys
@@ -12,9 +12,9 @@ from pathlib import Path
 import finetune
 
 
-def main(pictures: str, model: str | None = None) -> int:
-    """Print one line for every picture below a folder; return how many could not be read."""
-    paths = sorted(path for path in Path(pictures).rglob("*") if path.is_file())
+def main(images: str, model: str | None = None) -> int:
+    """Print one line for every image below a folder; return how many could not be read."""
+    paths = sorted(path for path in Path(images).rglob("*") if path.is_file())
     unreadable = 0
     for prediction in finetune.load(model).predict(paths, top=1, abstain_below=0.6):
         if prediction.error is not None:
