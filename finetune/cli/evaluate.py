@@ -53,12 +53,12 @@ def report(run: Run, verbose: Verbose = False) -> None:
 
 
 def _warn_of_trained(evaluation: "Evaluation", run: Path) -> None:
-    seen = evaluation.seen
-    if seen is None:
+    overlap = evaluation.overlap
+    if overlap is None:
         logger.warning("whether these pictures were trained on is not known: those of %s are not here", run)
-    elif seen.trained_on:
+    elif overlap.trained_on:
         logger.warning(
-            "%d of these %d pictures were trained on: the figures flatter", seen.trained_on, evaluation.images
+            "%d of these %d pictures were trained on: the figures flatter", overlap.trained_on, evaluation.images
         )
 
 
@@ -103,7 +103,7 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
 
 def _chosen_on(evaluation: "Evaluation") -> list[str]:
     """Return what is to be said of pictures that the run was validated on, if there are any."""
-    chosen = evaluation.seen.validated_on if evaluation.seen else 0
+    chosen = evaluation.overlap.validated_on if evaluation.overlap else 0
     if not chosen:
         return []
     these = "these pictures" if chosen == evaluation.images else f"{chosen} of these pictures"

@@ -23,7 +23,7 @@ from finetune.metrics import (
     softmax,
     wilson_interval,
 )
-from finetune.runs.manifest import Seen
+from finetune.runs.manifest import Overlap
 
 LabelledPaths = list[tuple[Path, int]]  # images with the index of their class in the model
 
@@ -53,7 +53,7 @@ class Evaluation:
     (columns), both in the order of `class_names`. `before`, `after`: reliability bins without and with the model's
     `temperature`; `loss_before`, `loss_after`: the mean negative log-likelihood in nats. `most_wrong`: wrong images
     whose true class has the lowest probability, the worst first. `least_certain`: images whose predicted class has the
-    lowest. `seen`: how many of the images training used, None if unknown.
+    lowest. `overlap`: how many of the images training used, None if unknown.
     """
 
     class_names: tuple[str, ...]
@@ -72,7 +72,7 @@ class Evaluation:
     most_wrong: tuple[ImageResult, ...]
     least_certain: tuple[ImageResult, ...]
     unreadable: tuple[Skipped, ...]
-    seen: Seen | None = None
+    overlap: Overlap | None = None
 
     @property
     def ece_before(self) -> float:
@@ -89,7 +89,7 @@ class Evaluation:
         classes = zip(self.class_names, self.per_class, strict=True)
         return {
             "images": self.images,
-            **(self.seen._asdict() if self.seen else dict.fromkeys(Seen._fields)),
+            **(self.overlap._asdict() if self.overlap else dict.fromkeys(Overlap._fields)),
             "top1": self.top1,
             "top5": self.top5,
             "intervals": {"top1": list(self.top1_interval), "top5": list(self.top5_interval)},

@@ -14,7 +14,7 @@ from finetune.data.read_data import labelled_files
 from finetune.errors import DataError, ImageError, RunError
 from finetune.evaluation.assess import Evaluation, LabelledPaths, assess
 from finetune.model import load_model
-from finetune.runs.manifest import place, seen
+from finetune.runs.manifest import count_overlap, locate_images
 from finetune.runs.read_run import read_dataset
 from finetune.runs.run import MANIFEST, Run, open_run
 from finetune.system.progress import track
@@ -50,7 +50,7 @@ def evaluate(run_path: Path, data: Path | None = None) -> Evaluation:
         images = f"the validation images of {run_path}" if data is None else str(data)
         raise DataError(f"no image of {images} can be read; {_advice(run, data, unreadable)}")
     evaluation = assess(readable, np.stack(rows), classifier.class_names, classifier.temperature, unreadable)
-    return replace(evaluation, seen=seen(run, (path for path, _ in readable)))
+    return replace(evaluation, overlap=count_overlap(run, (path for path, _ in readable)))
 
 
 def _validation_images(run: Run, class_names: tuple[str, ...]) -> LabelledPaths:
@@ -62,7 +62,7 @@ def _validation_images(run: Run, class_names: tuple[str, ...]) -> LabelledPaths:
             f"its images are of {first_few(dataset.class_names)}; train again"
         )
     validation = [record for record in dataset.records if record.split == "val"]
-    return [(record.path, record.label) for record in place(run, validation)]
+    return [(record.path, record.label) for record in locate_images(run, validation)]
 
 
 def _images_of(data: Path, class_names: tuple[str, ...]) -> LabelledPaths:

@@ -11,7 +11,7 @@ from finetune.data.dataset import Dataset
 from finetune.data.thumbnails import thumbnails
 from finetune.errors import RunError
 from finetune.evaluation import plots
-from finetune.runs.provenance import command
+from finetune.runs.provenance import repeat_command
 from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan
 from finetune.runs.run import open_run
 from finetune.system.page_template import page_template
@@ -66,7 +66,7 @@ def render_report(
         data=Path(config["data"]).name or config["data"],
         options={option: text for option, value in config.items() if option != "versions" and (text := _text(value))},
         versions=config.get("versions", {"finetune": config.get("version", "unknown")}),
-        command=command(config),
+        command=repeat_command(config),
         plan=plan,
         metrics=metrics,
         history=history,

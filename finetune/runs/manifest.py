@@ -1,6 +1,5 @@
-"""The pictures of a run's manifest: where they are now, and which other pictures are the same."""
+"""The images of a run's manifest: where they are now, and which other images are the same."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,21 +11,22 @@ from finetune.data.split import Split
 from finetune.errors import ImageError, RunError
 from finetune.runs.read_run import read_dataset
 from finetune.runs.run import RUNS, Run
+from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 
 
-class Seen(NamedTuple):
-    """How many pictures a run has met: as those it trained on, and as those its best epoch was chosen by."""
+class Overlap(NamedTuple):
+    """How many images a run has already used: to train on, and to choose its best epoch by."""
 
     trained_on: int
     validated_on: int
 
 
-def place(run: Run, records: Iterable[Record]) -> list[Record]:
-    """Return the records with the paths at which their pictures are now.
+def locate_images(run: Run, records: Iterable[Record]) -> list[Record]:
+    """Return the records with the paths at which their images are now.
 
-    The manifest has the paths as they were given to train. A relative one is meant from the folder where that was
-    called, which is known when the run still stands there under the name of its --out; else it is left as it is.
+    The manifest has the paths as they were given to train. A relative one starts in the folder where train was called,
+    which is known as long as the run is where its --out put it; otherwise the paths stay as they are.
     """
     records = list(records)
     folder = _called_from(run)
@@ -35,29 +35,32 @@ def place(run: Run, records: Iterable[Record]) -> list[Record]:
     return [record._replace(path=folder / record.path) for record in records]
 
 
-def seen(run: Run, pictures: Iterable[Path]) -> Seen | None:
-    """Return how many of the pictures have the bytes of one in the run's manifest, on each side.
+def count_overlap(run: Run, images: Iterable[Path]) -> Overlap | None:
+    """Return how many of the images have the same bytes as one in the run's manifest, for each split.
 
-    None where that cannot be told: the run has no manifest, or no picture of it can be read any more.
+    None where that is not known: the run has no manifest, or none of its images can be read any more.
     """
     try:
-        records = place(run, read_dataset(run).records)
+        records = locate_images(run, read_dataset(run).records)
     except RunError:
         return None
-    pictures = list(pictures)
-    sizes = set(map(_size, pictures))  # files of another size need not be read
-    alike = [record for record in records if _size(record.path) in sizes]
+    images = list(images)
+    sizes = set(map(_size, images))  # files of another size need not be read
+    candidates = [record for record in records if _size(record.path) in sizes]
     digests: dict[Split, set[str | None]] = {"train": set(), "val": set()}
-    for record, digest in zip(alike, parallel_map(_digest, (record.path for record in alike)), strict=True):
+    for record, digest in zip(candidates, parallel_map(_digest, (record.path for record in candidates)), strict=True):
         digests[record.split].add(digest)
     if not any(image_exists(record.path) for record in records):
         return None
-    found = [digest for digest in parallel_map(_digest, pictures) if digest]
-    return Seen(*(sum(digest in digests[side] for digest in found) for side in ("train", "val")))
+    found = [digest for digest in parallel_map(_digest, images) if digest]
+    return Overlap(*(sum(digest in digests[split] for digest in found) for split in ("train", "val")))
 
 
 def _called_from(run: Run) -> Path | None:
-    """Return the folder where train was called, the run's own less its --out, unless that is here or not known."""
+    """Return the folder where train was called, which is the run's without its --out.
+
+    None when it is the current folder or not known.
+    """
     folder = run.path.absolute()
     try:
         out = Path(str(run.config().get("out") or RUNS / folder.name))
@@ -70,7 +73,7 @@ def _called_from(run: Run) -> Path | None:
 
 
 def _size(path: Path) -> int | None:
-    """Return a file's size in bytes, None for a picture within a file of many."""
+    """Return the size of a file in bytes, None for an image in a file of many."""
     try:
         return path.stat().st_size
     except (OSError, ValueError):
@@ -79,6 +82,6 @@ def _size(path: Path) -> int | None:
 
 def _digest(path: Path) -> str | None:
     try:
-        return hashlib.sha256(read_bytes(path)).hexdigest()
+        return sha256(read_bytes(path))
     except ImageError:
         return None

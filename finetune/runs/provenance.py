@@ -1,4 +1,4 @@
-"""How a run came about: the command that repeats it and the versions that it was made with."""
+"""Where a run comes from: the command that repeats it, and the versions that it was made with."""
 
 import platform
 import shlex
@@ -8,12 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from finetune import __version__
-from finetune.config import TrainConfig
+from finetune.config import TrainConfig, flag
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python")  # what the figures of a run depend on
+_PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python")  # what the metrics of a run depend on
 
 
-def command(config: Mapping[str, Any]) -> str:
+def repeat_command(config: Mapping[str, Any]) -> str:
     """Return the `finetune train` that repeats a run: every option of its config.json that is not the default."""
     words = ["finetune", "train"]
     for field in fields(TrainConfig):
@@ -22,23 +22,23 @@ def command(config: Mapping[str, Any]) -> str:
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if value is None or value == default:
             continue
-        option = field.name.replace("_", "-")
+        option = flag(field.name)
         match value:
             case bool():
-                words.append(f"--{option}" if value else f"--no-{option}")
+                words.append(option if value else f"--no-{option[2:]}")
             case tuple():
-                words += [f"--{option}", ",".join(map(str, value))]
+                words += [option, ",".join(map(str, value))]
             case _:
-                words += [f"--{option}", str(value)]
+                words += [option, str(value)]
     return shlex.join(words)
 
 
 def versions() -> dict[str, str]:
-    """Return name -> version of this package, Python, the system and the libraries that decide a run's figures."""
+    """Return name -> version of this package, Python, the system and the libraries that a run's metrics depend on."""
     found = {"finetune": __version__, "python": platform.python_version(), "system": platform.platform()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # the same library can come under another name, such as tensorflow-cpu
+        except PackageNotFoundError:  # the library may be installed under another name, such as tensorflow-cpu
             continue
     return found

@@ -146,8 +146,8 @@ def test_from_another_folder_than_train_was_run_in(
 
 def test_images_used_in_training_are_counted(run: Path, colours: Path) -> None:
     """Of 5, 4 and 3 images, the first two of each class are for validation."""
-    assert evaluate(run, colours).seen == (6, 6)
-    assert evaluate(run).seen == (0, 6)
+    assert evaluate(run, colours).overlap == (6, 6)
+    assert evaluate(run).overlap == (0, 6)
     assert evaluate(run, colours).to_json()["trained_on"] == 6
 
 

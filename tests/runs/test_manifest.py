@@ -9,7 +9,7 @@ import pytest
 from support.runs import started
 
 from finetune.data.dataset import Dataset, Record
-from finetune.runs.manifest import Seen, place, seen
+from finetune.runs.manifest import Overlap, count_overlap, locate_images
 from finetune.runs.run import Run
 
 NAMES = ("dots", "waves")
@@ -35,20 +35,20 @@ def records() -> tuple[Record, ...]:
 
 def test_pictures_are_found_from_any_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = records()
-    assert place(run, given) == list(given), "from where train was called the names stay as they are"
+    assert locate_images(run, given) == list(given), "from where train was called the names stay as they are"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     expected = [tmp_path / record.path for record in given]
-    assert [record.path for record in place(Run(tmp_path / "runs" / "mine"), given)] == expected
+    assert [record.path for record in locate_images(Run(tmp_path / "runs" / "mine"), given)] == expected
     monkeypatch.chdir(tmp_path / "runs")
-    assert [record.path for record in place(Run(Path("mine")), given)] == expected
+    assert [record.path for record in locate_images(Run(Path("mine")), given)] == expected
 
 
 def test_a_run_without_a_name_of_its_own_stands_in_runs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "runs" / "mine" / "config.json").write_text('{"out": null}')
     given = (Record(Path("pictures", "dots", "0.png"), 0, "val", ""),)
-    assert place(Run(tmp_path / "runs" / "mine"), given) == list(given)
+    assert locate_images(Run(tmp_path / "runs" / "mine"), given) == list(given)
 
 
 @pytest.mark.parametrize("out", ['"else/mine"', '"/runs/mine"', '"../runs/mine"', '"."', "7"])
@@ -56,13 +56,13 @@ def test_a_run_that_has_moved_says_nothing(run: Run, out: str, tmp_path: Path, m
     given = records()
     (run.path / "config.json").write_text(f'{{"out": {out}}}')
     monkeypatch.chdir("/")
-    assert place(Run(tmp_path / "runs" / "mine"), given) == list(given)
+    assert locate_images(Run(tmp_path / "runs" / "mine"), given) == list(given)
 
 
 def test_absolute_paths_stay(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = [record._replace(path=record.path.absolute()) for record in records()]
     monkeypatch.chdir("/")
-    assert place(Run(tmp_path / "runs" / "mine"), given) == given
+    assert locate_images(Run(tmp_path / "runs" / "mine"), given) == given
 
 
 def test_seen_by_digest_whatever_the_name(run: Run, tmp_path: Path) -> None:
@@ -71,14 +71,14 @@ def test_seen_by_digest_whatever_the_name(run: Run, tmp_path: Path) -> None:
     shutil.copy("pictures/dots/1.png", train)
     shutil.copy("pictures/waves/0.png", val)
     changed.write_bytes(b"x" + Path("pictures/dots/2.png").read_bytes()[1:])
-    assert seen(run, [train, train, val, changed]) == (2, 1)
-    assert seen(run, [changed, tmp_path / "gone.png"]) == (0, 0)
-    assert seen(run, (record.path for record in records())) == (3, 2)
+    assert count_overlap(run, [train, train, val, changed]) == (2, 1)
+    assert count_overlap(run, [changed, tmp_path / "gone.png"]) == (0, 0)
+    assert count_overlap(run, (record.path for record in records())) == (3, 2)
 
 
 def test_a_picture_on_both_sides_counts_on_both(run: Run, tmp_path: Path) -> None:
     shutil.copy("pictures/dots/0.png", "pictures/dots/1.png")
-    assert seen(run, [Path("pictures/dots/0.png")]) == (1, 1)
+    assert count_overlap(run, [Path("pictures/dots/0.png")]) == (1, 1)
 
 
 def test_images_of_one_file_are_told_apart(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_images_of_one_file_are_told_apart(tmp_path: Path) -> None:
     records = tuple(Record(path, 0, "val" if path is numbered[1] else "train", "") for path in numbered)
     made = Run(tmp_path / "run")
     started(made.path, {}, Dataset(records, ("a", "b")))
-    assert seen(made, numbered) == Seen(2, 1)
-    assert seen(made, numbered[1:2]) == Seen(0, 1)
+    assert count_overlap(made, numbered) == Overlap(2, 1)
+    assert count_overlap(made, numbered[1:2]) == Overlap(0, 1)
 
 
 def test_not_known_without_the_pictures_or_the_manifest(run: Run, tmp_path: Path) -> None:
     other = shutil.copy("pictures/dots/1.png", tmp_path / "other.png")
     shutil.rmtree("pictures")
-    assert seen(run, [other]) is None
+    assert count_overlap(run, [other]) is None
     (run.path / "manifest.csv").unlink()
-    assert seen(run, [other]) is None
+    assert count_overlap(run, [other]) is None

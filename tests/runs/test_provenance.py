@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from finetune.config import TrainConfig
-from finetune.runs.provenance import command, versions
+from finetune.runs.provenance import repeat_command, versions
 
 
 def test_the_command_repeats_the_run() -> None:
     config = TrainConfig(
         data=Path("my photos"), out=Path("run"), skip=("fc7", "fc8"), epochs=5, cache=False, overwrite=True, seed=3
     )
-    line = command({**config.to_json(), "version": "1"})
+    line = repeat_command({**config.to_json(), "version": "1"})
     assert line == (
         "finetune train --data 'my photos' --skip fc7,fc8 --out run --epochs 5 --seed 3 --no-cache --overwrite"
     )
     assert shlex.split(line)[3] == "my photos"
-    assert command({"data": "$(rm x)"}) == "finetune train --data '$(rm x)'"
+    assert repeat_command({"data": "$(rm x)"}) == "finetune train --data '$(rm x)'"
 
 
 def test_versions() -> None:
