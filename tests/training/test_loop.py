@@ -213,3 +213,22 @@ def test_one_view_of_every_image_in_every_epoch(monkeypatch: pytest.MonkeyPatch)
         assert sorted(label for _, label in seen[2 * epoch : 2 * epoch + 2]) == [0, 1]
     assert all(row // 3 == label for row, label in seen)
     assert {row % 3 for row, _ in seen} == {0, 1, 2}
+
+
+def test_mixup_keeps_more_of_an_image_than_it_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares below a half are turned round, so that the label of an image is the one it shows most of."""
+    shares: list[float] = []
+
+    def note(head: Head, rows: Any, labels: Any, weights: Any, seed: int, share: float) -> tuple[float, float]:
+        shares.append(share)
+        return 0.0, 0.0
+
+    monkeypatch.setattr(Head, "step", note)
+    data = separable(8)
+    states(plan_for(("fc8",), epochs=20, mixup=1.0), data, data)
+    assert len(shares) == 40
+    assert 0.5 <= min(shares) < 0.6
+    assert max(shares) > 0.9
+    shares.clear()
+    states(plan_for(("fc8",)), data, data)
+    assert set(shares) == {1.0}, "without mixup, all of it"
