@@ -14,9 +14,10 @@ from finetune.networks.precision import resolve_precision
 @pytest.fixture(autouse=True)
 def _ask_again() -> Iterator[None]:
     """Forget what this machine is, before and after."""
-    precision._fast_bfloat16.cache_clear()
+    forget = precision._fast_bfloat16.cache_clear
+    forget()
     yield
-    precision._fast_bfloat16.cache_clear()
+    forget()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""`score --engine ray` on a cluster of two machines, both of them this one: the rows are those of the local engine.
+"""`score --engine ray` on a cluster of two machines, both of them this one: the same rows as from the local engine.
 
-Run by `test_ray.py` in a process of its own.
+`test_ray_engine.py` runs this file in its own process.
 """
 
 import os
@@ -30,7 +30,7 @@ def cluster() -> Iterator[Any]:
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written to the user's home
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # otherwise Ray writes a token to the user's home
         machine = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=machine)
         cluster.add_node(**machine)
@@ -40,7 +40,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture
 def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two hundred pictures, one unreadable, one with a name that is no UTF-8; the current folder is the one above."""
+    """Two hundred images, one unreadable, one with a name that is not UTF-8; the current folder is the one above."""
     folder = pictures(stripes=4, dots=3)
     (folder / "dots" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for number in range(192):
@@ -51,7 +51,7 @@ def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def workers(cluster: Any) -> list[set[int]]:
-    """Return for each machine the processes that compute."""
+    """Return the worker processes of each machine."""
     import psutil  # Ray brings it
 
     found: list[set[int]] = []
@@ -73,27 +73,27 @@ def test_a_killed_worker_changes_nothing(
 ) -> None:
     options = ScoreOptions(batch_size=4, probabilities=True)
     assert score(["pictures"], Path("local.jsonl"), options, str(tiny_weights)) == (200, 1)
-    seen: list[set[int]] = [set(), set()]
+    pids: list[set[int]] = [set(), set()]
     write = ResumableOutput.write
 
     def write_and_kill(self: ResumableOutput, rows: Any) -> None:
         write(self, rows)
-        for machine, now in zip(seen, workers(cluster), strict=True):
+        for machine, now in zip(pids, workers(cluster), strict=True):
             machine |= now
         if self.rows == 20:
-            assert [len(machine) for machine in seen] == [1, 1], "one worker on each machine"
-            os.kill(min(seen[1]), signal.SIGKILL)
+            assert [len(machine) for machine in pids] == [1, 1], "one worker on each machine"
+            os.kill(min(pids[1]), signal.SIGKILL)
 
     monkeypatch.setattr(ResumableOutput, "write", write_and_kill)
     counts = score(["pictures"], Path("ray.jsonl"), options, str(tiny_weights), engine="ray", address=cluster.address)
     assert counts == (200, 1)
-    assert [len(machine) for machine in seen] == [1, 2], "another has taken the dead one's place"
+    assert [len(machine) for machine in pids] == [1, 2], "another worker has replaced the dead one"
     assert Path("ray.jsonl").read_bytes() == Path("local.jsonl").read_bytes()
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.slow
-def test_what_ray_began_is_finished_here(
+def test_the_local_engine_finishes_what_ray_started(
     cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_engine, "WINDOW", 7)
@@ -108,7 +108,7 @@ def test_what_ray_began_is_finished_here(
 
 
 @pytest.mark.slow
-def test_errors_of_workers_are_told_as_here(
+def test_errors_of_workers_are_reported_as_local_ones(
     cluster: Any, data: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = {**tiny_model.weights, "fc8/kernel": np.full((8, 3), 3e38, np.float32)}  # their sums overflow

@@ -1,4 +1,4 @@
-"""The file in FILE.partial: what a stop leaves, and how a run goes on or is refused."""
+"""FILE.partial: what a stopped run leaves, how it is resumed, and when that is refused."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from finetune.scoring.formats import JsonLinesFormat
 from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreOptions, ScoreRow
 
-ABOUT = {"model": "m" * 64, "top": 5}
+SETTINGS = {"model": "m" * 64, "top": 5}
 WHOLE = b'{"path": "a", "error": "x"}\n{"path": "b", "error": "x"}\n{"path": "c", "error": "x"}\n'
 
 
@@ -27,8 +27,8 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "rows.jsonl"
 
 
-def output(out: Path, resume: bool = False, overwrite: bool = False, **about: object) -> ResumableOutput:
-    return ResumableOutput(out, JsonLinesFormat(out, ScoreOptions()), {**ABOUT, **about}, resume, overwrite)
+def output(out: Path, resume: bool = False, overwrite: bool = False, **settings: object) -> ResumableOutput:
+    return ResumableOutput(out, JsonLinesFormat(out, ScoreOptions()), {**SETTINGS, **settings}, resume, overwrite)
 
 
 def rows(names: str) -> Sequence[ScoreRow]:
@@ -36,7 +36,7 @@ def rows(names: str) -> Sequence[ScoreRow]:
 
 
 def stop_after(out: Path, names: str) -> Path:
-    """Leave what a killed process leaves that had written these rows, and half of one more; return its folder."""
+    """Leave what a killed process leaves after it has written these rows and half of another; return its folder."""
     with output(out) as stopped:
         stopped.write(rows(names))
     folder = out.with_name("rows.jsonl.partial")
@@ -48,7 +48,7 @@ def stop_after(out: Path, names: str) -> Path:
 def test_whole_run(out: Path) -> None:
     with output(out) as whole:
         whole.write(rows("ab"))
-        assert not out.exists(), "nothing stands under the name before the end"
+        assert not out.exists(), "the file appears at the end"
         whole.write(rows("c"))
         whole.finish()
         assert (whole.rows, whole.unreadable) == (3, 3)
@@ -56,38 +56,38 @@ def test_whole_run(out: Path) -> None:
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_going_on_cuts_the_tail_off(out: Path) -> None:
+def test_resuming_cuts_off_the_half_written_row(out: Path) -> None:
     stop_after(out, "ab")
-    with output(out, resume=True) as going_on:
+    with output(out, resume=True) as resumed:
         names = iter("abc")
-        going_on.skip_written(names)
+        resumed.skip_written(names)
         assert list(names) == ["c"]
-        assert (going_on.rows, going_on.unreadable) == (2, 2)
-        going_on.write(rows("c"))
-        going_on.finish()
+        assert (resumed.rows, resumed.unreadable) == (2, 2)
+        resumed.write(rows("c"))
+        resumed.finish()
     assert out.read_bytes() == WHOLE
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_rows_since_the_last_state_are_made_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_since_the_last_state_are_computed_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with output(out) as stopped:
         stopped.write(rows("a"))
         monkeypatch.setattr("finetune.scoring.resumable_output.SECONDS_BETWEEN_STATES", 1000)
         stopped.write(rows("b"))
-    with output(out, resume=True) as going_on:
-        going_on.skip_written(iter("abc"))
-        assert going_on.rows == 1
-        going_on.write(rows("bc"))
-        going_on.finish()
+    with output(out, resume=True) as resumed:
+        resumed.skip_written(iter("abc"))
+        assert resumed.rows == 1
+        resumed.write(rows("bc"))
+        resumed.finish()
     assert out.read_bytes() == WHOLE
 
 
 def test_stopped_twice(out: Path) -> None:
     stop_after(out, "a")
     for done, batch in (("a", "b"), ("ab", "c")):
-        with output(out, resume=True) as going_on:
-            going_on.skip_written(iter(done))
-            going_on.write(rows(batch))
+        with output(out, resume=True) as resumed:
+            resumed.skip_written(iter(done))
+            resumed.write(rows(batch))
     with output(out, resume=True) as last:
         last.skip_written(iter("abc"))
         last.finish()
@@ -96,7 +96,7 @@ def test_stopped_twice(out: Path) -> None:
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_stopped_while_finishing(out: Path, moved: bool) -> None:
-    """The rows are complete; only the renaming or the tidying up is left."""
+    """The rows are complete; the file is still to be renamed, or the folder to be deleted."""
     folder = stop_after(out, "abc")
     part = folder / "rows.jsonl.part"
     part.write_bytes(WHOLE)
@@ -117,9 +117,9 @@ def test_other_inputs_are_refused(out: Path) -> None:
     for other in ("ax", "a", "ba"):
         with (
             pytest.raises(RunError, match=r"partial was started with other inputs: its first 2 are not the first of"),
-            output(out, resume=True) as going_on,
+            output(out, resume=True) as resumed,
         ):
-            going_on.skip_written(iter(other))
+            resumed.skip_written(iter(other))
     assert (folder / "state.json").exists()
 
 
@@ -131,23 +131,23 @@ def test_other_options_or_another_model_are_refused(out: Path) -> None:
         output(out, resume=True, model="n" * 64)
 
 
-def test_what_is_in_the_way_stays(out: Path) -> None:
+def test_existing_files_stay(out: Path) -> None:
     folder = stop_after(out, "ab")
     with pytest.raises(RunError, match=r"partial belongs to a stopped run; --resume continues it, --overwrite"):
         output(out)
     out.write_text("precious")
     with pytest.raises(RunError, match=r"rows\.jsonl exists; choose another --out, or --overwrite to replace it"):
         output(out)
-    with output(out, overwrite=True) as anew:
-        anew.write(rows("abc"))
-        assert out.read_text() == "precious", "until the new one is whole"
+    with output(out, overwrite=True) as fresh:
+        fresh.write(rows("abc"))
+        assert out.read_text() == "precious", "until the new file is whole"
         (folder / "mine.txt").touch()
-        anew.finish()
+        fresh.finish()
     assert out.read_bytes() == WHOLE
-    assert [path.name for path in folder.iterdir()] == ["mine.txt"], "what is not ours stays"
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"], "files of others stay"
 
 
-def test_resume_without_a_stopped_run_begins(out: Path) -> None:
+def test_resume_without_a_stopped_run_starts(out: Path) -> None:
     with output(out, resume=True) as first:
         first.write(rows("abc"))
         first.finish()
@@ -187,7 +187,7 @@ def test_one_process_at_a_time(out: Path) -> None:
         pass
 
 
-def test_disk_full_keeps_what_is_done(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_rows_so_far(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -197,11 +197,11 @@ def test_disk_full_keeps_what_is_done(out: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); the rows so far stay in"):
             stopped.write(rows("b"))
     monkeypatch.undo()
-    with output(out, resume=True) as going_on:
-        assert going_on.rows == 1
+    with output(out, resume=True) as resumed:
+        assert resumed.rows == 1
 
 
-def test_places_that_cannot_be(tmp_path: Path) -> None:
+def test_invalid_names(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"the folder .*gone does not exist; create it first"):
         output(tmp_path / "gone" / "rows.jsonl")
     with pytest.raises(RunError, match=r"is a folder; expected the name of a file"):

@@ -1,4 +1,4 @@
-"""`score --engine ray`: on a cluster, and what one line says where there is none."""
+"""`score --engine ray`: on a cluster, and the errors without one."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  #
 
 @pytest.fixture
 def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A picture; the current folder is the one above."""
+    """One image; the current folder is the one above."""
     folder = pictures(stripes=1)
     monkeypatch.chdir(tmp_path)
     return folder
@@ -27,7 +27,7 @@ def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_on_a_cluster() -> None:
-    """In a process and a session of its own: Ray was seen to end the process that drives it, and all tests with it."""
+    """In its own process and session: Ray has been seen to kill the process that uses it, and all tests with it."""
     pytest.importorskip("ray")
     command = [sys.executable, "-m", "pytest", "-q", str(Path(__file__).with_name("ray_cluster.py"))]
     for _ in range(2):
@@ -39,23 +39,21 @@ def test_on_a_cluster() -> None:
 
 
 @pytest.mark.parametrize("address", ["here", ":6379", "host:", "http://host:6379", "host:65536"])
-def test_what_is_no_address(address: str) -> None:
+def test_invalid_addresses(address: str) -> None:
     with pytest.raises(UsageError, match=rf"--address {address}: expected HOST:PORT, as `ray start` shows it"):
         next(ray_engine.connected(address).gen)
 
 
-def test_nobody_listens(data: Path, tiny_weights: Path) -> None:
+def test_nothing_listens(data: Path, tiny_weights: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(RunError, match=rf"nothing listens at --address {address} \(Connection refused\); expected"):
             score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray", address=address)
-    assert list(Path().glob("x.csv*")) == [], "nothing is begun"
+    assert list(Path().glob("x.csv*")) == [], "nothing is written"
 
 
 def test_ray_is_missing(data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"score --engine ray needs ray; pip install 'ray\[data\]>=2.60'"):
         score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray")
-    with pytest.raises(UsageError, match="--address is only for --engine ray; omit it"):
-        score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), address="127.0.0.1:6379")

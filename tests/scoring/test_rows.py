@@ -1,0 +1,60 @@
+"""The options of rows, and the rows that they give."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.classifier import Classifier, Features, Prediction
+from finetune.errors import UsageError
+from finetune.model import Model
+from finetune.scoring.rows import ScoreOptions, compute_rows
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 0}, "--top must be 1 or more, not 0"),
+        ({"batch_size": 0}, "--batch-size must be 1 or more, not 0"),
+        ({"abstain_below": 1.5}, "--abstain-below must lie between 0 and 1, not 1.5"),
+        ({"pool": "mean"}, "--pool is only for --features LAYER; omit it"),
+        ({"features": "fc7", "ten_crop": True}, "--features writes no classes; omit --ten-crop"),
+        ({"features": "fc7", "probabilities": True}, "--features writes no classes; omit --probabilities"),
+        ({"features": "fc7", "abstain_below": 0.5}, "--features writes no classes; omit --abstain-below"),
+    ],
+)
+def test_options_that_contradict_each_other(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ScoreOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.tensorflow
+def test_rows_are_predictions_or_features(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    inputs = [*sorted(pictures(stripes=2).rglob("*.png")), tmp_path / "gone.png"]
+    classifier = Classifier(tiny_model)
+    rows = list(compute_rows(classifier, inputs, ScoreOptions(top=2, abstain_below=1.0)))
+    assert [row.path for row in rows] == inputs
+    assert [len(row.scores) for row in rows if isinstance(row, Prediction)] == [2, 2, 0]
+    assert [row.abstained for row in rows if isinstance(row, Prediction)] == [True, True, False]
+    assert rows == list(classifier.predict(inputs, 2, abstain_below=1.0))
+    rows = list(compute_rows(classifier, inputs, ScoreOptions(features="conv5", pool="mean")))
+    for row, expected in zip(rows, classifier.features(inputs, "conv5", pool="mean"), strict=True):
+        assert isinstance(row, Features)
+        assert (row.path, row.error) == (expected.path, expected.error)
+        if expected.values is not None:
+            np.testing.assert_array_equal(row.values, expected.values)
+
+
+def test_options_reach_the_classifier(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among them no more classes than there are."""
+
+    def predict(
+        _: Classifier, inputs: Iterable[Path], top: int, batch_size: int, *, ten_crop: bool, abstain_below: float
+    ) -> Iterator[Prediction]:
+        assert (list(inputs), top, batch_size, ten_crop, abstain_below) == ([Path("x")], 3, 7, True, 0.25)
+        yield Prediction(Path("x"))
+
+    monkeypatch.setattr(Classifier, "predict", predict)
+    options = ScoreOptions(top=50, batch_size=7, ten_crop=True, abstain_below=0.25)
+    assert len(list(compute_rows(Classifier(tiny_model), [Path("x")], options))) == 1

@@ -1,0 +1,152 @@
+"""`score`: the format that the name stands for, and what a resumed run must have in common with the stopped one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune import __version__
+from finetune.classifier import Classifier
+from finetune.errors import DataError, RunError, UsageError
+from finetune.model import Model, save_model
+from finetune.scoring.formats import CsvFormat, Format, JsonLinesFormat, NpyFormat
+from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score import choose_format, score
+
+
+@pytest.fixture(autouse=True)
+def _state_after_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.scoring.resumable_output.SECONDS_BETWEEN_STATES", 0)
+
+
+@pytest.fixture
+def classifier(tiny_model: Model) -> Classifier:
+    return Classifier(tiny_model)
+
+
+@pytest.fixture
+def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five images, of which the second cannot be read; the current folder is the one above."""
+    folder = pictures(dots=3, stripes=2)
+    (folder / "dots" / "1.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("a.jsonl", {}, JsonLinesFormat),
+        ("a.CSV", {}, CsvFormat),
+        ("a.b.csv", {"top": 1}, CsvFormat),
+        ("a.npy", {"features": "fc7"}, NpyFormat),
+    ],
+)
+def test_format_by_the_ending(
+    name: str, options: dict[str, object], kind: type[Format], classifier: Classifier
+) -> None:
+    assert type(choose_format(Path(name), classifier, ScoreOptions(**options))) is kind  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("rows.json", {}, r"--out rows\.json: expected a name that ends in \.jsonl, \.csv, \.parquet, \.npy"),
+        ("rows", {}, r"--out rows: expected a name that ends in"),
+        ("rows.npy", {}, r"--out rows\.npy: \.npy holds features; add --features LAYER"),
+        ("rows.csv", {"features": "fc7"}, r"--out rows\.csv: features are .*; choose \.npy or \.parquet"),
+        (
+            "x.npy",
+            {"features": "fc9"},
+            r"alexnet has no layer 'fc9' \(did you mean fc8\?\); its layers are conv1, norm1,",
+        ),
+        ("x.npy", {"features": "fc7", "pool": "mean"}, r"the output of fc7 is a vector, so there is nothing to pool"),
+    ],
+)
+def test_what_a_file_cannot_hold(name: str, options: dict[str, str], message: str, classifier: Classifier) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose_format(Path(name), classifier, ScoreOptions(**options))  # type: ignore[arg-type]
+
+
+def stopped(data: Path, weights: str, options: ScoreOptions) -> None:
+    """Leave a run that --strict stopped at the second image."""
+    with pytest.raises(DataError, match=r"^--strict: pictures/dots/1\.png: the file is empty; fix it and continue"):
+        score(["pictures"], Path("rows.csv"), options, weights, strict=True)
+    assert not Path("rows.csv").exists()
+
+
+@pytest.mark.tensorflow
+def test_counts(data: Path, tiny_weights: Path) -> None:
+    assert score(["pictures"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)) == (5, 1)
+    assert score(["pictures/stripes"], Path("more.csv"), ScoreOptions(), str(tiny_weights), strict=True) == (2, 0)
+
+
+@pytest.mark.tensorflow
+def test_state_has_the_options_and_the_model(data: Path, tiny_weights: Path) -> None:
+    stopped(data, str(tiny_weights), ScoreOptions(top=2, batch_size=1))
+    state = json.loads(Path("rows.csv.partial/state.json").read_text())
+    assert (state["rows"], state["unreadable"], state["finished"]) == (1, 0, False)
+    assert len(state["about"].pop("model")) == 64
+    assert state["about"] == {
+        "version": __version__,
+        "top": 2,
+        "probabilities": False,
+        "features": None,
+        "pool": "none",
+        "ten_crop": False,
+        "abstain_below": 0.0,
+        "batch_size": 1,
+    }
+
+
+@pytest.mark.tensorflow
+def test_resuming_needs_the_same_model_wherever_its_file_is(data: Path, tiny_model: Model) -> None:
+    save_model(Path("a.safetensors"), tiny_model)
+    options = ScoreOptions(batch_size=1)
+    stopped(data, "a.safetensors", options)
+    bias = np.float32([0, 0, 1e-6])
+    for other in (
+        replace(tiny_model, about={"temperature": 2.0}),
+        replace(tiny_model, class_names=("red", "green", "yellow")),
+        replace(tiny_model, weights={**tiny_model.weights, "fc8/bias": bias}),
+        replace(tiny_model, network=replace(tiny_model.network, preprocessing=warped(tiny_model))),
+    ):
+        save_model(Path("b.safetensors"), other)
+        with pytest.raises(RunError, match="was started with another --model; use the same"):
+            score(["pictures"], Path("rows.csv"), options, "b.safetensors", resume=True)
+    Path("a.safetensors").rename("c.safetensors")
+    assert score(["pictures"], Path("rows.csv"), options, "c.safetensors", resume=True) == (5, 1)
+
+
+def warped(model: Model):
+    return replace(model.network.preprocessing, resize="warp")
+
+
+@pytest.mark.tensorflow
+def test_an_interrupted_run_says_how_to_continue(
+    data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune.scoring.resumable_output import ResumableOutput
+
+    write = ResumableOutput.write
+
+    def interrupted(self: ResumableOutput, rows: list) -> None:
+        if self.rows == 4:
+            raise KeyboardInterrupt
+        write(self, rows)
+
+    monkeypatch.setattr(ResumableOutput, "write", interrupted)
+    options = ScoreOptions(batch_size=2)
+    with pytest.raises(RunError, match="interrupted after 4 rows; add --resume to the same command to continue"):
+        score(["pictures"], Path("rows.csv"), options, str(tiny_weights))
+    monkeypatch.undo()
+    monkeypatch.chdir(data.parent)
+    assert score(["pictures"], Path("rows.csv"), options, str(tiny_weights), resume=True) == (5, 1)
+
+
+def test_an_address_needs_ray(data: Path, tiny_weights: Path) -> None:
+    with pytest.raises(UsageError, match="--address is only for --engine ray; omit it"):
+        score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), address="127.0.0.1:6379")

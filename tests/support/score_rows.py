@@ -1,0 +1,44 @@
+"""Rows of scores that several tests write, and how to write them without a `ResumableOutput`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from finetune.classifier import Features, Prediction, Score
+from finetune.scoring.formats import Format
+from finetune.scoring.rows import ScoreOptions, ScoreRow
+
+GOOD = Prediction(
+    Path("a,b.png"),
+    (Score(2, "blue", 0.7), Score(0, "red", 0.2)),
+    probabilities=np.array([0.2, 0.1, 0.7]),
+)
+BAD = Prediction("http://host/x.jpg", error="the server answers 404, expected 200")
+UNSURE = Prediction(
+    Path("-1+1.jpg"),
+    (Score(0, "red", 0.4), Score(1, "green", 0.35)),
+    abstained=True,
+    probabilities=np.array([0.4, 0.35, 0.25]),
+)
+PREDICTIONS: list[ScoreRow] = [GOOD, BAD, UNSURE]
+ALL_COLUMNS = ScoreOptions(top=2, probabilities=True, abstain_below=0.5)
+
+FEATURES: list[ScoreRow] = [
+    Features(Path("a.png"), np.arange(8, dtype=np.float32)),
+    Features(Path("na\udcffme.png"), error="the file is empty"),
+    Features(Path("c.png"), np.full(8, 0.5, np.float32)),
+]
+
+
+def write_rows(format: Format, out: Path, batches: list[list[ScoreRow]]) -> None:
+    """Write rows as `ResumableOutput` does, without its state."""
+    parts = [out.with_name(f"{name}.part") for name in format.names]
+    for part, data in zip(parts, format.begin(), strict=True):
+        part.write_bytes(data)
+    for batch in batches:
+        for part, data in zip(parts, format.encode(batch), strict=True):
+            with part.open("ab") as file:
+                file.write(data)
+    for name, part in zip(format.names, parts, strict=True):
+        format.finish(part, out.with_name(name), sum(map(len, batches)))
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted(format.names)
