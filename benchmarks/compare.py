@@ -1,9 +1,9 @@
-"""finetune beside plain PyTorch and ONNX Runtime, in one run, the sides taking turns; prints a Markdown table.
+"""Compare finetune with plain PyTorch and ONNX Runtime, which take turns, and print a Markdown table.
 
     python benchmarks/compare.py --photos DIR [--torch-python PATH] [--quick] [--only forward]
 
-Run it where finetune is installed. torch, onnx, onnxruntime and cv2 may be in another environment: `--torch-python` is
-its interpreter. Nothing is installed or downloaded. Figures are medians; compare ratios.
+Run it where finetune is installed. torch, onnx, onnxruntime and cv2 may be in another environment, whose interpreter is
+`--torch-python`. Nothing is installed or downloaded. Numbers are medians; compare the ratios.
 """
 
 import os
@@ -27,15 +27,15 @@ PARTS: dict[str, Callable[[Setting], Iterator[Line]]] = {
 
 def main(
     photos: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="Folder with a folder of photos per class.")
+        Path, typer.Option(exists=True, file_okay=False, help="Folder with a folder of photos for each class.")
     ],
     torch_python: Annotated[str, typer.Option(help="Python that has torch, onnx and onnxruntime.")] = sys.executable,
-    quick: Annotated[bool, typer.Option("--quick", help="A short pass, to see that all runs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A short run, to check that everything works.")] = False,
     only: Annotated[
-        list[str] | None, typer.Option(help=f"Parts, of {', '.join(PARTS)}; may repeat. [default: all]")
+        list[str] | None, typer.Option(help=f"Parts, of {', '.join(PARTS)}; may be repeated. [default: all]")
     ] = None,
 ) -> None:
-    """Measure finetune beside plain PyTorch and ONNX Runtime and print a Markdown table."""
+    """Compare finetune with plain PyTorch and ONNX Runtime and print a Markdown table."""
     for name in only or ():
         if name not in PARTS:
             raise typer.BadParameter(f"there is no part {name!r}; the parts are {', '.join(PARTS)}")
@@ -48,7 +48,7 @@ def main(
             epochs=3 if quick else 30,
             files=(200, 1000) if quick else (1000, 20_000),
         )
-        with Worker(sys.executable, "ours_side.py", setting.environment) as ours:
+        with Worker(sys.executable, "finetune_worker.py", setting.environment) as ours:
             for name in (FULL, STARTER):
                 ours.ask("write", setting.prefix(name), name == STARTER)
         print(f"{machine()}\n")
@@ -59,7 +59,7 @@ def main(
 
 
 def machine() -> str:
-    """Return one line about the processor."""
+    """Return one line that describes the processor."""
     model = platform.processor() or platform.machine()
     flags = ""
     information = Path("/proc/cpuinfo")

@@ -1,4 +1,4 @@
-"""Parts that run inside both workers: forward, a training step, scoring files."""
+"""Parts of the comparison that run inside both workers: forward, a training step, scoring files."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ BATCH = 32
 
 def forward(setting: Setting) -> Iterator[Line]:
     prefix = setting.prefix(FULL)
-    with setting.sides() as (ours, torch):
+    with setting.workers() as (ours, torch):
         operations = 2 * ours.ask("multiply_adds", prefix) * BATCH
         took = take_turns(
             {
@@ -32,7 +32,7 @@ def forward(setting: Setting) -> Iterator[Line]:
 
 def bfloat16(setting: Setting) -> Iterator[Line]:
     prefix, batch = setting.prefix(FULL), 2 * BATCH
-    with setting.sides() as (ours, torch):
+    with setting.workers() as (ours, torch):
         took = take_turns(
             {
                 "ours": lambda: ours.ask("forward", prefix, batch, "bfloat16"),
@@ -48,7 +48,7 @@ def bfloat16(setting: Setting) -> Iterator[Line]:
 
 def step(setting: Setting) -> Iterator[Line]:
     prefix = setting.prefix(FULL)
-    with setting.sides() as (ours, torch):
+    with setting.workers() as (ours, torch):
         took = take_turns(
             {
                 "ours": lambda: ours.ask("step", prefix, BATCH),
@@ -68,7 +68,7 @@ def score(setting: Setting) -> Iterator[Line]:
     prefix = setting.prefix(FULL)
     paths = [str(record.path) for record in read_folder(setting.photos).records]
     rounds = max(1, setting.rounds // 4)
-    with setting.sides() as (ours, torch):
+    with setting.workers() as (ours, torch):
         took = take_turns(
             {
                 "ours": lambda: ours.ask("score", prefix, paths, BATCH),
@@ -77,7 +77,7 @@ def score(setting: Setting) -> Iterator[Line]:
             },
             rounds,
         )
-    rates = {side: len(paths) / took[side] for side in ("ours", "torch")}
+    rates = {name: len(paths) / took[name] for name in ("ours", "torch")}
     alone = 1000 * BATCH / took["forward"]
     what = f"scoring {len(paths)} photos, end to end"
     yield Line(

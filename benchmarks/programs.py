@@ -1,4 +1,4 @@
-"""Parts that run whole programs, from their start to their end: train, predict, memory."""
+"""Parts of the comparison that run whole programs, from start to end: train, predict, memory."""
 
 import json
 import os
@@ -20,7 +20,7 @@ BATCH_SIZE = 32
 
 
 class Training(NamedTuple):
-    """What a training took and gave."""
+    """The time, memory and accuracy of a training."""
 
     seconds: float
     megabytes: float
@@ -33,17 +33,17 @@ def run_seconds(command: Sequence[object], environment: Mapping[str, str]) -> fl
 
 
 def _run(command: Sequence[object], environment: Mapping[str, str]) -> tuple[float, float]:
-    """Return a program's seconds and peak memory in MB; end with what it said when it fails."""
+    """Return a program's seconds and peak memory in MB; exit with its stderr if it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(word) for word in command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
-    said = process.stderr.read()
+    errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{said}\n{' '.join(map(str, command))} ended with {process.returncode}")
+        sys.exit(f"{errors}\n{' '.join(map(str, command))} ended with {process.returncode}")
     return time.perf_counter() - start, usage.ru_maxrss / 1000  # kB on Linux
 
 
@@ -60,27 +60,27 @@ def run_training(
 def run_torch_training(
     python: str, photos: Path, prefix: str, epochs: int, environment: Mapping[str, str]
 ) -> tuple[float, float]:
-    """Run the plain torch loop on the same sides of the split; return seconds and the best validation accuracy."""
+    """Run the plain torch loop on the same split; return the seconds and the best validation accuracy."""
     dataset = read_folder(photos)
-    sides: dict[str, Any] = {
+    files: dict[str, Any] = {
         split: [(str(record.path), record.label) for record in dataset.records if record.split == split]
         for split in ("train", "val")
     }
     job = Path(prefix + ".job")
     settings = {"epochs": epochs, "learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE}
     about = {"prefix": prefix, "classes": len(dataset.class_names), "answer": f"{prefix}.answer"}
-    job.write_text(json.dumps({**sides, **settings, **about}), encoding="utf-8")
-    took = run_seconds([python, Path(__file__).with_name("torch_side.py"), "train", job], environment)
+    job.write_text(json.dumps({**files, **settings, **about}), encoding="utf-8")
+    took = run_seconds([python, Path(__file__).with_name("torch_worker.py"), "train", job], environment)
     return took, float(Path(about["answer"]).read_text(encoding="utf-8"))
 
 
 def linked(photos: Path, folder: Path, count: int) -> Path:
-    """Return a folder of `count` links to the photos, in turn, by class."""
+    """Return a folder of `count` links to the photos, used in turn, in a folder for each class."""
     dataset = read_folder(photos)
     for number, record in enumerate(islice(cycle(dataset.records), count)):
-        place = folder / dataset.class_names[record.label]
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{number:06}{record.path.suffix}").symlink_to(record.path)
+        target = folder / dataset.class_names[record.label]
+        target.mkdir(parents=True, exist_ok=True)
+        (target / f"{number:06}{record.path.suffix}").symlink_to(record.path)
     return folder
 
 
@@ -152,7 +152,7 @@ def predict(setting: Setting) -> Iterator[Line]:
     )
     difference = took["ours"] - took["import"]
     yield Line(
-        "predict, one photo, from the start",
+        "predict, one photo, whole program",
         f"{took['ours']:.1f} s",
         "import tensorflow",
         f"{took['import']:.1f} s",

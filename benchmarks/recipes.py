@@ -1,6 +1,6 @@
-"""What each switch of `finetune train` gives: `python benchmarks/recipes.py --data DIR`, three seeds each.
+"""Measure what each option of `finetune train` changes: `python benchmarks/recipes.py --data DIR`, three seeds each.
 
-Prints a Markdown table of validation accuracy and loss, mean ± standard deviation, and seconds a run.
+Prints a Markdown table of validation accuracy and loss, mean ± standard deviation, and the seconds per run.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", default="starter")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="recipes whose names hold this")
+    parser.add_argument("--only", default="", help="run only recipes whose names contain this")
     options = parser.parse_args()
     print("| recipe | validation accuracy, % | validation loss | seconds |\n|---|---|---|---|", flush=True)
     for name, recipe in RECIPES.items():

@@ -1,4 +1,4 @@
-"""What every part of the comparison needs: the sides, taking turns, and the rows of the table."""
+"""What every part of the comparison needs: the workers, measurements in turns, and the rows of the table."""
 
 import os
 import statistics
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from worker import Worker
 
-FULL, STARTER = "full", "starter"  # AlexNet with 1,000 classes and random weights; the small one with real ones
-REST = 0.3  # seconds between the sides: threads of the one still spin when the other begins
+FULL, STARTER = "full", "starter"  # AlexNet with 1,000 classes and random weights; the small network with real weights
+REST = 0.3  # seconds between measurements: threads of one worker still spin when the other starts
 
 
 class Line(NamedTuple):
-    """A row of the table: ours, theirs, the ratio that counts and what it should be at least (or at most)."""
+    """A row of the table: our result, theirs, the ratio, and what the ratio should be at least (or at most)."""
 
     what: str
     ours: str
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """What every part needs: the photos, where both sides' files lie, how often to measure."""
+    """The photos, the folder for files of both workers, and how often to measure."""
 
     photos: Path
     folder: Path
@@ -40,24 +40,24 @@ class Setting:
     environment: dict[str, str] = field(default_factory=lambda: {**os.environ, "FINETUNE_OFFLINE": "1"})
 
     def prefix(self, network: str) -> str:
-        """Return what the names of a network's files begin with."""
+        """Return the beginning of the names of a network's files."""
         return str(self.folder / network)
 
     @contextmanager
-    def sides(self) -> Iterator[tuple[Worker, Worker]]:
+    def workers(self) -> Iterator[tuple[Worker, Worker]]:
         """Yield both workers."""
         with (
-            Worker(sys.executable, "ours_side.py", self.environment) as ours,
-            Worker(self.torch_python, "torch_side.py", self.environment) as torch,
+            Worker(sys.executable, "finetune_worker.py", self.environment) as ours,
+            Worker(self.torch_python, "torch_worker.py", self.environment) as torch,
         ):
             yield ours, torch
 
 
-def take_turns(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Return every side's median of `rounds` measurements, A B C A B C …, after one of each that does not count."""
-    values: dict[str, list[float]] = {name: [] for name in sides}
+def take_turns(measurements: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Return the median of each of `measurements` over `rounds`, A B C A B C …, after a round that does not count."""
+    values: dict[str, list[float]] = {name: [] for name in measurements}
     for number in range(rounds + 1):
-        for name, measure in sides.items():
+        for name, measure in measurements.items():
             value = measure()
             if number:
                 values[name].append(value)

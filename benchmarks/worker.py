@@ -1,4 +1,4 @@
-"""Two programs that talk in JSON lines, so that each side of a comparison stays in its own environment."""
+"""A worker process that answers JSON lines, so that each library is measured in its own environment."""
 
 import json
 import os
@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-SIDES = Path(__file__).parent
+WORKERS = Path(__file__).parent
 PASSES = 3  # per measurement, after one that does not count
 
 
 class Worker:
-    """A side of the comparison: `ask` sends it a command with arguments and returns its answer."""
+    """A running worker: `ask` sends it a command with arguments and returns the answer."""
 
     def __init__(self, python: str, script: str, environment: Mapping[str, str]) -> None:
         self._script = script
         self._process = subprocess.Popen(
-            [python, SIDES / script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [python, WORKERS / script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
     def ask(self, command: str, *arguments: Any) -> Any:
@@ -31,27 +31,27 @@ class Worker:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            sys.exit(f"{self._script} ended at {command}; what it said stands above")
+            sys.exit(f"{self._script} stopped at {command}; see its output above")
         return json.loads(answer)
 
     def __enter__(self) -> "Worker":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()  # closes its input, which ends it
+        self._process.communicate()  # closes its input, which stops it
 
 
 def serve(commands: Mapping[str, Callable[..., Any]]) -> None:
     """Answer commands from stdin until it closes."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # so that nothing a library prints is taken for an answer
     for line in sys.stdin:
         command, *arguments = json.loads(line)
         print(json.dumps(commands[command](*arguments)), file=answers, flush=True)
 
 
 def milliseconds(run: Callable[[], object]) -> float:
-    """Return the mean milliseconds of some passes."""
+    """Return the mean milliseconds of several passes."""
     run()
     start = time.perf_counter()
     for _ in range(PASSES):

@@ -1,4 +1,4 @@
-"""Our side of the comparison: a worker that `compare.py` starts in the environment where finetune is installed."""
+"""The worker for finetune: `compare.py` starts it in the environment where finetune is installed."""
 
 import json
 import time
@@ -16,21 +16,21 @@ from finetune.data.augment import LEVELS
 from finetune.model import Model, load_model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
-from finetune.pretrained import catalogue
+from finetune.runs.open_model import open_model
 from finetune.system.quiet import import_tensorflow
 from finetune.training.defaults import Settled
 from finetune.training.layer_options import Stage
 from finetune.training.plan import Plan, SourceWeights
 
 MODEL = ".safetensors"
-WEIGHTS = ".npz"  # the same for the other side
+WEIGHTS = ".npz"  # the same weights for torch
 DESCRIPTION = ".json"
 
 
 def write(prefix: str, starter: bool) -> None:
-    """Write a network with its weights for both sides: the starter, or AlexNet with 1,000 classes and random ones."""
+    """Write a network and its weights for both workers: the starter, or AlexNet with random weights, 1,000 classes."""
     if starter:
-        model = load_model(catalogue.resolve("starter")[0])
+        model = open_model("starter")
     else:
         network = build("alexnet")
         weights = fresh_weights(network, tuple(network.weighted_layers()), seed=0)
@@ -65,7 +65,7 @@ def _pixels(prefix: str, batch_size: int) -> Any:
 
 
 def forward(prefix: str, batch_size: int, precision: str) -> float:
-    """Return milliseconds for a batch, from pixels to logits."""
+    """Return the milliseconds for one batch, from pixels to logits."""
     function, pixels = _forward(prefix, precision), _pixels(prefix, batch_size)
     return milliseconds(lambda: function(pixels))
 
@@ -90,7 +90,7 @@ def _step(prefix: str, batch_size: int) -> Callable[[], object]:
 
 
 def step(prefix: str, batch_size: int) -> float:
-    """Return milliseconds for a full training step: forward, gradients of all weights, update."""
+    """Return the milliseconds for a full training step: forward, gradients of all weights, update."""
     return milliseconds(_step(prefix, batch_size))
 
 
@@ -102,7 +102,7 @@ def matmul(precision: Any) -> float:
 
 
 def multiply_adds(prefix: str) -> int:
-    """Return the multiply-adds for one picture."""
+    """Return the multiply-adds for one image."""
     return sum(step.layer.multiply_adds(step.input_shape) for step in _model(prefix).network.steps())
 
 
@@ -112,7 +112,7 @@ def _classifier(prefix: str) -> Any:
 
 
 def score(prefix: str, paths: list[str], batch_size: int) -> float:
-    """Return seconds to classify files, from their bytes to the classes, the model being loaded."""
+    """Return the seconds to classify files, from their bytes to the classes; the model is loaded already."""
     start = time.perf_counter()
     count = sum(prediction.error is None for prediction in _classifier(prefix).predict(map(Path, paths), 5, batch_size))
     assert count == len(paths)

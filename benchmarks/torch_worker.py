@@ -1,7 +1,7 @@
-"""The other side of the comparison: plain PyTorch and ONNX Runtime, as one writes them without further thought.
+"""The worker for plain PyTorch and ONNX Runtime, written in the usual way, without tuning.
 
-A worker that `compare.py` starts in the environment where they are installed. `torch_side.py train FILE` is a
-program of its own: the plain loop that passes every picture through the whole network in every epoch.
+`compare.py` starts it in the environment where they are installed. `torch_worker.py train FILE` is a separate program:
+the plain training loop, which passes every image through the whole network in every epoch.
 """
 
 import json
@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from worker import milliseconds, serve
 
-LOADERS = 2  # processes that decode
+LOADERS = 2  # processes that decode images
 MOMENTUM = 0.9
 
 
@@ -39,7 +39,7 @@ def read_network(prefix: str) -> tuple[nn.Sequential, dict[str, Any]]:
 
 
 def _modules(layer: dict[str, Any], weights: Any) -> dict[str, nn.Module]:
-    """Return the modules of one layer by what is added to its name."""
+    """Return the modules of one layer by the suffix for the layer's name."""
     kernel, bias = (weights.get(f"{layer['name']}/{weight}") for weight in ("kernel", "bias"))
     match layer["kind"]:
         case "Conv":
@@ -61,7 +61,7 @@ def _modules(layer: dict[str, Any], weights: Any) -> dict[str, nn.Module]:
         case "Dense":
             shape = layer["input_shape"]
             module = nn.Linear(math.prod(shape), layer["units"])
-            if len(shape) == 3:  # rows in the order height, width, channels; torch flattens channels first
+            if len(shape) == 3:  # rows are ordered height, width, channel; torch flattens channels first
                 kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(math.prod(shape), -1)
             _assign(module, kernel.T, bias)
             flatten = {"_flatten": nn.Flatten()} if len(shape) == 3 else {}
@@ -69,7 +69,7 @@ def _modules(layer: dict[str, Any], weights: Any) -> dict[str, nn.Module]:
         case "Dropout":
             return {"": nn.Dropout(layer["rate"])}
         case kind:
-            raise TypeError(f"no module is known for the layer {kind}")
+            raise TypeError(f"unknown layer: {kind}")
 
 
 def _assign(module: Any, kernel: Any, bias: Any) -> None:
@@ -88,7 +88,7 @@ def _images(size: int, batch_size: int) -> torch.Tensor:
 
 
 def forward(prefix: str, batch_size: int, precision: str) -> float:
-    """Return milliseconds for a batch; bfloat16 is autocast with channels last, its faster form."""
+    """Return the milliseconds for one batch; bfloat16 is autocast with channels last, which is its faster form."""
     network, preprocessing = _network(prefix)
     images = _images(preprocessing["size"], batch_size)
     if precision == "bfloat16":
@@ -105,7 +105,7 @@ def forward(prefix: str, batch_size: int, precision: str) -> float:
 @cache
 def _session(prefix: str) -> Any:
     import onnxruntime
-    from onnx_file import write_onnx
+    from torch_to_onnx import write_onnx
 
     network, preprocessing = _network(prefix)
     write_onnx(Path(prefix + ".onnx"), network, preprocessing["size"])
@@ -119,14 +119,14 @@ def _session(prefix: str) -> Any:
 
 
 def onnx(prefix: str, batch_size: int) -> float:
-    """Return milliseconds for a batch in ONNX Runtime."""
+    """Return the milliseconds for one batch in ONNX Runtime."""
     session = _session(prefix)
     images = _images(_network(prefix)[1]["size"], batch_size).numpy()
     return milliseconds(lambda: session.run(None, {"images": images}))
 
 
 def step(prefix: str, batch_size: int) -> float:
-    """Return milliseconds for a full training step: forward, gradients of all weights, update."""
+    """Return the milliseconds for a full training step: forward, gradients of all weights, update."""
     network, preprocessing = _network(prefix)
     optimizer = _optimizer(prefix)
     images, labels = _images(preprocessing["size"], batch_size), torch.zeros(batch_size, dtype=torch.long)
@@ -145,8 +145,8 @@ def _optimizer(prefix: str) -> torch.optim.Optimizer:
     return torch.optim.SGD(_network(prefix)[0].parameters(), lr=1e-6, momentum=MOMENTUM)
 
 
-class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """Files decoded, their short side brought to `resize_to`, the centre cut out, the mean taken off."""
+class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
+    """Decoded files: resized to `resize_to` on the short side, cropped to the centre, with the mean subtracted."""
 
     def __init__(self, files: list[tuple[str, int]], preprocessing: dict[str, Any]) -> None:
         self._files = files
@@ -169,11 +169,11 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 
 def _loader(files: list[tuple[str, int]], preprocessing: dict[str, Any], batch_size: int, **options: Any) -> Any:
-    return DataLoader(Pictures(files, preprocessing), batch_size, num_workers=LOADERS, **options)
+    return DataLoader(ImageFiles(files, preprocessing), batch_size, num_workers=LOADERS, **options)
 
 
 def score(prefix: str, paths: list[str], batch_size: int) -> float:
-    """Return seconds to classify files, from their bytes to the classes, the model being loaded."""
+    """Return the seconds to classify files, from their bytes to the classes; the model is loaded already."""
     network, preprocessing = _network(prefix)
     network.eval()
     start = time.perf_counter()
@@ -184,7 +184,7 @@ def score(prefix: str, paths: list[str], batch_size: int) -> float:
 
 
 def train(job: dict[str, Any]) -> float:
-    """Train the last layer anew and return the best validation accuracy; the others are frozen."""
+    """Train a fresh last layer, with the others frozen, and return the best validation accuracy."""
     torch.manual_seed(0)
     network, preprocessing = read_network(job["prefix"])
     network.eval().requires_grad_(False)
@@ -193,19 +193,19 @@ def train(job: dict[str, Any]) -> float:
     nn.init.zeros_(network[-1].bias)
     optimizer = torch.optim.SGD(network[-1].parameters(), job["learning_rate"], MOMENTUM)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job["epochs"])
-    train_side = _loader(job["train"], preprocessing, job["batch_size"], shuffle=True)
-    val_side = _loader(job["val"], preprocessing, job["batch_size"])
+    train_loader = _loader(job["train"], preprocessing, job["batch_size"], shuffle=True)
+    val_loader = _loader(job["val"], preprocessing, job["batch_size"])
     best = 0.0
     for _ in range(job["epochs"]):
-        network[-2].train()  # the dropout in front of the layer that is trained
-        for images, labels in train_side:
+        network[-2].train()  # the dropout before the trained layer
+        for images, labels in train_loader:
             optimizer.zero_grad()
             functional.cross_entropy(network(images), labels).backward()
             optimizer.step()
         schedule.step()
         network.eval()
         with torch.inference_mode():
-            correct = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in val_side)
+            correct = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in val_loader)
         best = max(best, correct / len(job["val"]))
     return best
 
