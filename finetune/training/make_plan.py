@@ -11,11 +11,10 @@ from finetune.formats.read_weights import read_weights
 from finetune.networks import Network, build
 from finetune.networks.initialize import Arrays, fresh_weights
 from finetune.networks.precision import resolve_precision
-from finetune.pretrained.catalogue import described as describe
-from finetune.pretrained.infer import network_like
+from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
+from finetune.pretrained.resolve import choose_weights
 from finetune.system.digest import sha256_of_file
-from finetune.training.choose_weights import choose_weights
 from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
 from finetune.training.depth import compare_cuts
 from finetune.training.layer_options import Stage, parse_stages

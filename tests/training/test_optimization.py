@@ -41,6 +41,13 @@ def test_warmup_by_hand() -> None:
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.15 * (1 + math.sqrt(0.5)), 0.15, 0.15 * (1 - math.sqrt(0.5))])
 
 
+def test_momentum_by_hand() -> None:
+    """With momentum 0.9 the second step adds 0.9 of the first: 1 + (0.9 + 1) = 2.9 times the rate and the gradient."""
+    kernel, bias = moved("sgd", steps=2)
+    np.testing.assert_allclose(kernel, KERNEL - 2.9 * 0.1 * GRADIENTS[0], atol=1e-6)
+    np.testing.assert_allclose(bias, BIAS - 2.9 * 0.1 * GRADIENTS[1], atol=1e-6)
+
+
 def test_decay_is_not_on_biases() -> None:
     kernel, bias = moved("sgd", decay=0.01)
     np.testing.assert_allclose(kernel, KERNEL - 0.1 * (GRADIENTS[0] + 0.01 * KERNEL), atol=1e-7)
