@@ -88,7 +88,7 @@ def test_default_is_the_newest_run_then_published_weights_then_the_starter(
 
 def test_no_such_model(tmp_path: Path) -> None:
     with pytest.raises(
-        WeightsError, match=r"weights 'startr': no such file, and no such name \(did you mean starter\?\)"
+        WeightsError, match=r"weights 'startr': neither a file nor a published name \(did you mean starter\?\)"
     ):
         load("startr")
     with pytest.raises(RunError, match=r"has no model\.safetensors"):

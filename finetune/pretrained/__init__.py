@@ -1,1 +1,1 @@
-"""Published weights: where they are, how each file format is read, and how they enter a network."""
+"""Published weights: where they are, how they are fetched, and how a weights file enters a network."""

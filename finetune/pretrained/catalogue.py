@@ -1,21 +1,13 @@
-"""The published weights by name: where they come from, and where on this machine their files lie."""
+"""The published weights by name: where they come from, and how good they are. Data only; nothing looks at the disk."""
 
-import os
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import platformdirs
-
-from finetune.data.preprocessing import Preprocessing
-from finetune.errors import WeightsError
-from finetune.formats.weights_file import WeightsFile
-from finetune.networks import build
-from finetune.system.text import did_you_mean
+from finetune.data.preprocessing import TORCHVISION, Preprocessing
 
 
 @dataclass(frozen=True)
-class Source:
-    """One place that offers the weights, over http or https.
+class Download:
+    """One address that offers the weights, over http or https.
 
     `size`: bytes; None where no publisher states it. `digest`: `sha256:…` or `sha1:…` in hexadecimal,
     `sha256-prefix:…` where only the first digits are published, None where there is none.
@@ -31,16 +23,16 @@ class Source:
 class Entry:
     """One published set of weights.
 
-    `sources`: in order of preference, those with a digest first; none when the weights are part of this package, whose
-    file then has `packaged_digest`.
+    `downloads`: in order of preference, those with a digest first; none when the weights are part of this package, in
+    a file with `packaged_digest`.
     `top1`, `top5`: per cent on the ILSVRC 2012 validation set, centre crop, as the publisher states them.
-    `preprocessing`: what the weights were trained with, None where it is the network's own.
+    `preprocessing`: that of the training, None where it is the network's own.
     """
 
     name: str
     network: str
     num_classes: int
-    sources: tuple[Source, ...]
+    downloads: tuple[Download, ...]
     licence: str
     top1: float | None
     top5: float | None
@@ -49,22 +41,21 @@ class Entry:
 
     @property
     def digest(self) -> str | None:
-        """The digest of the preferred source, or of the file in this package."""
-        return self.sources[0].digest if self.sources else self.packaged_digest
+        """The digest of the preferred download, or of the file in this package."""
+        return self.downloads[0].digest if self.downloads else self.packaged_digest
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names that a file with these weights may have, the fastest to load first."""
-        return (f"{self.name}.safetensors", *(source.file for source in self.sources))
+        """The possible names of a file with these weights, the fastest to load first."""
+        return (f"{self.name}.safetensors", *(download.file for download in self.downloads))
 
     @property
     def source(self) -> str:
         """Where the weights come from, for people."""
-        return self.sources[0].url if self.sources else "part of this package"
+        return self.downloads[0].url if self.downloads else "part of this package"
 
 
 _ONNX_ZOO = "https://github.com/onnx/models/raw/main/validated/vision/classification"
-_TORCHVISION = build("alexnet-owt").preprocessing  # torchvision's is the same for all its networks
 
 CATALOGUE = {
     entry.name: entry
@@ -73,19 +64,19 @@ CATALOGUE = {
             name="bvlc_alexnet",
             network="alexnet",
             num_classes=1000,
-            sources=(
-                Source(
+            downloads=(
+                Download(
                     url="http://dl.caffe.berkeleyvision.org/bvlc_alexnet.caffemodel",
                     file="bvlc_alexnet.caffemodel",
                     digest="sha1:9116a64c0fbe4459d18f4bb6b56d647b63920377",
                 ),
-                Source(
+                Download(
                     url=f"{_ONNX_ZOO}/alexnet/model/bvlcalexnet-12.onnx",
                     file="bvlcalexnet-12.onnx",
                     size=243_863_787,
                     digest="sha256:6b0da9510f27f234ee96a85dc3809dd210150fdefad87f6850f9788513216945",
                 ),
-                Source(
+                Download(
                     url="http://www.cs.toronto.edu/~guerzhoy/tf_alexnet/bvlc_alexnet.npy",
                     file="bvlc_alexnet.npy",
                 ),
@@ -98,13 +89,13 @@ CATALOGUE = {
             name="bvlc_caffenet",
             network="caffenet",
             num_classes=1000,
-            sources=(
-                Source(
+            downloads=(
+                Download(
                     url="http://dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel",
                     file="bvlc_reference_caffenet.caffemodel",
                     digest="sha1:4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
                 ),
-                Source(
+                Download(
                     url=f"{_ONNX_ZOO}/caffenet/model/caffenet-12.onnx",
                     file="caffenet-12.onnx",
                     size=243_863_798,
@@ -119,8 +110,8 @@ CATALOGUE = {
             name="torchvision_alexnet",
             network="alexnet-owt",
             num_classes=1000,
-            sources=(
-                Source(
+            downloads=(
+                Download(
                     url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
                     file="alexnet-owt-7be5be79.pth",
                     size=244_408_911,
@@ -135,8 +126,8 @@ CATALOGUE = {
             name="torchvision_vgg16",
             network="vgg16",
             num_classes=1000,
-            sources=(
-                Source(
+            downloads=(
+                Download(
                     url="https://download.pytorch.org/models/vgg16-397923af.pth",
                     file="vgg16-397923af.pth",
                     size=553_433_881,
@@ -146,14 +137,14 @@ CATALOGUE = {
             licence="BSD-3-Clause",
             top1=71.592,
             top5=90.382,
-            preprocessing=_TORCHVISION,
+            preprocessing=TORCHVISION,
         ),
         Entry(
             name="vgg16",
             network="vgg16",
             num_classes=1000,
-            sources=(
-                Source(
+            downloads=(
+                Download(
                     url=f"{_ONNX_ZOO}/vgg/model/vgg16-12.onnx",
                     file="vgg16-12.onnx",
                     size=553_437_752,
@@ -163,13 +154,13 @@ CATALOGUE = {
             licence="Apache-2.0",
             top1=72.38,
             top5=91.00,
-            preprocessing=_TORCHVISION,  # trained with MXNet on that input, as the zoo's README for VGG says
+            preprocessing=TORCHVISION,  # trained with MXNet on that input, says the zoo's README for VGG
         ),
         Entry(
             name="starter",
             network="alexnet",
             num_classes=200,
-            sources=(),
+            downloads=(),
             licence="trained on Tiny ImageNet: research, education",
             top1=None,  # on Tiny ImageNet's own 200 classes; see weights/README.md
             top5=None,
@@ -178,72 +169,11 @@ CATALOGUE = {
     )
 }
 
-# The weights that `auto` looks for first, by network; of two for one network those that need no extra package to read.
+# The weights that `auto` looks for first, by network; of two sets for one network, those that need no extra package.
 PUBLISHED = {
     "alexnet": "bvlc_alexnet",
     "caffenet": "bvlc_caffenet",
     "alexnet-owt": "torchvision_alexnet",
     "vgg16": "torchvision_vgg16",
 }
-FALLBACK = {"alexnet": "starter"}  # what `auto` takes when they are not there and cannot be fetched
-
-
-def folders() -> list[Path]:
-    """Return where files of the catalogue are looked for, in order, the user's cache last; some may not exist."""
-    package = Path(__file__).parents[1]
-    own = package / "weights" if (package / "weights").is_dir() else package.parent / "weights"  # wheel or checkout
-    chosen = os.environ.get("FINETUNE_WEIGHTS")
-    cache = Path(platformdirs.user_cache_dir("finetune"), "weights")
-    return [*([Path(chosen)] if chosen else []), Path("weights"), own, cache]
-
-
-def find(name: str) -> Path | None:
-    """Return the file of the catalogue entry `name`, or None when it is nowhere; KeyError for an unknown name."""
-    candidates = (folder / file for folder in folders() for file in CATALOGUE[name].files)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def resolve(ref: str) -> tuple[Path, str]:
-    """Return the file that a name of the catalogue or a path means, and its name; raise WeightsError if there is none.
-
-    A name that is not on this machine is fetched, and never falls back to other weights.
-    """
-    if ref in CATALOGUE:
-        return find(ref) or _fetch(ref), ref
-    path = Path(ref)
-    if path.is_file():
-        return path, path.name
-    if path.is_dir():
-        raise WeightsError(f"expected a weights file, but {ref} is a folder; name the file in it")
-    raise WeightsError(
-        f"weights {ref!r}: no such file, and no such name{did_you_mean(ref, CATALOGUE)}; "
-        f"the names are {', '.join(CATALOGUE)}"
-    )
-
-
-def described(file: WeightsFile, name: str) -> WeightsFile:
-    """Return `file` with the network and the preprocessing of the catalogue entry `name`, if it is one.
-
-    Most files do not tell them: AlexNet and CaffeNet, for one, have the same shapes. A file of our own does.
-    """
-    entry = CATALOGUE.get(name)
-    if entry is None or "options" in file.metadata:
-        return file
-    told = {"preprocessing": entry.preprocessing.to_json()} if entry.preprocessing else {}
-    return replace(file, network=entry.network, metadata={**file.metadata, **told})
-
-
-def how_to_get(name: str) -> str:
-    """Return what a person does to have the weights `name` on this machine."""
-    return f"get {CATALOGUE[name].source} and put it into {folders()[0].absolute()}"
-
-
-def _fetch(name: str) -> Path:
-    from finetune.pretrained.fetch import fetch  # here, since it loads the HTTP library
-
-    try:
-        return fetch(name)
-    except WeightsError as error:
-        other = FALLBACK.get(CATALOGUE[name].network)
-        at_once = f"--weights {other} works at once" if other else "--weights none trains from scratch at once"
-        raise WeightsError(f"{error}; {at_once}") from None
+FALLBACK = {"alexnet": "starter"}  # the weights that `auto` uses when those are not here and cannot be fetched

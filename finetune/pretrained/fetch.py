@@ -1,15 +1,12 @@
-"""Download published weights: resumed where they broke off, checked before they count, kept as safetensors.
+"""Download published weights: resumed where the connection broke, checked before use, stored as safetensors.
 
-With requests, which TensorFlow brings: it knows the proxies and certificates of the machine. pooch, which builds on it,
-cannot resume.
+pooch, a library for this, cannot resume.
 """
 
 import hashlib
 import logging
 import os
 import re
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,66 +16,65 @@ from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-import requests
 from filelock import FileLock, Timeout
 
 from finetune.errors import WeightsError
 from finetune.formats.read_weights import read_weights
 from finetune.formats.safetensors_file import write_safetensors
 from finetune.pretrained import imagenet
-from finetune.pretrained.catalogue import CATALOGUE, Entry, Source, described, find, folders, how_to_get
-from finetune.pretrained.infer import network_of
+from finetune.pretrained.catalogue import CATALOGUE, Download, Entry
+from finetune.pretrained.infer import describe, description_of, network_of
 from finetune.pretrained.load import load_weights
+from finetune.pretrained.locate import find, folders, how_to_get
+from finetune.system import http
+from finetune.system.digest import sha256_of_file
 from finetune.system.extras import needs
 from finetune.system.progress import track
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5.0  # for the first connections to all sources together, looking up their names included
 SILENCE_SECONDS = 30.0  # without a byte, once connected
-MAX_REDIRECTS = 5
 MEGABYTE = 1_000_000
-PIECE = 1 << 16  # bytes
 
 
-class _SourceError(Exception):
-    """This source does not give the file; the next one is tried."""
+class _UnusableError(Exception):
+    """This download does not give the weights; the next one is tried."""
 
 
 def fetch(name: str) -> Path:
-    """Return the file with the weights `name` of the catalogue, downloaded into the user's cache if it is nowhere yet.
+    """Return the file of the published weights `name`; if no folder has it, download it into the user's cache.
 
-    What broke off goes on where it stopped. Raises WeightsError when no source gives the file, the connection breaks,
+    An interrupted download is resumed. Raises WeightsError when no address gives the weights, the connection breaks,
     or the disk is full; KeyError for an unknown name.
     """
     if path := find(name):
         return path
     entry, folder = CATALOGUE[name], folders()[-1]
-    if not entry.sources:
-        raise WeightsError(f"weights {name!r} are part of this package, but their file is gone; install finetune again")
-    if os.environ.get("FINETUNE_OFFLINE", "0") not in ("", "0"):
+    if not entry.downloads:
+        raise WeightsError(f"weights {name!r} are part of this package, but their file is missing; reinstall finetune")
+    if http.offline():
         raise WeightsError(
-            f"weights {name!r} are not on this machine and not fetched, since FINETUNE_OFFLINE is set; "
-            f"{how_to_get(name)}, or unset it"
+            f"weights {name!r} are not on this machine, and not fetched because FINETUNE_OFFLINE is set; unset it, or "
+            f"{how_to_get(name)}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder, name):
-            return find(name) or _from_sources(entry, folder)
+        with _lock(folder, name):
+            return find(name) or _first_usable(entry, folder)
     except OSError as error:
         raise WeightsError(f"{folder} cannot be written ({error.strerror}); make it a folder that you own") from None
 
 
 @contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Let one process at a time fetch `name`; the system frees the lock of a process that dies."""
+def _lock(folder: Path, name: str) -> Iterator[None]:
+    """Let only one process at a time fetch `name`; the system releases the lock of a process that dies."""
     lock = FileLock(folder / f".{name}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        logger.info("another process fetches %s; waiting for it", name)
+        logger.info("waiting for another process that is fetching %s", name)
         lock.acquire()
     try:
         yield
@@ -86,24 +82,24 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _from_sources(entry: Entry, folder: Path) -> Path:
-    """Return the file from the first source that gives it."""
-    probes = [_Probe(source.url) for source in entry.sources]
-    deadline = time.monotonic() + CONNECT_SECONDS
+def _first_usable(entry: Entry, folder: Path) -> Path:
+    """Return the weights from the first download that gives them."""
+    probes = [http.Probe(download.url) for download in entry.downloads]
+    deadline = time.monotonic() + http.CONNECT_SECONDS  # for all together
     failures: list[str] = []
-    for source, probe in zip(entry.sources, probes, strict=True):
-        host = urlsplit(source.url).netloc
+    for download, probe in zip(entry.downloads, probes, strict=True):
+        host = urlsplit(download.url).netloc
         try:
-            if source.file.endswith(".onnx") and not find_spec("onnx"):
-                raise _SourceError(f"reading it {needs('onnx')}")
+            if download.file.endswith(".onnx") and not find_spec("onnx"):
+                raise _UnusableError(f"reading it {needs('onnx')}")
             probe.join(max(0, deadline - time.monotonic()))
             if probe.failure:
-                raise _SourceError(probe.failure)
-            for failure in failures:  # told only now: a machine without a network gets one line, not one a source
+                raise _UnusableError(probe.failure)
+            for failure in failures:  # not earlier: without a network there is one line, not one per download
                 logger.warning("note: %s; trying %s", failure, host)
             failures.clear()
-            return _keep(entry, source, _download(source, folder))
-        except _SourceError as error:
+            return _convert(entry, download, _download(download, folder))
+        except (_UnusableError, http.HttpError) as error:
             failures.append(f"{host}: {error}")
     raise WeightsError(
         f"weights {entry.name!r} are not on this machine and cannot be fetched ({'; '.join(failures)}); "
@@ -111,134 +107,88 @@ def _from_sources(entry: Entry, folder: Path) -> Path:
     )
 
 
-class _Probe(threading.Thread):
-    """Connects to the server of `url`, or to the proxy on the way there; `failure` says why that did not work.
-
-    A thread, because the system's look-up of a name has no time limit; all sources together wait only once.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self.failure: str | None = f"no connection within {CONNECT_SECONDS:.0f} s"
-        proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
-        self._address = urlsplit(requests.utils.prepend_scheme_if_needed(proxy, "http") if proxy else url)
-        self.start()
-
-    def run(self) -> None:
-        port = self._address.port or (443 if self._address.scheme == "https" else 80)
-        try:
-            socket.create_connection((self._address.hostname, port), CONNECT_SECONDS).close()
-            self.failure = None
-        except OSError as error:
-            self.failure = f"no route ({error.strerror or error})"
-
-
-def _download(source: Source, folder: Path) -> Path:
-    """Return the whole file that `source` offers, its size and digest checked, still under a name of ours."""
-    part = folder / f".{source.file}.part"
-    if source.size is None or _size(part) != source.size:
-        _receive(source, part)
-    kind, _, expected = (source.digest or "sha256-prefix:").partition(":")
+def _download(download: Download, folder: Path) -> Path:
+    """Return the complete file, its size and digest checked, still under a hidden name."""
+    part = folder / f".{download.file}.part"
+    if download.size is None or _size(part) != download.size:
+        _receive(download, part)
+    kind, _, expected = (download.digest or "sha256-prefix:").partition(":")
     found = _digest(part, kind.removesuffix("-prefix"))
-    if source.size not in (None, _size(part)) or not found.startswith(expected):
+    if download.size not in (None, _size(part)) or not found.startswith(expected):
         part.unlink()
-        raise _SourceError(f"its content is wrong and was deleted: expected {source.digest}, came {found}")
-    if not source.digest:
-        logger.warning("note: no digest is published for %s: its content was compared with nothing", source.url)
+        raise _UnusableError(f"its content is wrong and was deleted: expected {download.digest}, got {found}")
+    if not download.digest:
+        logger.warning("note: no digest is published for %s, so its content could not be verified", download.url)
     return part
 
 
-def _receive(source: Source, part: Path) -> None:
-    """Add to `part` what it still lacks; a part that belongs to an older file starts anew."""
+def _receive(download: Download, part: Path) -> None:
+    """Append to `part` the bytes that it lacks; a part of an older file is downloaded again from the start."""
     have = _size(part)
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        if not source.digest:  # nothing would tell two halves of different files: go on only with the same one
-            headers["If-Range"] = formatdate(part.stat().st_mtime, usegmt=True)
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    if have and not download.digest:  # no digest would reveal halves of two files: resume only if it has not changed
+        headers["If-Range"] = formatdate(part.stat().st_mtime, usegmt=True)
     try:
-        with requests.Session() as session, _open(session, source.url, headers) as response:
-            start, total = _extent(response)
-            if source.size not in (None, total):
-                raise _SourceError(f"it offers {total:,} bytes, expected {source.size:,}")
-            if response.status_code == 416 and have and have != total:
-                part.unlink()
-                return _receive(source, part)
-            _write(source, part, response, start, total)
-    except (requests.RequestException, ValueError) as error:  # ValueError: a redirect to what is no URL
-        raise _SourceError(_reason(error)) from None
+        with http.get(download.url, SILENCE_SECONDS, headers) as answer:
+            start, total = _extent(answer, have)
+            if download.size not in (None, total):
+                raise _UnusableError(f"it offers {total:,} bytes, expected {download.size:,}")
+            if answer.status != 416:
+                return _write(download, part, answer, start, total)
+        if have != total:  # 416: nothing follows these bytes
+            part.unlink()
+            _receive(download, part)
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT):
             raise
         part.unlink(missing_ok=True)
         raise WeightsError(
-            f"the disk is full: {source.file} does not fit into {part.parent}; free some space and run the same again"
+            f"the disk is full: {download.file} does not fit into {part.parent}; free some space and run the same "
+            "command again"
         ) from None
 
 
-def _open(session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
-    """Return the answer at the end of a few redirects, its content not yet read."""
-    for _ in range(MAX_REDIRECTS + 1):
-        response = session.get(
-            url, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, SILENCE_SECONDS)
-        )
-        if not response.is_redirect:
-            return response
-        response.close()
-        url = _redirected(url, response.headers["Location"])
-    raise _SourceError(f"it redirects more than {MAX_REDIRECTS} times")
-
-
-def _redirected(url: str, location: str) -> str:
-    """Return where a redirect leads; never from https to http."""
-    target = urljoin(url, location)
-    admitted = ("https",) if urlsplit(url).scheme == "https" else ("https", "http")
-    if urlsplit(target).scheme not in admitted:
-        raise _SourceError(f"refused: it redirects to {ascii(target)[:200]}; expected {' or '.join(admitted)}")
-    return target
-
-
-def _extent(response: requests.Response) -> tuple[int, int]:
-    """Return at which byte the answer starts and how many the whole file has."""
-    if response.status_code == 200:
-        match = re.fullmatch(r"()(\d{1,15})", response.headers.get("Content-Length", ""))
-    elif response.status_code in (206, 416):  # part of the file, or nothing after what is there
-        match = re.fullmatch(r"bytes (?:(\d{1,15})-\d+|\*)/(\d{1,15})", response.headers.get("Content-Range", ""))
+def _extent(answer: http.Answer, have: int) -> tuple[int, int]:
+    """Return the position of the answer's first byte, and the size of the whole file."""
+    if answer.status == 200:
+        match = re.fullmatch(r"()(\d{1,15})", answer.headers.get("Content-Length", ""))
+    elif answer.status == 206 or (answer.status == 416 and have):  # a part, or no bytes after those that `part` has
+        match = re.fullmatch(r"bytes (?:(\d{1,15})-\d+|\*)/(\d{1,15})", answer.headers.get("Content-Range", ""))
     else:
-        raise _SourceError(f"it answers {response.status_code}")
+        raise _UnusableError(f"the server answers {answer.status}")
     if not match:
-        raise _SourceError("it does not say how large the file is")
+        raise _UnusableError("the server does not state the size of the file")
     return int(match[1] or 0), int(match[2])
 
 
-def _write(source: Source, part: Path, response: requests.Response, start: int, total: int) -> None:
-    """Write the answer to `part` from byte `start` on; a broken connection that brought something ends the fetching."""
-    if response.status_code == 416:
-        return
+def _write(download: Download, part: Path, answer: http.Answer, start: int, total: int) -> None:
+    """Write the answer to `part` from byte `start` on; raise WeightsError if the connection breaks after some bytes."""
     if start not in (0, _size(part)):
-        raise _SourceError(f"it goes on at byte {start:,}, asked for {_size(part):,}")
+        raise _UnusableError(f"the server resumes at byte {start:,}, but {_size(part):,} was requested")
     if start:
-        logger.info("%s: going on after %.1f MB", source.file, start / MEGABYTE)
+        logger.info("%s: resuming after %.1f MB", download.file, start / MEGABYTE)
     try:
         with part.open("ab" if start else "wb") as file:
-            pieces = _megabytes(response, file)
-            for _ in track(pieces, ceil((total - start) / MEGABYTE), f"fetching {source.file}", "MB"):
+            megabytes = _megabytes(answer.pieces, file)
+            for _ in track(megabytes, ceil((total - start) / MEGABYTE), f"fetching {download.file}", "MB"):
                 pass
-    except requests.RequestException:
+    except http.HttpError:
         if _size(part) == start:
             raise
-        broke = f"the connection to {source.url} broke after {_size(part) / MEGABYTE:.1f} of {total / MEGABYTE:.1f} MB"
-        raise WeightsError(f"{broke}; run the same again to go on") from None
+        raise WeightsError(
+            f"the connection to {download.url} broke after {_size(part) / MEGABYTE:.1f} of {total / MEGABYTE:.1f} MB; "
+            "run the same command again to resume"
+        ) from None
     finally:
-        with suppress(KeyError, ValueError, OverflowError):  # kept as the part's own time, for If-Range
-            modified = parsedate_to_datetime(response.headers["Last-Modified"]).timestamp()
+        with suppress(KeyError, ValueError, OverflowError):  # stored as the part's own time, for If-Range
+            modified = parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp()
             os.utime(part, (modified, modified))
 
 
-def _megabytes(response: requests.Response, file: BinaryIO) -> Iterator[None]:
-    """Write what comes piece by piece, and yield once a megabyte."""
+def _megabytes(pieces: Iterator[bytes], file: BinaryIO) -> Iterator[None]:
+    """Write the pieces to `file`, and yield once per megabyte."""
     written = 0
-    for piece in response.iter_content(PIECE):
+    for piece in pieces:
         file.write(piece)
         written += len(piece)
         if written >= MEGABYTE:
@@ -248,31 +198,29 @@ def _megabytes(response: requests.Response, file: BinaryIO) -> Iterator[None]:
         yield
 
 
-def _keep(entry: Entry, source: Source, part: Path) -> Path:
-    """Return `part` converted to a safetensors file that describes itself; the original is deleted."""
+def _convert(entry: Entry, download: Download, part: Path) -> Path:
+    """Return `part` as a safetensors file that describes itself; the original is deleted."""
     try:
-        file = described(read_weights(part), entry.name)
+        file = describe(read_weights(part), entry.name)
         network = network_of(file)
         weights = load_weights(network, file)
     except WeightsError as error:
         part.unlink()
-        raise _SourceError(f"{error}") from None
+        raise _UnusableError(f"{error}") from None
     known = network.num_classes == len(imagenet.class_names())
-    description = {
-        "network": network.name,
-        "options": dict(network.options),
-        "preprocessing": network.preprocessing.to_json(),
+    metadata = {
+        **description_of(network),
         **({"class_names": imagenet.class_names()} if known else {}),
-        "weights": {"name": entry.name, "source": source.url, "sha256": _digest(part, "sha256")},
+        "weights": {"name": entry.name, "source": download.url, "sha256": sha256_of_file(part)},
     }
     target = part.with_name(f"{entry.name}.safetensors")
     try:
-        write_safetensors(target, weights, description)
+        write_safetensors(target, weights, metadata)
     except WeightsError as error:
-        logger.warning("note: %s; %s stays as it is, which loads slower", error, source.file)
-        return part.replace(part.with_name(source.file))
+        logger.warning("note: %s; keeping %s as it is, which loads more slowly", error, download.file)
+        return part.replace(part.with_name(download.file))
     part.unlink()
-    logger.info("%s: fetched from %s and kept as %s", entry.name, source.url, target)
+    logger.info("%s: fetched from %s and saved as %s", entry.name, download.url, target)
     return target
 
 
@@ -281,17 +229,6 @@ def _size(path: Path) -> int:
 
 
 def _digest(path: Path, algorithm: str) -> str:
+    """Return a file's digest by the algorithm that the publisher chose, sha1 or sha256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def _reason(error: requests.RequestException | ValueError) -> str:
-    """Return in a few words why nothing came; the text of requests fills several lines."""
-    reasons = {
-        requests.exceptions.ConnectTimeout: f"no connection within {CONNECT_SECONDS:.0f} s",
-        requests.exceptions.ReadTimeout: f"no answer within {SILENCE_SECONDS:.0f} s",
-        requests.exceptions.SSLError: "its certificate is not trusted",
-        requests.exceptions.ProxyError: "the proxy on the way refuses",
-        ValueError: "its answer makes no sense",
-    }
-    return next((text for kind, text in reasons.items() if isinstance(error, kind)), "the connection broke")

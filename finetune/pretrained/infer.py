@@ -1,65 +1,90 @@
 """Which network a weights file holds, and with which options."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError, WeightsError
 from finetune.formats.weights_file import WeightsFile, layer_of
 from finetune.networks import NETWORKS, Network, build
+from finetune.pretrained.catalogue import CATALOGUE
+from finetune.system.text import first_few, shape_text
 
-LARGEST_INPUT = 512  # input sizes are tried up to this many pixels
+LARGEST_INPUT = 512  # pixels; input sizes are tried up to this one
+
+
+def describe(file: WeightsFile, name: str) -> WeightsFile:
+    """Return `file` with the network and preprocessing of the published weights `name`; unchanged for another name.
+
+    Most files do not state them, and AlexNet and CaffeNet, for instance, have the same shapes. A file that finetune
+    wrote states its own.
+    """
+    entry = CATALOGUE.get(name)
+    if entry is None or "options" in file.metadata:
+        return file
+    known = {"preprocessing": entry.preprocessing.to_json()} if entry.preprocessing else {}
+    return replace(file, network=entry.network, metadata={**file.metadata, **known})
+
+
+def description_of(network: Network) -> dict[str, Any]:
+    """Return the metadata from which `network_of` builds exactly this network."""
+    return {
+        "network": network.name,
+        "options": dict(network.options),
+        "preprocessing": network.preprocessing.to_json(),
+    }
 
 
 def network_of(file: WeightsFile, name: str | None = None) -> Network:
-    """Return the network in `file`, built with the options and preprocessing that the file tells or its shapes show.
+    """Return the network in `file`, with the options and preprocessing that the file states or its shapes show.
 
-    `name` decides where several networks fit; a file that names its own network decides for itself otherwise.
-    Raises WeightsError when none fits, or several do and nothing decides.
+    `name` chooses where several networks fit, unless the file states its network.
+    Raises WeightsError if none fits, or several do and nothing chooses one.
     """
     if "options" in file.metadata:
-        return _described(file, name)
+        return _from_metadata(file, name)
     names = [name] if name else _possible(file)
     found = _fitting(file, names)
     if len(found) == 1:
         return found[0]
     if found:
-        both = [network.name for network in found]
+        equal = [network.name for network in found]
         raise WeightsError(
-            f"{file.path.name} fits {' and '.join(both)} alike; say which with --network {' or --network '.join(both)}"
+            f"{file.path.name} fits {' and '.join(equal)} equally; choose with --network {' or --network '.join(equal)}"
         )
-    shapes = [f"{key} {'×'.join(map(str, tensor.shape))}" for key, tensor in list(file.tensors.items())[:4]]
+    shapes = [f"{key} {shape_text(tensor.shape)}" for key, tensor in file.tensors.items()]
     raise WeightsError(
-        f"{file.path.name} fits none of {', '.join(names)}: it has {', '.join(shapes) or 'no tensors'}, …; "
+        f"{file.path.name} fits none of {', '.join(names)}: it has {first_few(shapes, 4) or 'no tensors'}; "
         "choose another file or --network"
     )
 
 
 def fitting_networks(file: WeightsFile) -> list[Network]:
-    """Return every network whose names and shapes are those in `file`; only its own where the file names one."""
+    """Return every network with exactly the names and shapes in `file`; only its own if the file states one."""
     if "options" in file.metadata:
-        return [_described(file, None)]
+        return [_from_metadata(file, None)]
     return _fitting(file, _possible(file))
 
 
 def network_like(file: WeightsFile, name: str) -> Network:
-    """Return the network `name` with the options that the file tells or its shapes suggest; the fit is not checked.
+    """Return the network `name` with the options that the file states or its shapes suggest; the fit is not checked.
 
-    Raises WeightsError when the file says that it holds another network.
+    Raises WeightsError if the file states that it holds another network.
     """
     if "options" in file.metadata:
-        return _described(file, name)
+        return _from_metadata(file, name)
     if file.network in NETWORKS and file.network != name:
-        raise _other_network(file, name)
-    network = _sized(file, name)
+        raise _another_network(file, name)
+    network = _with_shapes_of(file, name)
     if "preprocessing" in file.metadata:
-        told = Preprocessing.from_json(file.metadata["preprocessing"])
-        side = network.preprocessing.size
-        # The options follow from the shapes, so that a file for another size keeps its ratio of picture to crop.
-        return replace(
-            network, preprocessing=replace(told, size=side, resize_to=round(side * told.resize_to / told.size))
-        )
+        stated = Preprocessing.from_json(file.metadata["preprocessing"])
+        size = network.preprocessing.size
+        # The size follows from the shapes; at another one, the ratio of the resized image to the crop stays.
+        resize_to = round(size * stated.resize_to / stated.size)
+        return replace(network, preprocessing=replace(stated, size=size, resize_to=resize_to))
     return network
 
 
@@ -73,7 +98,7 @@ def _fitting(file: WeightsFile, names: list[str]) -> list[Network]:
     return [network for network in candidates if network.weight_shapes() == shapes]
 
 
-def _sized(file: WeightsFile, name: str) -> Network:
+def _with_shapes_of(file: WeightsFile, name: str) -> Network:
     """Return the network `name` with as many classes, units and pixels as the shapes in the file suggest."""
     known = inspect.signature(NETWORKS[name]).parameters if name in NETWORKS else {}
     kernels = {layer_of(key): tensor.shape for key, tensor in file.tensors.items() if key.endswith("/kernel")}
@@ -90,34 +115,35 @@ def _sized(file: WeightsFile, name: str) -> Network:
     return build(name, options)
 
 
-def _described(file: WeightsFile, name: str | None) -> Network:
-    """Return the network that a file of our own describes in its metadata."""
+def _try_build(name: str, options: Mapping[str, int]) -> Network | None:
+    try:
+        return build(name, options)
+    except UsageError:  # the input is too small for the network
+        return None
+
+
+def _from_metadata(file: WeightsFile, name: str | None) -> Network:
+    """Return the network that a file written by finetune describes in its metadata."""
     if name and name != file.network:
-        raise _other_network(file, name)
-    options, told = file.metadata["options"], file.metadata.get("preprocessing")
-    if not isinstance(options, dict) or not isinstance(told, dict):
+        raise _another_network(file, name)
+    options, stated = file.metadata["options"], file.metadata.get("preprocessing")
+    if not isinstance(options, dict) or not isinstance(stated, dict):
         raise WeightsError(
-            f"{file.path.name}: what it says of options and preprocessing cannot be understood; write it again"
+            f"{file.path.name}: its options and preprocessing are not what finetune writes; write the file again"
         )
-    preprocessing = Preprocessing.from_json(told)
+    preprocessing = Preprocessing.from_json(stated)
     try:
         network = build(str(file.network), options)
     except (UsageError, ArithmeticError) as error:
         raise WeightsError(f"{file.path.name}: {error}") from None
     if (preprocessing.size, preprocessing.channels) != (network.preprocessing.size, network.preprocessing.channels):
         raise WeightsError(
-            f"{file.path.name}: its pictures have {preprocessing.size} pixels and {preprocessing.channels} channels, "
-            f"but its network takes {network.preprocessing.size} and {network.preprocessing.channels}; write it again"
+            f"{file.path.name}: its preprocessing gives {preprocessing.size} pixels and {preprocessing.channels} "
+            f"channels, but its network takes {network.preprocessing.size} and {network.preprocessing.channels}; "
+            "write the file again"
         )
     return replace(network, preprocessing=preprocessing)
 
 
-def _try_build(name: str, options: dict[str, int]) -> Network | None:
-    try:
-        return build(name, options)
-    except UsageError:  # too small an input
-        return None
-
-
-def _other_network(file: WeightsFile, name: str) -> WeightsError:
+def _another_network(file: WeightsFile, name: str) -> WeightsError:
     return WeightsError(f"{file.path.name} holds the network {file.network}, not {name}; add --network {file.network}")

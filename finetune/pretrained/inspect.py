@@ -1,6 +1,5 @@
-"""What is in a weights file: what `weights inspect` shows."""
+"""The facts about a weights file that `finetune weights inspect` shows."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import Array
 from finetune.networks.layers import Shape
 from finetune.pretrained.infer import fitting_networks
+from finetune.system.digest import sha256_of_file
 
 
 @dataclass(frozen=True)
 class TensorFacts:
-    """One tensor: its shape as this package holds it, the file's dtype, and the range of its values.
+    """One tensor: its shape in this package's axis order, the file's dtype, and the range of its values.
 
-    `min`, `max` and `mean` are None where the tensor has values that are no finite numbers.
+    `min`, `max` and `mean` are None if any value is not finite.
     """
 
     name: str
@@ -30,7 +30,7 @@ class TensorFacts:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """One weights file. `networks`: the names of those whose layers and shapes it has exactly, often none or two."""
+    """One weights file. `networks`: the names of all that have exactly its layers and shapes, often none or two."""
 
     path: str
     format: str
@@ -41,20 +41,18 @@ class FileFacts:
     tensors: tuple[TensorFacts, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them; `tensors` is a list with one object a tensor."""
+        """Return the fields for JSON; `tensors` is a list with one object per tensor."""
         return asdict(self)
 
 
 def inspect_weights(path: Path) -> FileFacts:
-    """Return the facts about a weights file of any format; raise WeightsError when it cannot be read."""
+    """Return the facts about a weights file of any format; raise WeightsError if it cannot be read."""
     file = read_weights(path)
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
     return FileFacts(
         path=str(path),
         format=file.format,
         bytes=path.stat().st_size,
-        sha256=digest,
+        sha256=sha256_of_file(path),
         networks=tuple(network.name for network in fitting_networks(file)),
         layers=tuple(file.layers()),
         tensors=tuple(_facts(name, tensor) for name, tensor in file.tensors.items()),

@@ -1,4 +1,4 @@
-"""From a weights file into a network: every layer that is not skipped, exactly, or an error."""
+"""Load a weights file into a network: every layer that is not skipped must fit exactly."""
 
 import logging
 from collections.abc import Collection
@@ -10,6 +10,7 @@ from finetune.errors import WeightsError
 from finetune.formats.weights_file import Array, WeightsFile, layer_of
 from finetune.networks.layers import Shape
 from finetune.networks.network import Network
+from finetune.system.text import shape_text
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +18,8 @@ logger = logging.getLogger(__name__)
 def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()) -> dict[str, NDArray[np.float32]]:
     """Return `layer/weight` -> float32 array for every weight of the layers of `network` that are not in `skip`.
 
-    Strict: a layer that the file lacks, a wrong shape or a value that is no number raises WeightsError with both
-    sides named; layers of the file that the network does not have are named in a warning.
+    Strict: a layer that the file lacks, a wrong shape or a value that is not finite raises WeightsError, which names
+    what the network needs and what the file has. A warning lists layers of the file that the network does not have.
     """
     wanted = {name: shape for name, shape in network.weight_shapes().items() if layer_of(name) not in skip}
     _check_layers(network, file, wanted)
@@ -28,22 +29,23 @@ def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()
         _check_shape(network, file, name, tensor, shape)
         tensors[name] = np.ascontiguousarray(tensor, dtype=np.float32)
         if not np.isfinite(tensors[name]).all():
-            raise WeightsError(f"{file.path.name}: {name} has values that are no finite numbers; get the file again")
+            raise WeightsError(f"{file.path.name}: {name} has values that are not finite; get a new copy of the file")
     return tensors
 
 
 def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape]) -> None:
     missing = list(dict.fromkeys(layer_of(name) for name in wanted if name not in file.tensors))
     if missing:
+        found = ", ".join(file.layers()) or "no layers"
         raise WeightsError(
-            f"{file.path.name} lacks {', '.join(missing)} of {network.name}: "
-            f"expected {', '.join(network.weighted_layers())}, the file has {', '.join(file.layers()) or 'no layers'}; "
-            f"choose other weights, or --skip {','.join(missing)}"
+            f"{file.path.name} lacks {', '.join(missing)} of {network.name}: expected "
+            f"{', '.join(network.weighted_layers())}, but the file has {found}; choose other weights, or add "
+            f"--skip {','.join(missing)}"
         )
     leftover = [layer for layer in file.layers() if layer not in network.weighted_layers()]
     if leftover:
         logger.warning(
-            "%s also has %s, which %s does not; not used (the network has %s)",
+            "%s also has %s, which %s does not have; they are not used (the network has %s)",
             file.path.name,
             ", ".join(leftover),
             network.name,
@@ -52,7 +54,7 @@ def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape])
 
 
 def _height_width_channel(network: Network, file: WeightsFile, name: str, shape: Shape) -> Array:
-    """Return a tensor with the rows of the first fully connected kernel in the order that this package flattens."""
+    """Return a tensor; the rows of the first fully connected kernel are reordered as this package flattens."""
     tensor = file.tensors[name]
     first = network.first_dense()
     if not file.channel_first or first is None or name != f"{first.layer.name}/kernel" or tensor.shape != shape:
@@ -68,13 +70,13 @@ def _check_shape(network: Network, file: WeightsFile, name: str, tensor: Array, 
     if layer == network.weighted_layers()[-1] and tensor.shape[:-1] == shape[:-1]:
         raise WeightsError(
             f"{layer} has {tensor.shape[-1]} outputs in {file.path.name}, but there are {shape[-1]} classes; "
-            f"add --skip {layer} to train it anew"
+            f"add --skip {layer} to train it from scratch"
         )
     raise WeightsError(
-        f"{name} is {_text(tensor.shape)} in {file.path.name}, but {network.name} needs {_text(shape)}; "
-        f"choose weights of this network, or --skip {layer}"
+        f"{name} is {_size(tensor.shape)} in {file.path.name}, but {network.name} needs {_size(shape)}; "
+        f"choose weights of this network, or add --skip {layer}"
     )
 
 
-def _text(shape: Shape) -> str:
-    return "×".join(map(str, shape)) or "a single number"
+def _size(shape: Shape) -> str:
+    return shape_text(shape) or "a single number"

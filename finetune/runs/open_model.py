@@ -9,7 +9,9 @@ from pathlib import Path
 from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import WeightsFile
 from finetune.model import Model, model_of
-from finetune.pretrained import catalogue
+from finetune.pretrained.infer import describe
+from finetune.pretrained.locate import find
+from finetune.pretrained.resolve import resolve
 
 
 def open_model(ref: str | Path, network: str | None = None) -> Model:
@@ -30,8 +32,8 @@ def open_weights(ref: str | Path) -> WeightsFile:
         from finetune.runs.run import open_run
 
         return read_weights(open_run(Path(ref)).model)
-    path, name = catalogue.resolve(str(ref))
-    return catalogue.described(read_weights(path), name)
+    path, name = resolve(str(ref))
+    return describe(read_weights(path), name)
 
 
 def default_model() -> str:
@@ -44,4 +46,4 @@ def default_model() -> str:
     run = newest()
     if run:
         return str(run.path)
-    return "bvlc_alexnet" if catalogue.find("bvlc_alexnet") else "starter"
+    return "bvlc_alexnet" if find("bvlc_alexnet") else "starter"

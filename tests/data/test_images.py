@@ -85,7 +85,7 @@ def test_read_input_returns_errors_instead_of_raising_them(tmp_path: Path) -> No
     assert str(read_input(tmp_path / "gone.png", SMALL)) == "cannot be opened (No such file or directory)"
     error = read_input("http://127.0.0.1/x.jpg", SMALL)
     assert isinstance(error, ImageError)
-    assert str(error) == "not fetched, since FINETUNE_OFFLINE is set; unset it"
+    assert str(error) == "not fetched because FINETUNE_OFFLINE is set; unset it"
 
 
 def test_input_from_a_url(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

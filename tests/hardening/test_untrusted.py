@@ -13,9 +13,9 @@ from finetune.errors import FinetuneError, RunError, WeightsError
 from finetune.evaluation.report import write_report
 from finetune.formats.safetensors_file import read_safetensors, write_safetensors
 from finetune.runs.run import Run
-from finetune.scoring.score import choose_format
 from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score import choose_format
 from finetune.system.csv_cells import harmless, original
 from finetune.training.train import resume
 
@@ -34,15 +34,15 @@ WORDS: dict[str, tuple[Callable[[Any], None], str]] = {
     "unknown setting": (lambda about: about["preprocessing"].update(run="rm"), "cannot be understood"),
     "another size than the network's": (
         lambda about: about["preprocessing"].update(size=9, resize_to=9),
-        "its pictures have 9 pixels and 1 channels, but its network takes 8 and 1",
+        "its preprocessing gives 9 pixels and 1 channels, but its network takes 8 and 1",
     ),
     "another colour than the network's": (
         lambda about: about["preprocessing"].update(channel_order="RGB", mean=[0] * 3, std=[1] * 3),
-        "its pictures have 8 pixels and 3 channels, but its network takes 8 and 1",
+        "its preprocessing gives 8 pixels and 3 channels, but its network takes 8 and 1",
     ),
-    "preprocessing that is a list": (lambda about: about.update(preprocessing=[]), "cannot be understood"),
-    "no preprocessing": (lambda about: about.pop("preprocessing"), "cannot be understood"),
-    "options that are a text": (lambda about: about.update(options="x"), "cannot be understood"),
+    "preprocessing that is a list": (lambda about: about.update(preprocessing=[]), "are not what finetune writes"),
+    "no preprocessing": (lambda about: about.pop("preprocessing"), "are not what finetune writes"),
+    "options that are a text": (lambda about: about.update(options="x"), "are not what finetune writes"),
     "input of no pixels": (lambda about: about["options"].update(input_size=0), "does not fit|alexnet-mnist"),
     "billions of units": (lambda about: about["options"].update(fc_units=10**12), "fc6/kernel is .*, but"),
     "class names that are a text": (lambda about: about.update(class_names="ab"), "is not a list of names"),
@@ -109,7 +109,7 @@ def test_a_run_edited_by_hand_is_not_resumed(name: str, text: str, tmp_path: Pat
 def test_the_options_of_a_run_are_not_called_wrong_usage(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (run.path / "config.json").write_text('{"data": "x", "epochs": "many"}')
-    with pytest.raises(RunError, match=r"the options in .*run cannot be understood \(--epochs is 'many'; .*\)"):
+    with pytest.raises(RunError, match=r"the options in .*run are invalid \(--epochs is 'many'; .*\)"):
         resume(run.path)
 
 

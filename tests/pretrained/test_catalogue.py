@@ -1,17 +1,13 @@
-"""The catalogue: its facts, and where its files are looked for."""
+"""The catalogue: the facts that the publishers state."""
 
-import hashlib
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
-from finetune.errors import WeightsError
-from finetune.formats.weights_file import WeightsFile
 from finetune.networks import NETWORKS, build
-from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED, described, find, resolve
+from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8}")
 
@@ -24,18 +20,20 @@ def test_entry_is_complete(name: str) -> None:
     assert entry.licence
     assert (entry.top1 is None) == (entry.top5 is None)
     assert entry.files[0] == f"{name}.safetensors"
-    for source in entry.sources:
-        url = urlsplit(source.url)
+    for download in entry.downloads:
+        url = urlsplit(download.url)
         assert url.scheme in ("http", "https")
-        assert url.path.endswith(f"/{source.file}")
-        assert source.digest is None or DIGEST.fullmatch(source.digest)
-    assert (entry.packaged_digest is None) == bool(entry.sources)
-    digests = [source.digest is not None for source in entry.sources]
+        assert url.path.endswith(f"/{download.file}")
+        assert download.digest is None or DIGEST.fullmatch(download.digest)
+    assert (entry.packaged_digest is None) == bool(entry.downloads)
+    digests = [download.digest is not None for download in entry.downloads]
     assert digests == sorted(digests, reverse=True), "those with a digest come first"
 
 
 def test_facts_of_the_publishers() -> None:
-    facts = {source.file: (source.size, source.digest) for entry in CATALOGUE.values() for source in entry.sources}
+    facts = {
+        download.file: (download.size, download.digest) for entry in CATALOGUE.values() for download in entry.downloads
+    }
     assert facts == {
         "bvlc_alexnet.caffemodel": (None, "sha1:9116a64c0fbe4459d18f4bb6b56d647b63920377"),
         "bvlcalexnet-12.onnx": (
@@ -57,13 +55,13 @@ def test_facts_of_the_publishers() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.sources])
+@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.downloads])
 def test_sizes_are_those_of_the_network(name: str) -> None:
-    """A published file is its weights in float32 and at most 0.1 % around them."""
+    """A published file holds the weights in float32, and at most 0.1 % more."""
     entry = CATALOGUE[name]
     weights = 4 * build(entry.network, {"num_classes": entry.num_classes}).parameters()
-    for source in entry.sources:
-        assert source.size is None or weights < source.size < 1.001 * weights
+    for download in entry.downloads:
+        assert download.size is None or weights < download.size < 1.001 * weights
 
 
 def test_published_and_fallback_belong_to_their_networks() -> None:
@@ -71,83 +69,6 @@ def test_published_and_fallback_belong_to_their_networks() -> None:
         assert CATALOGUE[name].network == network
 
 
-@pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
-    """The folders that are looked into, under a working directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FINETUNE_WEIGHTS", str(tmp_path / "chosen"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return {
-        "chosen": tmp_path / "chosen",
-        "here": tmp_path / "weights",
-        "cache": tmp_path / "cache/finetune/weights",
-    }
-
-
-def test_order_of_the_folders(places: dict[str, Path]) -> None:
-    for place in ("cache", "here", "chosen"):
-        places[place].mkdir(parents=True)
-        path = places[place] / "bvlc_alexnet.npy"
-        path.touch()
-        found, name = resolve("bvlc_alexnet")
-        assert (found.absolute(), name) == (path, "bvlc_alexnet")
-
-
-@pytest.mark.parametrize("file", ["bvlc_alexnet.caffemodel", "bvlcalexnet-12.onnx", "bvlc_alexnet.npy"])
-def test_every_file_of_an_entry_is_found_and_safetensors_first(places: dict[str, Path], file: str) -> None:
-    places["here"].mkdir()
-    (places["here"] / file).touch()
-    assert find("bvlc_alexnet") == Path("weights", file)
-    (places["here"] / "bvlc_alexnet.safetensors").touch()
-    assert find("bvlc_alexnet") == Path("weights/bvlc_alexnet.safetensors")
-
-
-def test_name_that_is_nowhere_offline(places: dict[str, Path]) -> None:
-    for name, at_once in (
-        ("bvlc_alexnet", "--weights starter works at once"),
-        ("torchvision_vgg16", "--weights none trains from scratch at once"),
-    ):
-        with pytest.raises(WeightsError) as caught:
-            resolve(name)
-        assert str(caught.value) == (
-            f"weights {name!r} are not on this machine and not fetched, since FINETUNE_OFFLINE is set; "
-            f"get {CATALOGUE[name].source} and put it into {places['chosen']}, or unset it; {at_once}"
-        )
-
-
-def test_starter_is_there(places: dict[str, Path]) -> None:
-    path, name = resolve("starter")
-    assert (path.name, name) == ("starter.safetensors", "starter")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert CATALOGUE["starter"].digest == f"sha256:{digest}"
-    weights = Path(__file__).parents[2] / "weights/README.md"
-    assert digest in weights.read_text(encoding="utf-8")
-
-
-def test_the_names_for_the_help_are_all_there_are() -> None:
+def test_the_names_for_the_help_are_complete() -> None:
     assert tuple(CATALOGUE) == WEIGHTS_NAMES
     assert tuple(NETWORKS) == NETWORK_NAMES
-
-
-def test_paths(tmp_path: Path) -> None:
-    (tmp_path / "mine.npy").touch()
-    assert resolve(str(tmp_path / "mine.npy")) == (tmp_path / "mine.npy", "mine.npy")
-    with pytest.raises(WeightsError, match="is a folder; name the file in it"):
-        resolve(str(tmp_path))
-    with pytest.raises(
-        WeightsError, match=r"no such file, and no such name \(did you mean bvlc_alexnet\?\); the names are"
-    ):
-        resolve("bvlc_alexnt")
-
-
-def test_described() -> None:
-    """The catalogue knows what a file does not tell; a file of our own tells all."""
-    file = WeightsFile(Path("x.onnx"), "onnx", {})
-    known = described(file, "vgg16")
-    assert known.network == "vgg16"
-    assert known.metadata["preprocessing"]["channel_order"] == "RGB"
-    assert described(file, "bvlc_caffenet").network == "caffenet"
-    assert described(file, "bvlc_caffenet").metadata == {}
-    assert described(file, "x.onnx") is file
-    own = WeightsFile(Path("x.safetensors"), "safetensors", {}, metadata={"options": {}})
-    assert described(own, "vgg16") is own

@@ -1,4 +1,4 @@
-"""Conversion: every number stays as it was, in every format and type."""
+"""Conversion: every number keeps its value, in every format and type."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -59,8 +59,8 @@ def test_bfloat16_becomes_float32_without_loss(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".npy", ".npz", ".safetensors"])
-def test_caffe_order_becomes_ours(shared: Path, tmp_path: Path, ending: str) -> None:
-    """What is loaded from the converted file is what is loaded from Caffe's, fc6's rows included."""
+def test_rows_in_caffes_order_are_reordered(shared: Path, tmp_path: Path, ending: str) -> None:
+    """The converted file and Caffe's load the same weights, the rows of fc6 included."""
     original = read_weights(shared / "oracle/alexnet_small.caffemodel")
     target = tmp_path / f"small{ending}"
     convert(original.path, target)
@@ -70,14 +70,14 @@ def test_caffe_order_becomes_ours(shared: Path, tmp_path: Path, ending: str) -> 
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
-def test_safetensors_says_what_it_is(shared: Path, tmp_path: Path) -> None:
+def test_safetensors_describes_itself(shared: Path, tmp_path: Path) -> None:
     convert(shared / "oracle/alexnet_small.caffemodel", tmp_path / "a.safetensors")
-    assert load_model(tmp_path / "a.safetensors").network.name == "alexnet", "Caffe's file tells its network"
+    assert load_model(tmp_path / "a.safetensors").network.name == "alexnet", "Caffe's file states its network"
     convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     write_npy(tmp_path / "c.npy", random_weights("alexnet"))
     convert(tmp_path / "c.npy", tmp_path / "c.safetensors")
-    assert read_weights(tmp_path / "c.safetensors").metadata == {}, "AlexNet or CaffeNet: nobody knows"
+    assert read_weights(tmp_path / "c.safetensors").metadata == {}, "AlexNet or CaffeNet: it cannot be known"
 
 
 def test_class_names_and_preprocessing_stay(tiny_weights: Path, tmp_path: Path) -> None:
@@ -85,11 +85,12 @@ def test_class_names_and_preprocessing_stay(tiny_weights: Path, tmp_path: Path) 
     assert (tmp_path / "copy.safetensors").read_bytes() == tiny_weights.read_bytes()
 
 
-def test_channel_first_file_of_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_channel_first_file_of_an_unknown_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = WeightsFile(tmp_path / "x.onnx", "onnx", {"fc6/kernel": np.zeros((8, 2))}, channel_first=True)
     monkeypatch.setattr("finetune.pretrained.convert.read_weights", lambda _: file)
     with pytest.raises(
-        WeightsError, match=r"x\.onnx: its first fully connected layer is ordered channel, height, width"
+        WeightsError,
+        match=r"x\.onnx: the rows of its first fully connected layer are ordered channel, height, width, and cannot be",
     ):
         convert(file.path, tmp_path / "y.npy")
     assert list(tmp_path.iterdir()) == []
@@ -98,7 +99,7 @@ def test_channel_first_file_of_no_network(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_target_is_never_overwritten_unasked(tiny_weights: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine.npy"
     target.write_bytes(b"precious")
-    with pytest.raises(WeightsError, match=r"mine\.npy is there already; choose another name, or --overwrite"):
+    with pytest.raises(WeightsError, match=r"mine\.npy exists; choose another name, or --overwrite"):
         convert(tiny_weights, target)
     assert target.read_bytes() == b"precious"
     convert(tiny_weights, target, overwrite=True)

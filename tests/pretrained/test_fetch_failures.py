@@ -1,4 +1,4 @@
-"""Fetching that fails: one clear line, and nothing half-done takes the name of the weights."""
+"""Fetching that fails: one clear line, and no incomplete file gets the name of the weights."""
 
 import hashlib
 import subprocess
@@ -12,7 +12,10 @@ from support.http_server import Publish, Server, names
 
 from finetune.errors import WeightsError
 from finetune.formats.read_weights import read_weights
-from finetune.pretrained import catalogue, fetch
+from finetune.pretrained import fetch
+from finetune.pretrained.locate import find
+from finetune.pretrained.resolve import resolve
+from finetune.system import http
 
 
 def test_wrong_digest_deletes_the_download(server: Server, publish: Publish, cache: Path) -> None:
@@ -43,14 +46,14 @@ def test_content_that_does_not_fit_is_deleted(
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
-        ({"status": 404}, "it answers 404"),
-        ({"location": "/again"}, "it redirects more than 5 times"),
-        ({"location": "http://["}, "its answer makes no sense"),
-        ({"location": "ftp://a/b"}, "refused: it redirects to 'ftp://a/b'; expected https or http"),
+        ({"status": 404}, "the server answers 404"),
+        ({"location": "/again", "redirects": 9}, "it redirects more than 5 times"),
+        ({"location": "http://[", "redirects": 1}, "the address is invalid"),
+        ({"location": "ftp://a/b", "redirects": 1}, "expected an address with http or https, but it redirects to 'ftp://a/b'"),
         ({"silent": True}, "no answer within 0 s"),
     ],
 )  # fmt: skip
-def test_source_that_gives_nothing(
+def test_a_server_that_does_not_give_the_file(
     monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path, behaviour: Any, message: str
 ) -> None:
     monkeypatch.setattr(fetch, "SILENCE_SECONDS", 0.3)
@@ -62,7 +65,7 @@ def test_source_that_gives_nothing(
     address = server.url.removeprefix("http://")
     assert str(caught.value) == (
         f"weights 'tiny' are not on this machine and cannot be fetched ({address}: {message}); "
-        f"get {server.url}/tiny.npy and put it into {Path('weights').absolute()}"
+        f"download {server.url}/tiny.npy into {Path('weights').absolute()}"
     )
     assert len(server.requests) <= 6
     assert names(cache) == set()
@@ -70,28 +73,28 @@ def test_source_that_gives_nothing(
 
 @pytest.fixture
 def closed_port() -> str:
-    """A URL to which there is no route: nobody listens on port 1."""
+    """A URL without a server: nothing listens on port 1."""
     return "http://127.0.0.1:1/tiny.npy"
 
 
 def test_no_route(publish: Publish, cache: Path, closed_port: str) -> None:
     publish(closed_port)
     with pytest.raises(
-        WeightsError, match=r"cannot be fetched \(127\.0\.0\.1:1: no route \(Connection refused\)\); get"
+        WeightsError, match=r"cannot be fetched \(127\.0\.0\.1:1: no route \(Connection refused\)\); download"
     ):
         fetch.fetch("tiny")
 
 
 def test_no_answer_to_a_connection(monkeypatch: pytest.MonkeyPatch, publish: Publish, cache: Path) -> None:
-    """A firewall that drops what it gets, or a look-up of names that hangs: one wait for all sources together."""
+    """A firewall that drops packets, or a name lookup that hangs: all servers together are waited for only once."""
     over = threading.Event()
 
     def hang(*_: Any) -> None:
         over.wait(30)
         raise TimeoutError
 
-    monkeypatch.setattr(fetch.socket, "create_connection", hang)
-    monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(http.socket, "create_connection", hang)
+    monkeypatch.setattr(http, "CONNECT_SECONDS", 0.2)
     publish("a.npy", "b.npy", "c.npy")
     started = fetch.time.monotonic()
     with pytest.raises(WeightsError, match=r"no connection within 0 s; .*no connection within 0 s"):
@@ -100,7 +103,7 @@ def test_no_answer_to_a_connection(monkeypatch: pytest.MonkeyPatch, publish: Pub
     over.set()
 
 
-def test_next_source_is_tried_and_the_failure_told(
+def test_the_next_address_is_tried_and_the_failure_reported(
     server: Server, publish: Publish, cache: Path, closed_port: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(closed_port, "tiny.npy")
@@ -109,7 +112,7 @@ def test_next_source_is_tried_and_the_failure_told(
     assert caplog.messages == [f"note: 127.0.0.1:1: no route (Connection refused); trying {address}"]
 
 
-def test_missing_package_is_told_before_the_download(
+def test_a_missing_package_is_reported_before_the_download(
     monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
 ) -> None:
     monkeypatch.setattr(fetch, "find_spec", lambda _: None)
@@ -123,22 +126,23 @@ def test_offline_never_tries(monkeypatch: pytest.MonkeyPatch, server: Server, pu
     publish()
     monkeypatch.setenv("FINETUNE_OFFLINE", "1")
     with pytest.raises(
-        WeightsError, match=r"not fetched, since FINETUNE_OFFLINE is set; get http://127.0.0.1:\d+/tiny"
+        WeightsError,
+        match=r"not fetched because FINETUNE_OFFLINE is set; unset it, or download http://127.0.0.1:\d+/tiny",
     ):
         fetch.fetch("tiny")
     assert server.requests == []
     assert not cache.exists()
 
 
-def test_explicit_name_says_what_works_at_once(publish: Publish, cache: Path, closed_port: str) -> None:
+def test_the_advice_for_a_name_given_explicitly(publish: Publish, cache: Path, closed_port: str) -> None:
     publish(closed_port)
-    with pytest.raises(WeightsError, match=r"; --weights starter works at once$"):
-        catalogue.resolve("tiny")
+    with pytest.raises(WeightsError, match=r"; or use --weights starter, which needs no download$"):
+        resolve("tiny")
 
 
 def test_starter_without_its_file(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setattr(fetch, "find", lambda _: None)
-    with pytest.raises(WeightsError, match="part of this package, but their file is gone; install finetune again"):
+    with pytest.raises(WeightsError, match="part of this package, but their file is missing; reinstall finetune"):
         fetch.fetch("starter")
 
 
@@ -146,7 +150,7 @@ def test_folder_that_cannot_be_written(publish: Publish, cache: Path) -> None:
     publish()
     cache.parent.mkdir(parents=True)
     cache.write_text("a file")
-    with pytest.raises(WeightsError, match=r"weights cannot be written \(File exists\)"):
+    with pytest.raises(WeightsError, match=r"weights cannot be written \(File exists\); make it a folder that you own"):
         fetch.fetch("tiny")
 
 
@@ -171,7 +175,7 @@ def test_full_disk(
     other.write_bytes(8_000_000 * b"p")
     publish()
     with pytest.raises(
-        WeightsError, match=r"^the disk is full: tiny\.npy does not fit into .*; free some space and run"
+        WeightsError, match=r"^the disk is full: tiny\.npy does not fit into .*; free some space and run the"
     ):
         fetch.fetch("tiny")
     assert names(other.parent) == {"bvlc_alexnet.npy"}
@@ -187,5 +191,5 @@ def test_disk_full_on_conversion_keeps_the_original(
     assert path == small_disk / "finetune/weights/tiny.npy"
     assert names(path.parent) == {"tiny.npy"}
     assert "(No space left on device)" in caplog.text
-    assert "; tiny.npy stays as it is, which loads slower" in caplog.text
-    assert catalogue.find("tiny") == path
+    assert "; keeping tiny.npy as it is, which loads more slowly" in caplog.text
+    assert find("tiny") == path

@@ -1,5 +1,6 @@
 """Which network a file holds, from its names and shapes alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from finetune.errors import WeightsError
 from finetune.formats.weights_file import WeightsFile
 from finetune.networks import NETWORKS, build
-from finetune.pretrained.infer import fitting_networks, network_like, network_of
+from finetune.pretrained.infer import describe, description_of, fitting_networks, network_like, network_of
 
 
 def file_of(of: str, options: dict[str, int], **fields: Any) -> WeightsFile:
@@ -44,34 +45,59 @@ def test_file_without_its_last_layer_keeps_the_usual_classes() -> None:
     assert (network.num_classes, network.options["fc_units"]) == (1000, 24)
 
 
-def test_two_that_fit_alike() -> None:
+def test_two_that_fit_equally() -> None:
     file = file_of("caffenet", {"fc_units": 24})
     assert [network.name for network in fitting_networks(file)] == ["alexnet", "caffenet"]
     with pytest.raises(WeightsError) as caught:
         network_of(file)
     assert str(caught.value) == (
-        "some.npy fits alexnet and caffenet alike; say which with --network alexnet or --network caffenet"
+        "some.npy fits alexnet and caffenet equally; choose with --network alexnet or --network caffenet"
     )
     assert network_of(file, "caffenet").name == "caffenet"
-    told = file_of("caffenet", {"fc_units": 24}, network="caffenet")
-    assert network_of(told).name == "caffenet"
-    assert [network.name for network in fitting_networks(told)] == ["caffenet"]
+    stated = file_of("caffenet", {"fc_units": 24}, network="caffenet")
+    assert network_of(stated).name == "caffenet"
+    assert [network.name for network in fitting_networks(stated)] == ["caffenet"]
     with pytest.raises(WeightsError, match="holds the network caffenet, not alexnet; add --network caffenet"):
-        network_of(told, "alexnet")
+        network_of(stated, "alexnet")
 
 
-def test_none_that_fits() -> None:
+def test_no_network_fits() -> None:
     file = WeightsFile(Path("some.npy"), "npy", {"conv1/kernel": np.zeros((3, 3, 3, 5))})
     assert fitting_networks(file) == []
-    with pytest.raises(WeightsError, match=r"fits none of alexnet, .*: it has conv1/kernel 3×3×3×5, …; choose another"):
+    with pytest.raises(WeightsError, match=r"fits none of alexnet, .*: it has conv1/kernel 3×3×3×5; choose another"):
         network_of(file)
 
 
-def test_preprocessing_that_the_file_tells() -> None:
-    """torchvision's VGG16 has Caffe's shapes and another input; at another size it keeps the ratio to the picture."""
-    told = build("alexnet-owt").preprocessing.to_json()
-    usual = network_of(file_of("vgg16", {"fc_units": 24}, metadata={"preprocessing": told}))
-    assert usual.preprocessing.to_json() == told
-    small = network_of(file_of("vgg16", {"fc_units": 24, "input_size": 96}, metadata={"preprocessing": told}))
+def test_preprocessing_that_the_file_states() -> None:
+    """torchvision's VGG16 has Caffe's shapes and another input; at another size it keeps the ratio to the image."""
+    stated = build("alexnet-owt").preprocessing.to_json()
+    usual = network_of(file_of("vgg16", {"fc_units": 24}, metadata={"preprocessing": stated}))
+    assert usual.preprocessing.to_json() == stated
+    small = network_of(file_of("vgg16", {"fc_units": 24, "input_size": 96}, metadata={"preprocessing": stated}))
     assert (small.preprocessing.size, small.preprocessing.resize_to) == (96, round(96 * 256 / 224))
     assert small.preprocessing.channel_order == "RGB"
+
+
+def test_describe() -> None:
+    """The catalogue knows what a file does not state; a file that finetune wrote states all of it."""
+    file = WeightsFile(Path("x.onnx"), "onnx", {})
+    known = describe(file, "vgg16")
+    assert known.network == "vgg16"
+    assert known.metadata["preprocessing"]["channel_order"] == "RGB"
+    assert describe(file, "bvlc_caffenet").network == "caffenet"
+    assert describe(file, "bvlc_caffenet").metadata == {}
+    assert describe(file, "x.onnx") is file
+    own = WeightsFile(Path("x.safetensors"), "safetensors", {}, metadata={"options": {}})
+    assert describe(own, "vgg16") is own
+
+
+def test_a_description_gives_the_same_network_again() -> None:
+    network = build("vgg16", {"num_classes": 5, "fc_units": 8, "input_size": 96})
+    network = replace(network, preprocessing=replace(network.preprocessing, resize="warp", mean=(1.0, 2.0, 3.0)))
+    metadata = description_of(network)
+    assert metadata == {
+        "network": "vgg16",
+        "options": dict(network.options),
+        "preprocessing": network.preprocessing.to_json(),
+    }
+    assert network_of(WeightsFile(Path("x"), "safetensors", {}, network="vgg16", metadata=metadata)) == network

@@ -1,4 +1,4 @@
-"""What `weights inspect` says of a file."""
+"""The facts that `weights inspect` shows."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def test_facts_worked_out_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+def test_values_that_are_not_finite(tmp_path: Path, value: float) -> None:
     path = tmp_path / "x.safetensors"
     write_safetensors(path, {"fc6/bias": np.array([1, value, -value], np.float32)})
     assert inspect_weights(path).tensors == (TensorFacts("fc6/bias", (3,), "float32", None, None, None),)

@@ -66,7 +66,7 @@ def test_the_last_layer_may_be_kept_when_the_classes_are_as_many(tiny_weights: P
         ({"train": ("fc8",)}, UsageError, "fc8 is in --skip and in --train: skipped layers start fresh"),
         ({"skip": (), "train": ("fc7",)}, WeightsError,
          "fc8 has 3 outputs in tiny.safetensors, but there are 2 classes; "
-         "add --skip fc8 to train it anew"),
+         "add --skip fc8 to train it from scratch"),
         ({"network": "caffenet"}, WeightsError, "tiny.safetensors holds the network alexnet, not caffenet; "
          "add --network alexnet"),
         ({"network": "alexnt"}, FinetuneError, r"there is no network 'alexnt' \(did you mean alexnet\?\)"),
@@ -89,15 +89,15 @@ def test_auto_takes_the_starter_and_says_so(caplog: pytest.LogCaptureFixture) ->
     assert plan.source.name == "starter"
     assert plan.network.options == {"num_classes": 2, "input_size": 163, "fc_units": 1024}
     assert caplog.messages == [
-        "note: bvlc_alexnet is not here and was not fetched; using the small starter (200 classes); "
-        "`finetune weights fetch bvlc_alexnet` says why"
+        "note: the weights bvlc_alexnet are not on this machine and could not be fetched; using the small starter "
+        "(200 classes) instead; `finetune weights fetch bvlc_alexnet` shows the reason"
     ]
 
 
 def test_the_reasons_come_with_v(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         plan_layers(config("auto"), num_classes=2)
-    assert "'bvlc_alexnet' are not on this machine and not fetched, since FINETUNE_OFFLINE" in caplog.messages[1]
+    assert "'bvlc_alexnet' are not on this machine, and not fetched because FINETUNE_OFFLINE" in caplog.messages[1]
 
 
 def test_auto_prefers_the_published_weights(
