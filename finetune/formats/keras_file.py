@@ -26,9 +26,9 @@ _MAX_DEPTH = 12  # nested groups; a hard link to an outer group would never end
 _MAX_CONFIG = 10_000_000  # bytes of config.json; VGG16's are 20,000
 _MAX_NAME = 1000  # bytes of a layer name
 
-# What keras.applications.VGG16 calls its last layers.
+# Name in keras.applications.VGG16 -> name in Caffe, for the last layers.
 _VGG16 = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
-# Class in config.json -> what Keras calls layers of that class that were given no name.
+# Class in config.json -> the name that Keras gives to layers of that class by default.
 _CLASSES = {"Conv2D": "conv2d", "Dense": "dense", "BatchNormalization": "batch_normalization"}
 _AUTOMATIC = re.compile(r"(conv2d|dense|batch_normalization)(?:_(\d+))?")
 # Keras 3 writes conv1/kernel, Keras 2 conv1/kernel:0, and Keras 1, as in the published VGG16, conv1_W_1:0.

@@ -35,7 +35,7 @@ _MAX_HEADER = 1 << 17  # bytes; a header of format 1.0 ends before 64 KB
 
 
 class _DType:
-    """Stands for numpy.dtype in a pickle."""
+    """Stands in for numpy.dtype in a pickle."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         self.code, self.byte_order = _text(code), "<"
@@ -48,7 +48,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for numpy's _reconstruct, which creates an empty array, and for that array, which gets its state next."""
+    """Stands in for numpy's _reconstruct, which creates an array, and for that array, which then gets its state."""
 
     shape: tuple[int, ...]
     dtype: _DType
@@ -65,19 +65,19 @@ class _Array:
 
 
 def _ndarray(*_: Any) -> None:
-    """Stand for numpy.ndarray, which a pickle of np.save names but never calls."""
+    """Stand in for numpy.ndarray, which a pickle of np.save names but never calls."""
     raise TypeError("numpy.ndarray is called")
 
 
 def _scalar(dtype: Any, data: Any) -> _Array:
-    """Stand for numpy's scalar: an array without dimensions."""
+    """Stand in for numpy's scalar: an array without dimensions."""
     array = _Array(_ndarray, (0,), None)
     array.__setstate__((1, (), dtype, False, data))
     return array
 
 
 def _encode(text: str | memoryview, encoding: str) -> bytes | memoryview:
-    """Stand for _codecs.encode, by which Python 3 puts bytes into protocol 2; Latin-1 is the only codec."""
+    """Stand in for _codecs.encode, by which Python 3 puts bytes into protocol 2; Latin-1 is the only codec."""
     if encoding != "latin1":
         raise TypeError("not bytes")
     if isinstance(text, str):

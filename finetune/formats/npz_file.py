@@ -25,7 +25,7 @@ _MAX_RATIO, _MAX_SMALL = 8, 16 << 20
 
 _PIECE = 1 << 20  # bytes read at once; zipfile keeps two or three copies of them
 
-# What zipfile, zlib and NumPy raise for damaged archives.
+# The errors of zipfile, zlib and NumPy for damaged archives.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error)
 
 

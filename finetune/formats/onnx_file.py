@@ -49,7 +49,7 @@ class _Layer:
 
 @dataclass
 class _Scan:
-    """What is known of the graph while its nodes are read in order."""
+    """The state of one pass over the nodes of a graph, in order."""
 
     file: str
     constants: dict[str, Array | memoryview]  # by name; an initializer that no node has used yet is still a message
@@ -173,7 +173,7 @@ def _varints(file: str, packed: memoryview) -> list[int]:
 
 
 def _step(scan: _Scan, node: "NodeProto") -> None:
-    """Record what one node says about the weights."""
+    """Add to `scan` the weights that one node uses."""
     attributes = {attribute.name: attribute for attribute in node.attribute}
     inputs = [scan.constant(name) for name in node.input]
     output = node.output[0] if node.output else ""

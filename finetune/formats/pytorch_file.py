@@ -189,16 +189,7 @@ def _read_stream(path: Path, data: memoryview) -> tuple[Any, Callable[[_Storage]
         raise WeightsError(
             f"{name}: its numbers are not little-endian; load it and save it again on a little-endian machine"
         )
-    places = {}
-    for key in map(_text, keys):
-        if key not in storages:
-            raise WeightsError(f"{name}: it lists a storage that no tensor uses; get a new copy of the file")
-        count = int.from_bytes(data[position : position + 8], "little", signed=True)
-        size = storages[key].count * storages[key].dtype.itemsize
-        if count != storages[key].count or size > len(data) - position - 8:
-            raise _wrong_size(name, storages[key], len(data) - position - 8)
-        places[key] = data[position + 8 : position + 8 + size]
-        position += 8 + size
+    places = _places(name, data[position:], keys, storages)
 
     def content(storage: _Storage) -> memoryview:
         if storage.key not in places:
@@ -206,6 +197,21 @@ def _read_stream(path: Path, data: memoryview) -> tuple[Any, Callable[[_Storage]
         return places[storage.key]
 
     return state, content
+
+
+def _places(name: str, data: memoryview, keys: list[Any], storages: Mapping[str, _Storage]) -> dict[str, memoryview]:
+    """Return key -> bytes of the storages that end a stream: for each key, its count in 8 bytes, then the numbers."""
+    found = {}
+    for key in map(_text, keys):
+        if key not in storages:
+            raise WeightsError(f"{name}: it lists a storage that no tensor uses; get a new copy of the file")
+        count = int.from_bytes(data[:8], "little", signed=True)
+        size = storages[key].count * storages[key].dtype.itemsize
+        if count != storages[key].count or size > len(data) - 8:
+            raise _wrong_size(name, storages[key], len(data) - 8)
+        found[key] = data[8 : 8 + size]
+        data = data[8 + size :]
+    return found
 
 
 def _wrong_size(name: str, storage: _Storage, found: int) -> WeightsError:
@@ -216,7 +222,7 @@ def _wrong_size(name: str, storage: _Storage, found: int) -> WeightsError:
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    """Stand for torch._utils._rebuild_tensor_v2; the arguments after the strides matter only in training."""
+    """Stand in for torch._utils._rebuild_tensor_v2; the arguments after the strides matter only in training."""
     sizes = (offset, *shape, *strides)
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
         raise TypeError("not a tensor")
@@ -226,7 +232,7 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
 
 
 def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
-    """Stand for torch._utils._rebuild_parameter."""
+    """Stand in for torch._utils._rebuild_parameter."""
     return tensor
 
 

@@ -43,7 +43,7 @@ def load_pickle(
 
 
 def ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    """Stand for collections.OrderedDict, which Python 2 pickles with its items as a list of pairs."""
+    """Stand in for collections.OrderedDict, which Python 2 pickles with its items as a list of pairs."""
     pairs = [(key, value) for key, value in items if isinstance(key, str | bytes | int)]
     if len(pairs) != len(items):
         raise TypeError("a key of another type")

@@ -128,9 +128,7 @@ def _from_metadata(file: WeightsFile, name: str | None) -> Network:
         raise _another_network(file, name)
     options, stated = file.metadata["options"], file.metadata.get("preprocessing")
     if not isinstance(options, dict) or not isinstance(stated, dict):
-        raise WeightsError(
-            f"{file.path.name}: its options and preprocessing are not what finetune writes; write the file again"
-        )
+        raise WeightsError(f"{file.path.name}: its options or its preprocessing are invalid; write the file again")
     preprocessing = Preprocessing.from_json(stated)
     try:
         network = build(str(file.network), options)

@@ -61,7 +61,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Move `new` to `folder`, and what was there to `old`; on failure it is moved back."""
+    """Move `new` to `folder`, and an older folder there to `old`; on failure, move that back."""
     if folder.is_dir():
         folder.rename(old)
     try:

@@ -43,7 +43,7 @@ def test_both_generations_read_the_same(layers: list[bytes], tmp_path: Path) -> 
 @pytest.mark.parametrize("packed", [False, True], ids=["not packed", "packed"])
 def test_floats_and_doubles_packed_or_not(double: bool, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / "net.caffemodel"
-    diff = field(6, np.ones(3, "<f4").tobytes())  # gradients of an interrupted training: passed over
+    diff = field(6, np.ones(3, "<f4").tobytes())  # gradients of an interrupted training: skipped
     path.write_bytes(layer("fc2", "InnerProduct", blob(DENSE, double=double, packed=packed) + diff))
     kernel = read_caffemodel(path).tensors["fc2/kernel"]
     np.testing.assert_array_equal(kernel, DENSE.T.astype(np.float64 if double else np.float32), strict=True)

@@ -99,7 +99,7 @@ FILES: dict[str, tuple[Content, str]] = {
         archive({"fc8/kernel.npy": npy(b"\x80\x02cposix\nsystem\n(U\x04exittR.")}),
         "fc8/kernel.npy is object; expected float16, float32 or float64",
     ),
-    "member that lies of its shape": (
+    "member with a false shape": (
         archive({"fc8/kernel.npy": member((10**6, 10**6))}),
         "fc8/kernel.npy claims 1000000×1000000 numbers of float32, but has 64 bytes: the file is damaged; .+",
     ),

@@ -1,4 +1,4 @@
-"""The pickled dictionaries in .npy files, as Python 2 and 3 have written them, and as we write them."""
+"""The pickled dictionaries in .npy files, as Python 2 and 3 and this package write them."""
 
 import io
 import pickle
@@ -75,7 +75,7 @@ def test_what_python_2_wrote_reads(tmp_path: Path) -> None:
     path = tmp_path / "bvlc_alexnet.npy"
     path.write_bytes(python2_npy(python2_layers(TENSORS)))
     equal(read_npy(path).tensors, TENSORS)
-    by_python = np.load(path, allow_pickle=True, encoding="bytes").item()  # the hand-made file is one that Python reads
+    by_python = np.load(path, allow_pickle=True, encoding="bytes").item()  # Python itself reads the hand-made file
     np.testing.assert_array_equal(by_python[b"fc8"][0], TENSORS["fc8/kernel"])
 
 

@@ -1,4 +1,4 @@
-"""The .npz archives: our names and the VGG16 file's, stored and compressed."""
+"""The .npz archives: with this package's names and the VGG16 file's, stored and compressed."""
 
 import zipfile
 from pathlib import Path

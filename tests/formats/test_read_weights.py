@@ -1,4 +1,4 @@
-"""The content decides which reader a file gets, whatever it is called."""
+"""The content decides which reader a file gets, whatever its name."""
 
 import contextlib
 import pickle

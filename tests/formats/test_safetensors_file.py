@@ -1,4 +1,4 @@
-"""safetensors in and out, with the format's own library as the witness."""
+"""Reading and writing safetensors, compared with the format's own library."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Coverage-guided fuzzing of one reader, by hand: python tests/hardening/fuzz_readers.py weights -max_total_time=600
+"""Fuzz one reader, guided by coverage: python tests/hardening/fuzz_readers.py weights -max_total_time=600
 
-Needs atheris. The options after the reader's name are libFuzzer's; an input that fails is kept as crash-... in the
+Needs atheris. The options after the reader's name are libFuzzer's; an input that fails is stored as crash-... in the
 current folder, and `python tests/hardening/fuzz_readers.py weights crash-...` reads it again.
 """
 
@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["finetune", "PIL"]):
 
 
 def target(reader: str, folder: Path) -> tuple[Callable[[bytes], None], dict[str, bytes]]:
-    """Return what reads an input, and sound inputs; one for a run is the number of its file, then the content."""
+    """Return a function that reads an input, and valid inputs; for a run, a byte with the file's number comes first."""
     if reader == "run":
         run = write_run(folder / "run")
         sound = {name: (run.path / name).read_bytes() for name in RUN_FILES}
@@ -35,7 +35,7 @@ def target(reader: str, folder: Path) -> tuple[Callable[[bytes], None], dict[str
         return read_edited_run, numbered
     read, seeds = readers(folder)[reader]
     (folder / "read").mkdir()
-    # A segment of the cache is known by its name, everything else by its content.
+    # A segment of the cache is found by its name, everything else by its content.
     path = folder / "read" / (next(iter(seeds)) if reader == "cache" else "list.csv" if reader == "csv" else "file")
 
     def read_file(data: bytes) -> None:

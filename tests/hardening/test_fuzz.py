@@ -1,6 +1,6 @@
-"""Damaged files by the hundred, the same ones in every run: an error of one line, or what was read is sound.
+"""Hundreds of damaged files, the same in every run: each is refused with one line, or is read correctly.
 
-Longer, and guided by coverage: fuzz_readers.py.
+fuzz_readers.py fuzzes longer, guided by coverage.
 """
 
 import json
@@ -23,7 +23,7 @@ def fixed(count: int) -> settings:
     )
 
 
-LYING = [
+NUMBERS = [  # that claim something false in many formats
     bytes(4),
     b"\xff" * 4,
     b"\xff\xff\xff\x7f",
@@ -39,7 +39,7 @@ LYING = [
 ]
 ODD: list[Any] = [None, True, -1, 0, 2**70, 1e308, float("nan"), "", "x", "a\0b", [], {}, [[]], "<script>", {"a": {}}]
 
-examples = {  # of each reader, by what one takes
+EXAMPLES = {  # reader -> damaged files; fewer where reading one takes longer
     "image": 300, "weights": 250, "model": 150, "list": 200, "csv": 200, "config": 200, "cache": 100, "idx": 150,
 }  # fmt: skip
 
@@ -50,13 +50,13 @@ def damaged(draw: st.DrawFn, seeds: Mapping[str, bytes]) -> tuple[str, bytes]:
     name = draw(st.sampled_from(sorted(seeds)))
     data = bytearray(seeds[name])
     for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(data)) | st.integers(0, min(len(data), 100)))  # the header most of all
+        at = draw(st.integers(0, len(data)) | st.integers(0, min(len(data), 100)))  # most often in the header
         length = draw(st.integers(0, 30))
-        match draw(st.sampled_from(["flip", "lie", "cut", "remove", "insert", "repeat"])):
+        match draw(st.sampled_from(["flip", "overwrite", "cut", "remove", "insert", "repeat"])):
             case "flip" if at < len(data):
                 data[at] ^= 1 << draw(st.integers(0, 7))
-            case "lie":
-                number = draw(st.sampled_from(LYING))
+            case "overwrite":
+                number = draw(st.sampled_from(NUMBERS))
                 data[at : at + len(number)] = number
             case "cut":
                 del data[at:]
@@ -76,7 +76,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@pytest.mark.parametrize("name", examples)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_damaged_files(name: str, table: dict[str, Reader], tmp_path_factory: pytest.TempPathFactory) -> None:
     read, seeds = table[name]
     folder = tmp_path_factory.mktemp(name)
@@ -86,7 +86,7 @@ def test_damaged_files(name: str, table: dict[str, Reader], tmp_path_factory: py
             read(folder / seed)
         (folder / seed).unlink(missing_ok=True)
 
-    @fixed(examples[name])
+    @fixed(EXAMPLES[name])
     @given(damaged(seeds))
     def check(case: tuple[str, bytes]) -> None:
         path = folder / case[0]
@@ -100,7 +100,7 @@ def test_damaged_files(name: str, table: dict[str, Reader], tmp_path_factory: py
 
 @pytest.mark.slow
 def test_run_directories_edited_by_hand(tmp_path: Path) -> None:
-    """Any file of a run damaged, emptied or gone: what reads it says so, and no file of the run is lost."""
+    """Any file of a run is damaged: reading it is refused with one line, and no file of the run changes."""
     run = write_run(tmp_path / "run")
     sound = {name: (run.path / name).read_bytes() for name in RUN_FILES}
 
@@ -118,7 +118,7 @@ def test_run_directories_edited_by_hand(tmp_path: Path) -> None:
 
 
 def places(node: Any) -> list[tuple[Any, ...]]:
-    """Return the way to every part of a JSON value, the first of a list only."""
+    """Return the path to every part of a JSON value; of a list, only to its first element."""
     if isinstance(node, dict):
         parts = list(node.items())
     else:

@@ -1,4 +1,4 @@
-"""What a model file or a run says of itself is anybody's word: refused before it costs memory or lies."""
+"""False metadata in a model file or a run is refused before it costs memory or gives wrong results."""
 
 import json
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from finetune.training.train import resume
 ODD_SIZE = "size and resize_to must be whole numbers up to 2048"
 ODD_NUMBERS = "mean must be finite numbers, std finite numbers above 0"
 
-WORDS: dict[str, tuple[Callable[[Any], None], str]] = {
+LIES: dict[str, tuple[Callable[[Any], None], str]] = {
     "standard deviation 0": (lambda about: about["preprocessing"].update(std=[0.0]), ODD_NUMBERS),
     "standard deviation below 0": (lambda about: about["preprocessing"].update(std=[-1.0]), ODD_NUMBERS),
-    "no number for a mean": (lambda about: about["preprocessing"].update(mean=[float("nan")]), ODD_NUMBERS),
+    "a mean that is not a number": (lambda about: about["preprocessing"].update(mean=[float("nan")]), ODD_NUMBERS),
     "endless mean": (lambda about: about["preprocessing"].update(mean=[float("inf")]), ODD_NUMBERS),
-    "pictures of a gigapixel": (lambda about: about["preprocessing"].update(resize_to=10**6), ODD_SIZE),
+    "images of a gigapixel": (lambda about: about["preprocessing"].update(resize_to=10**6), ODD_SIZE),
     "input of a gigapixel": (lambda about: about["preprocessing"].update(size=10**6, resize_to=10**6), ODD_SIZE),
     "half a pixel": (lambda about: about["preprocessing"].update(size=8.5), ODD_SIZE),
     "size that is a text": (lambda about: about["preprocessing"].update(size="8"), ODD_SIZE),
@@ -40,20 +40,26 @@ WORDS: dict[str, tuple[Callable[[Any], None], str]] = {
         lambda about: about["preprocessing"].update(channel_order="RGB", mean=[0] * 3, std=[1] * 3),
         "its preprocessing gives 8 pixels and 3 channels, but its network takes 8 and 1",
     ),
-    "preprocessing that is a list": (lambda about: about.update(preprocessing=[]), "are not what finetune writes"),
-    "no preprocessing": (lambda about: about.pop("preprocessing"), "are not what finetune writes"),
-    "options that are a text": (lambda about: about.update(options="x"), "are not what finetune writes"),
-    "input of no pixels": (lambda about: about["options"].update(input_size=0), "does not fit|alexnet-mnist"),
+    "preprocessing that is a list": (
+        lambda about: about.update(preprocessing=[]),
+        "its options or its preprocessing are invalid",
+    ),
+    "no preprocessing": (lambda about: about.pop("preprocessing"), "its options or its preprocessing are invalid"),
+    "options that are a text": (
+        lambda about: about.update(options="x"),
+        "its options or its preprocessing are invalid",
+    ),
+    "input without pixels": (lambda about: about["options"].update(input_size=0), "does not fit|alexnet-mnist"),
     "billions of units": (lambda about: about["options"].update(fc_units=10**12), "fc6/kernel is .*, but"),
     "class names that are a text": (lambda about: about.update(class_names="ab"), "is not a list of names"),
     "class names that are numbers": (lambda about: about.update(class_names=[1, 2]), "is not a list of names"),
-    "class names that are few": (lambda about: about.update(class_names=["a"]), "names 1 classes but has 2 outputs"),
+    "too few class names": (lambda about: about.update(class_names=["a"]), "names 1 classes but has 2 outputs"),
     "temperature 0": (lambda about: about.update(temperature=0), "expected a number above 0"),
 }
 
 
-@pytest.mark.parametrize(("change", "message"), WORDS.values(), ids=WORDS)
-def test_a_model_that_lies_of_itself(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("change", "message"), LIES.values(), ids=LIES)
+def test_a_model_with_false_metadata(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
     model, path = tiny_model(), tmp_path / "model.safetensors"
     network = model.network
     about = {
@@ -69,7 +75,7 @@ def test_a_model_that_lies_of_itself(change: Callable[[Any], None], message: str
     with pytest.raises(WeightsError, match=message) as caught:
         load(path)
     assert str(caught.value).isprintable()
-    assert read_safetensors(path).metadata  # it is the words that are refused, not the file
+    assert read_safetensors(path).metadata  # only the metadata is refused, not the file
 
 
 @pytest.mark.parametrize(
@@ -106,19 +112,19 @@ def test_a_run_edited_by_hand_is_not_resumed(name: str, text: str, tmp_path: Pat
     assert after == before
 
 
-def test_the_options_of_a_run_are_not_called_wrong_usage(tmp_path: Path) -> None:
+def test_invalid_options_in_a_run_are_not_reported_as_wrong_usage(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (run.path / "config.json").write_text('{"data": "x", "epochs": "many"}')
     with pytest.raises(RunError, match=r"the options in .*run are invalid \(--epochs is 'many'; .*\)"):
         resume(run.path)
 
 
-def test_thumbnails_of_a_report_load_nothing(tmp_path: Path) -> None:
-    """The page forbids it itself."""
+def test_a_report_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """The page itself forbids it."""
     run = write_run(tmp_path / "run")
     evaluation = json.loads((run.path / "evaluation.json").read_text())
-    for judged in evaluation["most_wrong"]:
-        evaluation["thumbnails"][judged["path"]] = "http://example.com/track.png"
+    for prediction in evaluation["most_wrong"]:
+        evaluation["thumbnails"][prediction["path"]] = "http://example.com/track.png"
     evaluation["per_class"][0]["label"] = "<script>alert(1)</script>"
     (run.path / "evaluation.json").write_text(json.dumps(evaluation))
     page = write_report(run.path).read_text()
@@ -145,18 +151,18 @@ def test_scores_whose_state_was_edited(state: str, tiny_weights: Path, tmp_path:
 
 
 def test_temporary_files_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until they have their name; then they are what the user's umask says."""
-    seen = []
+    """Until they get their name; after that, their permissions follow the umask."""
+    renamed = []
     replace = Path.replace
 
-    def look(path: Path, target: Path) -> Path:
-        seen.append(path)
+    def replaced(path: Path, target: Path) -> Path:
+        renamed.append(path)
         return replace(path, target)
 
     from finetune.system.atomic import replacing
 
-    monkeypatch.setattr(Path, "replace", look)
+    monkeypatch.setattr(Path, "replace", replaced)
     with replacing(tmp_path / "a") as temporary:
         assert temporary.stat().st_mode & 0o777 == 0o600
-    assert seen == [temporary]
+    assert renamed == [temporary]
     assert Run(tmp_path).path.is_dir()

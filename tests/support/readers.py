@@ -1,6 +1,6 @@
-"""Every reader of files that come from outside, with sound files to damage: what both fuzzers share.
+"""Every reader of untrusted files, with valid files to damage, for both fuzzers.
 
-A reader may return or raise an error of this package. Anything else is a fault.
+A reader may return, or raise an error of this package. Anything else is a fault.
 """
 
 import json
@@ -50,7 +50,7 @@ RUN_FILES = (
 
 
 class Reader(NamedTuple):
-    """What reads a file, and sound files; `read` gets the path of a damaged one in a folder of its own."""
+    """A function that reads a file, and valid files; `read` gets the path of a damaged one in its own folder."""
 
     read: Callable[[Path], object]
     seeds: Mapping[str, bytes]
@@ -96,7 +96,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 
 def tiny_model() -> Model:
-    """A network of 24 kB: the tower of the smallest one, without its classifier, is still 2.5 million parameters."""
+    """Return a model of 24 kB; of the smallest other network, the tower alone has 2.5 million parameters."""
     network = build("alexnet-mnist", {"num_classes": 2, "input_size": 8, "fc_units": 2})
     return Model(network, fresh_weights(network, tuple(network.weighted_layers()), seed=0), ("ants", "bees"))
 
@@ -119,7 +119,7 @@ def read_toml(path: Path) -> None:
 
 
 def write_run(folder: Path) -> Run:
-    """Write a finished run without training anything."""
+    """Write a finished run without training."""
     model = tiny_model()
     records = tuple(Record(folder / f"{i}.png", i % 2, "val" if i < 4 else "train", "0" * 64) for i in range(8))
     dataset = Dataset(records, model.class_names, (Skipped(folder / "=x.png", "the file is empty"),))
@@ -140,7 +140,7 @@ def write_run(folder: Path) -> Run:
 
 
 def read_run(path: Path) -> None:
-    """Read all that a run's commands read; every part of it, though another is damaged."""
+    """Read every file that commands read from a run, even if another is damaged."""
     run = open_run(path)
     for read in (
         lambda: write_report(path),
@@ -155,7 +155,7 @@ def read_run(path: Path) -> None:
 
 @contextmanager
 def allowed() -> Iterator[None]:
-    """Let the errors of this package pass, each of which must be one clear line."""
+    """Accept the errors of this package, each of which must be one line of reasonable length."""
     from finetune.errors import FinetuneError
 
     try:
@@ -166,7 +166,7 @@ def allowed() -> Iterator[None]:
 
 
 def cache(folder: Path) -> dict[str, bytes]:
-    """Return a segment of the cache of features under its name."""
+    """Return a segment of the feature cache under its name."""
     store = FeatureStore(folder)
     for number in range(3):
         store.add(Key(f"{number:064x}", 0, "float32"), np.arange(4, dtype=np.float32))
@@ -175,7 +175,7 @@ def cache(folder: Path) -> dict[str, bytes]:
 
 
 def read_cache(path: Path) -> None:
-    """A damaged segment is removed and never read: no row of it may come back changed."""
+    """Read a segment; a damaged one is removed, and no row of it may come back changed."""
     store = FeatureStore(path.parent)
     keys = [key for key in (Key(f"{number:064x}", 0, "float32") for number in range(3)) if key in store]
     if keys:
@@ -195,7 +195,7 @@ def idx_files() -> dict[str, bytes]:
 
 
 def readers(folder: Path) -> dict[str, Reader]:
-    """Return all readers by name; sound files are made in `folder`."""
+    """Return all readers by name; `folder` is for files that are written on the way."""
     places = {name: folder / name for name in ("weights", "cache", "model")}
     for place in places.values():
         place.mkdir(parents=True)

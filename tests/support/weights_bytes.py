@@ -22,8 +22,8 @@ Content = bytes | Callable[[Path], bytes]  # of a hostile file; a function gets 
 FLOATS = np.ones((4, 4), np.float32)
 TENSORS = {"fc7/kernel": np.ones((300, 40), np.float32), "fc8/kernel": FLOATS, "fc8/bias": FLOATS[0]}
 
-# Reads a file, uses every tensor, and prints how much more memory it took at its peak than before, in bytes. VmHWM and
-# not getrusage, whose maximum a new process inherits from the one that started it.
+# Reads a file, uses every tensor, and prints by how many bytes the peak of memory grew. From VmHWM and not getrusage,
+# whose maximum a new process inherits from the one that started it.
 MEASURE = """
 import sys
 from pathlib import Path
@@ -48,7 +48,7 @@ def peak_of_reading(path: Path, module: str, function: str) -> float:
 
 
 def large_tensors() -> dict[str, Array]:
-    """Return 61 MB of weights, of which the largest tensor takes 62 % as fc6 does in AlexNet."""
+    """Return 61 MB of weights; the largest tensor takes 62 % of them, as fc6 does in AlexNet."""
     numbers = np.random.default_rng(0).random((9216, 1024), np.float32)
     return {
         "fc6/kernel": numbers,
@@ -61,7 +61,7 @@ def large_tensors() -> dict[str, Array]:
 
 
 def refusal(path: Path, content: Content) -> str:
-    """Write and read a file that must be refused, and return the line it gets without the file's name."""
+    """Write and read a file that must be refused, and return the message without the file's name."""
     canary = path.with_name("canary")
     path.write_bytes(content if isinstance(content, bytes) else content(canary))
     start = time.perf_counter()
@@ -78,7 +78,7 @@ def refusal(path: Path, content: Content) -> str:
 
 
 def written(write: Callable[..., None], keep: Callable[[bytes], bytes] = bytes) -> Callable[[Path], bytes]:
-    """Return a whole file of ours, changed by `keep`."""
+    """Return a function that writes a file with `write` and returns its bytes, changed by `keep`."""
 
     def build(canary: Path) -> bytes:
         path = canary.with_suffix(".whole")
