@@ -64,7 +64,6 @@ def export(
     if data is not None and format != "litert-int8":
         raise UsageError(f"--data is only for litert-int8, not for {format}; omit it")
     model = open_model(ref, network)
-    temperature = model.temperature
     if not model.class_names and format != "npy":
         raise WeightsError(
             f"{model.network.name} ends in {model.network.layers[-1].name} and has no classes, so there are no "
@@ -72,9 +71,9 @@ def export(
         )
     images = choose_images(run, data) if format == "litert-int8" else None
     with export_folder(folder, overwrite) as new:
-        difference, loss = _write(new / MODELS[format], format, model, temperature, images)
+        difference, loss = _write(new / MODELS[format], format, model, images)
         (new / CLASSES).write_text("".join(f"{name}\n" for name in model.class_names), encoding="utf-8")
-        text = card(format, model, temperature, ref, run, difference, loss)
+        text = card(format, model, ref, run, difference, loss)
         (new / CARD).write_text(text, encoding="utf-8", errors="surrogateescape")
     return Exported(folder, difference, loss)
 
@@ -91,9 +90,7 @@ def _check_packages(format: ExportFormat) -> None:
         raise UsageError(f"--to {format} {needs(*missing)}")
 
 
-def _write(
-    path: Path, format: ExportFormat, model: Model, temperature: float, images: Int8Images | None
-) -> tuple[float, Int8Loss | None]:
+def _write(path: Path, format: ExportFormat, model: Model, images: Int8Images | None) -> tuple[float, Int8Loss | None]:
     """Write the model, load it again and return the largest difference from `predict`; for int8 also the loss."""
     if format == "npy":
         _write_npy(path, model)
@@ -104,10 +101,10 @@ def _write(
     module: Any = import_module(f"finetune.export.{format.removesuffix('-int8')}")
     with silence():
         if calibration is None:
-            module.write(path, model, temperature)
+            module.write(path, model)
         else:
-            module.write(path, model, temperature, _exported_order(calibration, preprocessing))
-    predict_float = _predict_with_network(model, temperature)
+            module.write(path, model, _exported_order(calibration, preprocessing))
+    predict_float = _predict_with_network(model)
     difference = _difference(path, format, module, preprocessing, predict_float)
     if images:
 
@@ -159,12 +156,12 @@ def _write_npy(path: Path, model: Model) -> None:
         raise WeightsError("npy: the export reads back as other numbers; nothing was kept, please report this")
 
 
-def _predict_with_network(model: Model, temperature: float) -> PredictPixels:
+def _predict_with_network(model: Model) -> PredictPixels:
     """Return the function from network input to probabilities that `predict` computes."""
     from finetune.networks.compiled import Compiled
 
     compiled = Compiled(model.network.layers, model.weights, model.network.preprocessing)
-    return lambda pixels: softmax(compiled(pixels), temperature)
+    return lambda pixels: softmax(compiled(pixels), model.temperature)
 
 
 def _exported_order(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

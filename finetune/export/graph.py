@@ -7,7 +7,7 @@ from finetune.networks.forward import Weights, forward, normalize
 from finetune.networks.layers import LocalResponseNorm
 
 
-def probabilities(model: Model, temperature: float, weights: Weights, pixels: tf.Tensor) -> tf.Tensor:
+def probabilities(model: Model, weights: Weights, pixels: tf.Tensor) -> tf.Tensor:
     """Return the probabilities (batch, classes) for pixels (batch, size, size, channels), 0 to 255, RGB or gray."""
     preprocessing = model.network.preprocessing
     if preprocessing.channel_order == "BGR":
@@ -19,4 +19,4 @@ def probabilities(model: Model, temperature: float, weights: Weights, pixels: tf
             x = tf.nn.local_response_normalization(x, layer.size // 2, layer.k, layer.alpha / layer.size, layer.beta)
         else:
             x = forward([layer], weights, x)
-    return tf.nn.softmax(x if temperature == 1 else x / temperature)
+    return tf.nn.softmax(x if model.temperature == 1 else x / model.temperature)

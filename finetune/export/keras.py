@@ -23,7 +23,7 @@ from finetune.networks.layers import (
 STATISTICS_AND_SCALES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-def write(path: Path, model: Model, temperature: float) -> None:
+def write(path: Path, model: Model) -> None:
     """Write a .keras file: from pixels (batch, size, size, channels), 0 to 255, RGB or gray, to probabilities.
 
     The layers have the names of the network's layers, and the same weights.
@@ -36,8 +36,8 @@ def write(path: Path, model: Model, temperature: float) -> None:
     x = layers.Normalization(mean=list(preprocessing.mean), variance=variance, name="normalization")(x)
     for layer in model.network.layers:
         x = _apply(layer, x)
-    if temperature != 1:
-        x = layers.Rescaling(1 / temperature, name="temperature")(x)
+    if model.temperature != 1:
+        x = layers.Rescaling(1 / model.temperature, name="temperature")(x)
     built = keras.Model(pixels, layers.Softmax(name="probabilities")(x), name=model.network.name)
     for name in model.network.weighted_layers():
         order = [key for key in ("kernel", "bias", *STATISTICS_AND_SCALES) if f"{name}/{key}" in model.weights]

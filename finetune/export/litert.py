@@ -13,7 +13,7 @@ from finetune.export.graph import probabilities
 from finetune.model import Model
 
 
-def write(path: Path, model: Model, temperature: float, calibration: NDArray[np.uint8] | None = None) -> None:
+def write(path: Path, model: Model, calibration: NDArray[np.uint8] | None = None) -> None:
     """Write a .tflite file: from pixels (batch, size, size, channels) uint8, RGB or gray, to float32 probabilities.
 
     With `calibration`, an array of such pixels, weights and activations become int8, with the ranges that these images
@@ -23,7 +23,7 @@ def write(path: Path, model: Model, temperature: float, calibration: NDArray[np.
     # Variables, because with constants the converter takes five times as long and four times the memory.
     module.weights = {name: tf.Variable(value, trainable=False) for name, value in model.weights.items()}
     module.compute = tf.function(
-        lambda pixels: probabilities(model, temperature, module.weights, pixels),
+        lambda pixels: probabilities(model, module.weights, pixels),
         input_signature=[tf.TensorSpec((None, *model.network.input_shape), tf.uint8, name="pixels")],
         autograph=False,
     )

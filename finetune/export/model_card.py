@@ -22,9 +22,7 @@ LISTED = 100  # classes that the card names; classes.txt has all of them
 _RUNTIMES = {"litert": "ai-edge-litert", "litert-int8": "ai-edge-litert", "onnx": "onnxruntime"}
 
 
-def card(
-    format: str, model: Model, temperature: float, ref: str, run: Run | None, difference: float, loss: "Int8Loss | None"
-) -> str:
+def card(format: str, model: Model, ref: str, run: Run | None, difference: float, loss: "Int8Loss | None") -> str:
     """Return the README.md of an export, in Markdown; `ref` and `run` are where the model comes from."""
     network = model.network
     name = Path(ref).resolve().name if run else Path(ref).name
@@ -37,7 +35,7 @@ def card(
         "## Preprocessing\n\n" + _preprocessing(network.preprocessing, format),
         "## Classes\n\n" + _classes(model, run),
         "## Data\n\n" + _data(run),
-        "## Metrics\n\n" + _metrics(model, temperature, run, format, difference, loss),
+        "## Metrics\n\n" + _metrics(model, run, format, difference, loss),
         "## Source of the weights\n\n" + _source(model, ref, run),
         "## Versions\n\n" + _versions(format, run),
     ]
@@ -101,9 +99,7 @@ def _data(run: Run | None) -> str:
     )
 
 
-def _metrics(
-    model: Model, temperature: float, run: Run | None, format: str, difference: float, loss: "Int8Loss | None"
-) -> str:
+def _metrics(model: Model, run: Run | None, format: str, difference: float, loss: "Int8Loss | None") -> str:
     lines = []
     evaluation = read_evaluation(run) if run else None
     if evaluation:
@@ -113,8 +109,8 @@ def _metrics(
             f"{_percent(low)} to {_percent(high)}), top-5 {_percent(evaluation['top5'])}, expected calibration error "
             f"{_percent(evaluation['ece_after'])}."
         )
-        if evaluation.get("temperature", 1) != 1 or temperature != 1:
-            lines.append(f"- Probabilities are calibrated: the logits are divided by {temperature:.4f}.")
+        if evaluation.get("temperature", 1) != 1 or model.temperature != 1:
+            lines.append(f"- Probabilities are calibrated: the logits are divided by {model.temperature:.4f}.")
     elif metrics := model.about.get("metrics"):
         lines.append(f"- Metrics in the model's file: `{json.dumps(metrics)}`.")
     else:

@@ -27,7 +27,7 @@ from finetune.networks.network import Step
 OPSET, IR_VERSION = 17, 8  # from 2022: has every operator used here, and older runtimes load it
 
 
-def write(path: Path, model: Model, temperature: float) -> None:
+def write(path: Path, model: Model) -> None:
     """Write a .onnx file: from `pixels` (batch, size, size, channels) uint8, RGB or gray, to `probabilities`.
 
     The outputs of its nodes have the names of the network's layers.
@@ -42,8 +42,9 @@ def write(path: Path, model: Model, temperature: float) -> None:
     x = graph.add("Transpose", [x], "channels_first", perm=[0, 3, 1, 2])
     for step in model.network.steps():
         x = _add(graph, step, x)
-    if temperature != 1:
-        x = graph.add("Div", [x, graph.constant("temperature", np.array(temperature, np.float32))], "scaled_logits")
+    if model.temperature != 1:
+        temperature = graph.constant("temperature", np.array(model.temperature, np.float32))
+        x = graph.add("Div", [x, temperature], "scaled_logits")
     graph.add("Softmax", [x], "probabilities", axis=1)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", *model.network.input_shape])
     probabilities = helper.make_tensor_value_info(

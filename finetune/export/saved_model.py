@@ -15,7 +15,7 @@ from finetune.export.tf_resize import to_input
 from finetune.model import Model
 
 
-def write(path: Path, model: Model, temperature: float) -> None:
+def write(path: Path, model: Model) -> None:
     """Write a SavedModel folder with the signature `serving_default`.
 
     Input: `image_bytes` (batch,), encoded images. Output: `label` (batch,), the most probable class; `class_names` and
@@ -33,7 +33,7 @@ def write(path: Path, model: Model, temperature: float) -> None:
         side, channels = preprocessing.size, preprocessing.channels
         square = tf.TensorSpec((side, side, channels), tf.uint8)
         rgb = tf.map_fn(read, image_bytes, fn_output_signature=square)
-        by_class = probabilities(model, temperature, module.weights, rgb)
+        by_class = probabilities(model, module.weights, rgb)
         return {
             "label": tf.gather(class_names, tf.argmax(by_class, axis=1)),
             "class_names": tf.broadcast_to(class_names, tf.shape(by_class)),

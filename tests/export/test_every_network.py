@@ -1,5 +1,6 @@
 """Every network, narrow and with random weights, in every format that is built layer by layer."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def check(format: str, file: str, model: Model, path: Path) -> None:
     logits = forward(model.network.layers, model.weights, preprocessing.normalize(own)).numpy()
     assert logits.std(axis=1).min() > 1e-3
     temperature = float(np.abs(logits).max()) / 2  # probabilities of 0 and 1 would prove little
-    module.write(path / file, model, temperature)
+    module.write(path / file, replace(model, about={"temperature": temperature}))
     np.testing.assert_allclose(module.predict(path / file, pixels), softmax(logits, temperature), rtol=0, atol=1e-5)
 
 

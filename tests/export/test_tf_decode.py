@@ -1,7 +1,5 @@
 """Decoding in a graph: the same pixels as `finetune.data.decode`, for every kind of file that TensorFlow reads."""
 
-import struct
-
 import cv2
 import numpy as np
 import pytest
@@ -40,41 +38,6 @@ def exif(orientation: int) -> Image.Exif:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation(in_graph: Decoder, format: str, orientation: int) -> None:
     assert difference(in_graph, encode(RGB, format, exif=exif(orientation))) == 0
-
-
-def tiff_block(order: str, orientation: int, *, start: int = 8, count: int = 2) -> bytes:
-    """An EXIF block with one tag before the orientation."""
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", start)
-    entries = struct.pack(order + "HHIHH", 0x010F, 3, 1, 6, 0) + struct.pack(
-        order + "HHIHH", 0x0112, 3, 1, orientation, 0
-    )
-    return head + struct.pack(order + "H", count) + entries + bytes(4)
-
-
-@pytest.mark.parametrize(
-    "block",
-    [
-        tiff_block("<", 6),
-        tiff_block(">", 6),
-        tiff_block("<", 0),
-        tiff_block("<", 9),
-        tiff_block("<", 6, count=1),  # the tag is not counted
-        tiff_block("<", 6, start=4000),  # the directory lies beyond the block
-        tiff_block(">", 6, start=0xFFFFFFF0),
-        tiff_block("<", 6)[:30],  # cut in the tag
-        tiff_block("<", 6, count=60000),
-        b"II*\0",
-        b"",
-    ],
-)
-def test_sound_and_damaged_exif(in_graph: Decoder, block: bytes) -> None:
-    assert difference(in_graph, encode(RGB, "JPEG", exif=b"Exif\0\0" + block)) == 0
-
-
-def test_exif_after_other_segments(in_graph: Decoder) -> None:
-    data = encode(RGB, "JPEG", exif=exif(6))
-    comment = b"\xff\xfe" + struct.pack(">H", 2 + 300) + b"x" * 300
-    assert difference(in_graph, data[:2] + comment + data[2:]) == 0
 
 
 @pytest.mark.parametrize("image", [RGB, GRAY, PALETTE, BITMAP, RGBA, GRAY_ALPHA], ids=lambda image: str(image.mode))

@@ -13,9 +13,11 @@ from types import ModuleType
 import pytest
 
 TENSORFLOW_FILES = (
-    "export/test_export.py",
     "export/test_every_network.py",
+    "export/test_keras.py",
+    "export/test_saved_model.py",
     "export/test_tf_decode.py",
+    "export/test_tf_exif.py",
     "export/test_tf_resize.py",
     "hardening/test_disks.py",
     "hardening/test_fuzz.py",
