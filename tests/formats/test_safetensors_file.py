@@ -1,5 +1,6 @@
 """Reading and writing safetensors, compared with the format's own library."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from support.weights_bytes import large_tensors, peak_of_reading
 
 from finetune.errors import WeightsError
-from finetune.formats.safetensors_file import METADATA_KEY, read_safetensors, write_safetensors
+from finetune.formats.safetensors_file import METADATA_KEY, read_safetensors, tensor_digests, write_safetensors
 from finetune.system import mapped as files
 
 RNG = np.random.default_rng(0)
@@ -92,6 +93,15 @@ def test_other_types_are_refused_in_and_out(tmp_path: Path) -> None:
     save_file({"steps/count": np.arange(3)}, path)
     with pytest.raises(WeightsError, match=r"^integers.safetensors: steps/count is I64; expected one of BF16, F16, F"):
         read_safetensors(path)
+
+
+def test_digests_are_of_the_values_in_c_order(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {**TENSORS, "a/kernel": TENSORS["fc1/kernel"].T}, METADATA)
+    digests = tensor_digests(path)
+    assert list(digests) == [*TENSORS, "a/kernel"]
+    for name, tensor in {**TENSORS, "a/kernel": TENSORS["fc1/kernel"].T}.items():
+        assert digests[name] == hashlib.sha256(tensor.tobytes()).hexdigest(), name
 
 
 class Broken(np.ndarray):
