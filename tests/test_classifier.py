@@ -1,4 +1,4 @@
-"""Classifier: which model is meant, and one row for every image."""
+"""`finetune.load` and `Classifier`: the model, and one row for every image."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ from finetune.networks.forward import activations, forward
 
 
 def test_probabilities(tiny_model: Model, tiny_weights: Path, pictures: Callable[..., Path]) -> None:
-    """Every probability is the softmax of the network's output for the decoded picture."""
+    """Every probability is the softmax of the network's output for the decoded image."""
     paths = sorted(pictures(stripes=2, dots=3).rglob("*.png"))
     predictions = list(load(str(tiny_weights)).predict(paths, top=3, batch_size=2))
     assert [prediction.path for prediction in predictions] == paths
@@ -48,7 +48,7 @@ def test_batch_size_and_order_do_not_matter(tiny_weights: Path, pictures: Callab
             assert {s.label: s.probability for s in prediction.scores} == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_cannot_be_read_keeps_its_row(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_unreadable_images_keep_their_rows(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
     good = next(pictures(stripes=1).rglob("*.png"))
     empty = tmp_path / "empty.jpg"
     empty.touch()
@@ -60,12 +60,12 @@ def test_what_cannot_be_read_keeps_its_row(tiny_weights: Path, pictures: Callabl
     assert rows[3]["error"] == "cannot be opened (Is a directory)"
 
 
-def test_only_errors_need_no_network(tiny_weights: Path, tmp_path: Path) -> None:
+def test_only_unreadable_images(tiny_weights: Path, tmp_path: Path) -> None:
     (prediction,) = load(str(tiny_weights)).predict([tmp_path / "gone.png"])
     assert prediction.error
 
 
-def test_default_is_the_newest_run_then_published_weights_then_the_starter(
+def test_the_log_names_the_default_model(
     tiny_model: Model,
     tiny_weights: Path,
     tmp_path: Path,
@@ -86,7 +86,7 @@ def test_default_is_the_newest_run_then_published_weights_then_the_starter(
     assert caplog.messages[-1] == f"model: {Path('runs', 'mine')}"
 
 
-def test_no_such_model(tmp_path: Path) -> None:
+def test_models_that_do_not_exist(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"weights 'startr': neither a file nor a published name \(did you mean starter\?\)"
     ):
@@ -148,7 +148,7 @@ def test_features_are_what_the_layer_gives(
     np.testing.assert_allclose(pooled.values, expected["conv5"].mean(axis=(0, 1)), rtol=1e-4, atol=1e-5)
 
 
-def test_layers_that_are_none(tiny_weights: Path) -> None:
+def test_layers_that_do_not_exist_or_cannot_be_pooled(tiny_weights: Path) -> None:
     classifier = load(tiny_weights)
     with pytest.raises(
         UsageError, match=r"alexnet has no layer 'fc77' \(did you mean fc7\?\); its layers are conv1, n"
@@ -159,19 +159,19 @@ def test_layers_that_are_none(tiny_weights: Path) -> None:
 
 
 def test_ten_crops_by_hand(tiny_model: Model, tiny_weights: Path) -> None:
-    """The mean over ten views cut out here, each as an array that is the network's own size already."""
+    """The mean over ten views cut out here, each an array of exactly the network's size."""
     size, whole = tiny_model.network.preprocessing.size, tiny_model.network.preprocessing.resize_to
-    picture = np.random.default_rng(0).integers(0, 256, (whole, whole, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (whole, whole, 3), np.uint8)
     far = whole - size
-    views = [picture[y : y + size, x : x + size] for y, x in ((0, 0), (0, far), (far, 0), (far, far))]
-    views += [picture[far // 2 : far // 2 + size, far // 2 : far // 2 + size]]
+    views = [image[y : y + size, x : x + size] for y, x in ((0, 0), (0, far), (far, 0), (far, far))]
+    views += [image[far // 2 : far // 2 + size, far // 2 : far // 2 + size]]
     views += [view[:, ::-1] for view in views]
     network = replace(tiny_model.network, preprocessing=replace(tiny_model.network.preprocessing, resize_to=size))
     plain = Classifier(replace(tiny_model, network=network)).predict(views, channel_order="bgr")
     expected = np.mean([view.probabilities for view in plain], axis=0)
     for batch_size in (32, 3):
         first, second = load(tiny_weights).predict(
-            [picture, picture], batch_size=batch_size, channel_order="bgr", ten_crop=True
+            [image, image], batch_size=batch_size, channel_order="bgr", ten_crop=True
         )
         np.testing.assert_allclose(first.probabilities, expected, rtol=1e-4)  # type: ignore[arg-type]
         np.testing.assert_allclose(second.probabilities, expected, rtol=1e-4)  # type: ignore[arg-type]
@@ -183,8 +183,8 @@ def test_abstaining(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
     (first, second) = (prediction.scores[0].probability for prediction in classifier.predict(paths))
     between = (first + second) / 2
     assert first != second
-    told = [prediction.abstained for prediction in classifier.predict(paths, abstain_below=between)]
-    assert told == [first < between, second < between]
+    abstained = [prediction.abstained for prediction in classifier.predict(paths, abstain_below=between)]
+    assert abstained == [first < between, second < between]
     for prediction in classifier.predict(paths, abstain_below=1.0):
         assert prediction.to_json()["abstained"] is True
         assert prediction.scores
@@ -193,7 +193,7 @@ def test_abstaining(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
         classifier.predict(paths, abstain_below=80)
 
 
-def test_paths_are_taken_as_they_are_needed(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+def test_paths_are_read_as_they_are_needed(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
     path = next(pictures(stripes=1).rglob("*.png"))
     taken = 0
 
@@ -221,7 +221,7 @@ def test_output_that_is_not_finite(tiny_model: Model, pictures: Callable[..., Pa
 
 
 def test_names_of_the_package() -> None:
-    """What scripts may rely on; importing it loads nothing heavy."""
+    """The public names; importing the package loads nothing heavy."""
     assert finetune.__all__ == [
         "Classifier", "Features", "FinetuneError", "Prediction", "Run", "Score", "TrainConfig", "__version__", "load",
         "train",

@@ -1,4 +1,4 @@
-"""The examples, run as a user runs them."""
+"""The examples, run as a user would run them."""
 
 import subprocess
 import sys

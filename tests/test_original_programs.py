@@ -1,4 +1,4 @@
-"""The same numbers as the program that a weights file comes from, through the file that it wrote itself."""
+"""The same numbers as the program that wrote a weights file, read from that file."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(5)
 
 
 def agree(model: Model, x: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float = 1e-5) -> None:
-    """Hold the network's output for images (batch, height, width, channels) against the original's."""
+    """Compare the network's output for images (batch, height, width, channels) with the original's."""
     output = np.asarray(forward(model.network.layers, model.weights, x))
     assert np.isfinite(expected).all()
     assert np.abs(expected).max() > 0
@@ -45,7 +45,7 @@ def onnx_session(content: bytes) -> Any:
 
 
 def test_the_alexnet_that_onnx_ships() -> None:
-    """It has the zoo's names; its input is set from 224 to 227 pixels, where its padding has no effect."""
+    """Its layers have the names of the ONNX zoo; at 227 instead of 224 pixels its padding has no effect."""
     onnx = pytest.importorskip("onnx")
     from onnx.backend.test import data
 
@@ -66,7 +66,7 @@ def test_the_alexnet_that_onnx_ships() -> None:
 
 
 def torch_alexnet(torch: Any) -> Any:
-    """BVLC's AlexNet in torch, with narrow fully connected layers."""
+    """Return BVLC's AlexNet in torch, with narrow fully connected layers."""
     nn = torch.nn
     return nn.Sequential(
         *(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0), nn.MaxPool2d(3, 2)),
@@ -78,13 +78,13 @@ def torch_alexnet(torch: Any) -> Any:
     ).eval()
 
 
-@pytest.mark.filterwarnings("ignore")  # torch's exporter that needs no further package is deprecated and says much
+@pytest.mark.filterwarnings("ignore")  # of torch's old exporter, the one that needs no other package
 def test_an_alexnet_that_torch_exported(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     original = torch_alexnet(torch)
     path = tmp_path / "alexnet.onnx"
     torch.onnx.export(original, torch.zeros(2, 3, 227, 227), path, dynamo=False)
-    model = load_model(path, "alexnet")  # torch spells normalisation out, so the file does not tell it from caffenet
+    model = load_model(path, "alexnet")  # torch exports LRN as several operators, so it might be caffenet
     x = images(model)
     with torch.no_grad():
         agree(model, x, original(torch.tensor(x.transpose(0, 3, 1, 2))).numpy())
@@ -95,14 +95,14 @@ def test_an_alexnet_that_torch_exported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_an_alexnet_owt_that_torch_saved(tmp_path: Path, as_zip: bool) -> None:
-    """torchvision's module names, saved by torch in its new and its old format."""
+    """With torchvision's module names, in torch's new and old file format."""
     torch = pytest.importorskip("torch")
     nn = torch.nn
     sizes = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
     features: list[Any] = []
-    for place, (inputs, outputs, kernel, stride, padding) in enumerate(sizes):
+    for number, (inputs, outputs, kernel, stride, padding) in enumerate(sizes):
         features += [nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.ReLU()]
-        features += [nn.MaxPool2d(3, 2)] if place in (0, 1, 4) else []
+        features += [nn.MaxPool2d(3, 2)] if number in (0, 1, 4) else []
     original = nn.Sequential()
     original.add_module("features", nn.Sequential(*features))
     original.add_module("avgpool", nn.AdaptiveAvgPool2d((6, 6)))
