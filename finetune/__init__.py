@@ -1,11 +1,11 @@
-"""Fine-tune AlexNet and its family, with their published Caffe weights, on your own pictures.
+"""Fine-tune AlexNet and its family, with their published Caffe weights, on your own images.
 
-    run = finetune.train(finetune.TrainConfig(data=Path("pictures"), out=Path("runs/insects")))
+    run = finetune.train(finetune.TrainConfig(data=Path("images"), out=Path("runs/insects")))
     classifier = finetune.load("runs/insects")
     for prediction in classifier.predict(["photo.jpg"]):
         print(prediction.path, prediction.scores[0].label)
 
-The names load what they need on first use: `import finetune` itself is instant.
+Names are imported on first use, so `import finetune` itself is instant.
 """
 
 from importlib import import_module

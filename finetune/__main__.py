@@ -1,10 +1,10 @@
-"""What `finetune` and `python -m finetune` run."""
+"""The entry point of `finetune` and `python -m finetune`."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line, and answer Ctrl-C while it is still being imported like later ones."""
+    """Run the command line; Ctrl-C while it is being imported gives the same line and exit code as later."""
     try:
         from finetune.cli.app import main as run
     except KeyboardInterrupt:

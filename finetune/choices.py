@@ -1,7 +1,7 @@
 """The words that options choose among. Nothing is imported here, so that the command line starts at once.
 
-The names of the networks and of the published weights stand here a second time, for the help and the shells; a test
-holds them equal to `NETWORKS` and `CATALOGUE`.
+The names of the networks and of the published weights are repeated here for the help and for completion in the shell; a
+test compares them with `NETWORKS` and `CATALOGUE`.
 """
 
 from typing import Literal

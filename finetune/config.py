@@ -1,4 +1,4 @@
-"""What a training run is asked to do: every option once, with its default, its help and its range; checked, frozen."""
+"""The options of a training run: each with its default, help and range; checked and frozen."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -21,122 +21,153 @@ from finetune.system.text import did_you_mean
 
 
 class Range(NamedTuple):
-    """Which values an option may have, and the words for it."""
+    """The values that an option may have, and the words for them in an error."""
 
     holds: Callable[[Any], bool]
     words: str
 
 
-def _from(low: int) -> Range:
+def _at_least(low: int) -> Range:
     return Range(lambda value: value >= low, f"must be {low} or more")
 
 
 _POSITIVE = Range(lambda value: 0 < value < float("inf"), "must be a number above 0")
 _BELOW_ONE = Range(lambda value: 0 <= value < 1, "must be 0 or more and below 1")
-_INSIDE = Range(lambda value: 0 < value < 1, "must lie between 0 and 1")
-_STRENGTH = Range(lambda value: 0 <= value <= 1, "must lie from 0 to 1")
+_BETWEEN = Range(lambda value: 0 < value < 1, "must be above 0 and below 1")
+_STRENGTH = Range(lambda value: 0 <= value <= 1, "must be from 0 to 1")
 _FINITE = Range(lambda value: 0 <= value < float("inf"), "must be 0 or more")
 _SEED = Range(lambda value: 0 <= value < 2**31, "must be a whole number from 0 to 2147483647")
 
 
 def _option(default: Any, help: str, range: Range | None = None, names: tuple[str, ...] = ()) -> Any:
-    """Return a field; `names` are words that a shell completes, others may be given too."""
+    """Return a field; shells complete the `names`, but other values are allowed too."""
     return field(default=default, metadata={"help": help, "range": range, "names": names})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The options of `finetune train`, under the same names; the help of each says what it means.
+    """The options of `finetune train`, under the same names; the help of each describes it.
 
-    None stands for what the plan settles. Raises UsageError for a value out of range.
+    None means that the plan of the training chooses the value. Raises UsageError for a value out of range and for
+    options that contradict each other.
     """
 
     data: Path = field(
-        metadata={"help": "Folder with a folder per class, train/ and val/, or MNIST's files; or a list (.txt, .csv)."}
+        metadata={
+            "help": "Images to train on: a folder with one folder per class, or with train/ and val/; a folder with "
+            "MNIST's files; or a list (.txt, .csv)."
+        }
     )
     skip: tuple[str, ...] | None = _option(
         None,
-        "Layers not loaded: they start fresh and are trained, e.g. fc7,fc8; or auto: as many as cross-validation on "
-        "the training pictures finds best. [default: the last]",
+        "Layers whose pretrained values are not loaded: they start fresh and are trained, e.g. fc7,fc8. auto chooses "
+        "how many of the last layers by cross-validation on the training images. [default: the last layer]",
     )
-    train: tuple[str, ...] = _option((), "Layers that are loaded and trained further, or all. [default: none]")
+    train: tuple[str, ...] = _option(
+        (), "Layers that are loaded and trained further, e.g. fc7, or all; all others are frozen. [default: none]"
+    )
     stages: str | None = _option(
-        None, "Train more layers stage by stage instead, e.g. fc8:10,fc6-fc8:10,all:5 (layers:epochs)."
+        None,
+        "Unfreeze in stages, one after another, each as LAYERS:EPOCHS, e.g. fc8:10,fc6-fc8:10,all:5. "
+        "[default: a single stage]",
     )
     weights: str = _option(
         "auto",
-        f"Published weights ({', '.join(WEIGHTS_NAMES)}), a file, none (from scratch), or auto: the network's "
-        "published ones, else starter.",
+        f"Pretrained weights: a published name ({', '.join(WEIGHTS_NAMES)}), a file, none (train from scratch), or "
+        "auto: the network's published weights or, for alexnet, starter if they cannot be fetched.",
         names=("auto", "none", *WEIGHTS_NAMES),
     )
     network: str = _option("alexnet", f"The network to train: {', '.join(NETWORK_NAMES)}.", names=NETWORK_NAMES)
-    out: Path | None = _option(None, "Folder for the result. [default: runs/DATE_TIME]")
-    epochs: int | None = _option(
-        None, "Passes over the training pictures. [default: 30, or what the stages add up to]", _from(1)
+    out: Path | None = _option(
+        None, "Folder for the run: its model, metrics, report and checkpoint. [default: runs/DATE_TIME]"
     )
-    batch_size: int = _option(32, "Pictures per step.", _from(1))
+    epochs: int | None = _option(
+        None, "Passes over the training images. [default: 30, or the sum of the stages' epochs]", _at_least(1)
+    )
+    batch_size: int = _option(32, "Images per training step.", _at_least(1))
     optimizer: Optimizer | None = _option(
         None,
-        "How gradients move the weights: sgd (with momentum 0.9), adam, or adamw (with decay apart). [default: sgd; "
-        "adam from scratch]",
+        "How gradients update the weights: sgd (with momentum 0.9), adam, or adamw (adam with decoupled weight decay). "
+        "[default: sgd; adam from scratch]",
     )
     learning_rate: float | None = _option(
-        None, "Learning rate at the start. [default: 0.001 for sgd, what suits the network for adam]", _POSITIVE
+        None, "Learning rate at the start. [default: 0.001 for sgd; the network's own for adam and adamw]", _POSITIVE
     )
     schedule: Schedule = _option(
-        "cosine", "How the learning rate falls: along half a cosine to 0, by 10 after each third, or not at all."
+        "cosine",
+        "How the learning rate decreases: constant (not at all), step (to a tenth after each third of the epochs), or "
+        "cosine (along half a cosine to 0).",
     )
-    warmup: int = _option(0, "Epochs in which the learning rate rises to its start.", _from(0))
+    warmup: int = _option(0, "Epochs at the start in which the learning rate rises to its full value.", _at_least(0))
     layer_lr: tuple[str, ...] = _option(
         (),
-        "Factors on the learning rate by layer, e.g. conv=0.1,fc6=0.5; or one number: the factor per layer of depth.",
+        "Factors on the learning rate by layer, e.g. conv=0.1,fc6=0.5; or a single number: the factor per layer of "
+        "depth, counted from the last layer.",
     )
     weight_decay: float | None = _option(
-        None, "Decay of kernels; biases and batch norm are left out. [default: 0; 0.01 for adamw]", _FINITE
+        None, "Weight decay of kernels; biases and batch norm have none. [default: 0; 0.01 for adamw]", _FINITE
     )
-    label_smoothing: float = _option(0.0, "Share of the target that is spread over all classes.", _BELOW_ONE)
-    mixup: float = _option(0.0, "Mix pairs of pictures: alpha of the share's beta distribution; 0 is off.", _FINITE)
+    label_smoothing: float = _option(
+        0.0, "Share of the target probability that is spread over all classes.", _BELOW_ONE
+    )
+    mixup: float = _option(
+        0.0,
+        "Train on mixtures of two images, in shares drawn from a beta distribution with this alpha; 0 is off.",
+        _FINITE,
+    )
     class_weights: Literal["none", "balanced"] = _option(
-        "none", "balanced: every class counts the same in the loss, however many pictures it has."
+        "none", "balanced: every class counts the same in the loss, however many images it has."
     )
-    ema: float = _option(0.0, "Judge and keep a moving average of the weights with this decay; 0 is off.", _BELOW_ONE)
+    ema: float = _option(
+        0.0, "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.", _BELOW_ONE
+    )
     patience: int | None = _option(
-        None, "Stop after so many epochs without a better one. [default: train all epochs]", _from(1)
+        None, "Stop after this many epochs without improvement. [default: train all epochs]", _at_least(1)
     )
-    seed: int = _option(0, "Equal seeds give equal results.", _SEED)
-    val_fraction: float = _option(0.2, "Share of each class kept for validation, if there is no val folder.", _INSIDE)
+    seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", _SEED)
+    val_fraction: float = _option(
+        0.2, "Share of each class that is held out for validation, if the data has no validation split.", _BETWEEN
+    )
     resize: Resize | None = _option(
-        None, "crop: centre of the picture; warp: all of it, squeezed. [default: as the weights were trained]"
+        None,
+        "How an image becomes square: crop takes its centre, warp squeezes all of it. [default: as the weights were "
+        "trained]",
     )
     views: int | None = _option(
         None,
-        "Views of each training picture: 1 is as it is, more add augmented ones, 0 draws fresh ones every epoch. "
-        "[default: 1, or 8 with augmentation]",
-        _from(0),
+        "Views of each training image: 1 is the image itself, more add augmented views, 0 makes new views in every "
+        "epoch. [default: 1, or 8 with augmentation]",
+        _at_least(0),
     )
     augmentation: Level | None = _option(
         None,
-        "How views differ. light: random crop and flip; alexnet: lighting too; strong: resized crops and colour "
-        "jitter too. [default: light]",
+        "How views differ from the image: light takes random crops and flips, alexnet adds lighting noise, strong adds "
+        "resized crops and colour jitter. [default: light]",
     )
-    crop: Crop | None = _option(None, "Over the level: where the views' crop lies. [default: as the level]")
-    flip: bool | None = _option(None, "Over the level: mirror half of the views. [default: as the level]")
+    crop: Crop | None = _option(None, "Override --augmentation: the crop of each view. [default: as --augmentation]")
+    flip: bool | None = _option(None, "Override --augmentation: mirror half of the views. [default: as --augmentation]")
     lighting: float | None = _option(
-        None, "Over the level: deviation of the lighting noise, 0 is off. [default: as the level]", _STRENGTH
+        None,
+        "Override --augmentation: standard deviation of the lighting noise; 0 is off. [default: as --augmentation]",
+        _STRENGTH,
     )
     color_jitter: float | None = _option(
-        None, "Over the level: strength of the colour jitter, 0 is off. [default: as the level]", _STRENGTH
+        None,
+        "Override --augmentation: strength of the colour jitter; 0 is off. [default: as --augmentation]",
+        _STRENGTH,
     )
-    check: bool = _option(True, "Tell first of copies across classes and sides, and of odd classes.")
+    check: bool = _option(
+        True, "Before training, warn about copies across classes or splits and about unusual classes."
+    )
     precision: PrecisionOption = _option(
-        "auto", "Arithmetic of the frozen layers; auto is bfloat16 where the hardware is fast at it."
+        "auto", "Arithmetic of the frozen layers; auto is bfloat16 where the hardware is fast at it, otherwise float32."
     )
-    cache: bool = _option(True, "Keep the frozen layers' features for the next run.")
+    cache: bool = _option(True, "Keep the features of the frozen layers for the next run.")
     checkpoint_minutes: float = _option(
-        10.0, "Within an epoch, keep what is needed to resume so often; every epoch's end does too.", _POSITIVE
+        10.0, "Minutes between checkpoints within an epoch; there is always one at the end of an epoch.", _POSITIVE
     )
     tensorboard: bool = _option(False, "Write events for TensorBoard too.")
-    overwrite: bool = _option(False, "Replace the run that --out holds.")
+    overwrite: bool = _option(False, "Replace the run that --out already holds.")
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -146,73 +177,73 @@ class TrainConfig:
                 raise UsageError(f"{flag(one)} and {flag(other)} cannot both be given: {why}")
         self._check_auto()
         if self.views == 1 and any(getattr(self, name) is not None for name in AUGMENTATION):
-            raise UsageError("augmentation needs views to differ: give --views 0, 2 or more, or leave it out")
+            raise UsageError("augmentation needs more than one view: give --views 0, or 2 or more, or omit --views")
 
     def _check_auto(self) -> None:
         if AUTO not in (self.skip or ()):
             return
         if others := [name for name in self.skip or () if name != AUTO]:
-            raise UsageError(f"--skip {AUTO} chooses the layers itself; leave out {', '.join(others)}, or {AUTO}")
+            raise UsageError(f"--skip {AUTO} chooses the layers itself; omit {', '.join(others)}, or {AUTO}")
         for name, given in (("train", self.train), ("stages", self.stages)):
             if given:
                 raise UsageError(
-                    f"--skip {AUTO} and {flag(name)} cannot both be given: name the layers of both, or of none"
+                    f"--skip {AUTO} and {flag(name)} cannot both be given: name the layers of both, or of neither"
                 )
         if self.weights == "none":
-            raise UsageError(f"--skip {AUTO} chooses what is loaded, but --weights none loads nothing; leave out one")
+            raise UsageError(f"--skip {AUTO} chooses what is loaded, but --weights none loads nothing; omit one")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the options as JSON knows them."""
+        """Return the options as JSON values."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> "TrainConfig":
-        """Return the config that `to_json` wrote; raise UsageError for an unknown option or a value of another kind."""
+        """Return the config that `to_json` wrote; raise UsageError for an unknown option or an invalid value."""
         values = {name: checked_option(name, value) for name, value in options.items()}
         if values.get("data") is None:
-            raise UsageError("--data is missing: name a folder with a folder of pictures per class")
+            raise UsageError("--data is missing: name a folder with one folder of images per class")
         return cls(**values)
 
 
-AUTO = "auto"  # as the only name of --skip: chosen by `finetune.training.depth`
-AUGMENTATION = ("augmentation", "crop", "flip", "lighting", "color_jitter")  # options that say how views differ
+AUTO = "auto"  # as the only name in --skip: `finetune.training.depth` chooses the layers
+AUGMENTATION = ("augmentation", "crop", "flip", "lighting", "color_jitter")  # the options for how views differ
 
-# Options that exclude each other, and why.
+# Options that cannot be combined, and why.
 _EITHER = (
-    ("stages", "epochs", "the stages' epochs add up to the run's"),
-    ("stages", "train", "the stages say which layers are trained"),
-    ("stages", "patience", "every stage runs to its end"),
+    ("stages", "epochs", "each stage has its own epochs"),
+    ("stages", "train", "each stage names the layers that it trains"),
+    ("stages", "patience", "every stage is trained to its end"),
 )
 
 
 def flag(name: str) -> str:
-    """Return the option of the command line for a field."""
+    """Return the command line option of a field: `batch_size` is --batch-size."""
     return f"--{name.replace('_', '-')}"
 
 
 def checked_option(name: str, value: Any) -> Any:
-    """Return one option's value from JSON or TOML as its field's type.
+    """Return an option's value from JSON or TOML with the type of its field.
 
-    Raises UsageError for an unknown option and a value of another kind or out of range.
+    Raises UsageError for an unknown option, and for a value of the wrong type or out of range.
     """
     known = {option.name: option for option in fields(TrainConfig)}
     if name not in known:
-        raise UsageError(f"no option is called {name!r}{did_you_mean(name, known)}; see finetune train --help")
+        raise UsageError(f"unknown option {name!r}{did_you_mean(name, known)}; see finetune train --help")
     typed = _typed(name, value, known[name].type)
     _check_range(known[name], typed)
     return typed
 
 
 def _check_range(option: Field[Any], value: Any) -> None:
-    """Raise UsageError for a value that the field may not have."""
+    """Raise UsageError if the value is out of the field's range."""
     range = option.metadata.get("range")
     if range and value is not None and not range.holds(value):
         raise UsageError(f"{flag(option.name)} {range.words}, not {value}")
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
-    """Return a value from JSON or TOML as the field's type; raise UsageError when it is of another kind."""
-    choices = getattr(kind, "__args__", (kind,))  # of a Literal or a union
+    """Return a value from JSON or TOML with the type `kind`; raise UsageError if it does not fit."""
+    choices = getattr(kind, "__args__", (kind,))  # of a union; of a plain type, itself
     wanted = [arg for choice in choices for arg in getattr(choice, "__args__", (choice,))]
     optional = type(None) in wanted
     if value is None and optional:
@@ -238,5 +269,5 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
 
 
 def split_names(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the names in texts that may each hold several with commas."""
+    """Return all names in texts that each hold one or more, separated by commas."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())

@@ -1,25 +1,25 @@
-"""The errors a user can cause or meet; each message says what was expected, what came and what to do.
+"""The errors that a user can cause or meet; each message says what was expected, what came and what to do.
 
     FinetuneError
-    ├── UsageError      options that contradict each other, name nothing that exists or need a package that is missing
+    ├── UsageError      options that contradict each other, name something unknown or need a package that is missing
     ├── DataError       a folder or list that cannot be trained on
     ├── ImageError      one image that cannot be read
     ├── WeightsError    a weights or model file that cannot be read or does not fit
-    └── RunError        a run directory that is missing, in the way or incomplete
+    └── RunError        a run directory that is missing, incomplete or already exists
 
 The command line turns each into one line on stderr and its exit code.
 """
 
-LONGEST = 999  # characters of a message; most have less than 300
+LONGEST = 999  # characters of a message; most have fewer than 300
 
 
 class FinetuneError(Exception):
-    """Base of all errors of this package; `exit_code` is what the command line ends with."""
+    """Base of all errors of this package; the command line ends with its `exit_code`."""
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """Return the message, cut where a file put much of its own content into it."""
+        """Return the message, shortened if a file put much of its own content into it."""
         text = super().__str__()
         return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
@@ -43,4 +43,4 @@ class WeightsError(FinetuneError):
 
 
 class RunError(FinetuneError):
-    """A run directory is missing, in the way or incomplete."""
+    """A run directory is missing, incomplete, or already exists."""

@@ -1,7 +1,7 @@
-"""How good a classifier is and how far its probabilities can be believed. NumPy only; every formula has its source.
+"""How good a classifier is, and how well its probabilities are calibrated. NumPy only; every formula has its source.
 
-Shapes: `logits` and `probabilities` are (images, classes), `labels` and `predicted` (images,) integers, at least one
-image each.
+Shapes: `logits` and `probabilities` are (images, classes), `labels` and `predicted` (images,) integers, with at least
+one image.
 """
 
 import math
@@ -15,15 +15,15 @@ Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
 MOST_BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", table 1
-BIN_IMAGES = 15  # the least: the share that is right among fewer is hardly more than chance
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.1, 10.0  # beyond these a few odd images speak, not the network
-_HALVINGS = 50  # bring the bracket of the temperature's logarithm, 4.6 wide, below what a float64 tells apart
+BIN_IMAGES = 15  # at least; the accuracy of fewer images is mostly chance
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.1, 10.0  # beyond these, a few unusual images decide, not the network
+_HALVINGS = 50  # reduce the bracket of the temperature's logarithm, 4.6 wide, below the resolution of a float64
 
 
-class ClassFigures(NamedTuple):
-    """How one class fares: fractions, and as `support` the number of its images.
+class ClassMetrics(NamedTuple):
+    """The metrics of one class: fractions, and as `support` the number of its images.
 
-    What would be 0 / 0 is 0: the precision of a class that is never predicted, the recall of one without images.
+    0 / 0 counts as 0: the precision of a class that is never predicted, the recall of a class without images.
     """
 
     precision: float
@@ -33,7 +33,7 @@ class ClassFigures(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Images of like confidence, the least `lower`, the greatest `upper`: how many, its mean, the share that is right.
+    """Images with similar confidence, from `lower` to `upper`: how many, their mean confidence, their accuracy.
 
     Confidence is the probability of the predicted class.
     """
@@ -46,23 +46,23 @@ class Bin(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """From `low` to `high`."""
+    """An interval from `low` to `high`."""
 
     low: float
     high: float
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return the probabilities of logits divided by `temperature`; rows sum to 1."""
+    """Return the probabilities of logits divided by `temperature`, float64; every row sums to 1."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def ranks(scores: Floats, labels: Integers) -> NDArray[np.int64]:
-    """Return for each image how many classes come before the true one (images,): 0 is right, below 5 top-5 right.
+    """Return for each image how many classes rank before the true one, (images,): 0 is correct, below 5 in the top 5.
 
-    Among equal scores the class of the lower index comes first, as in `Classifier.predict`.
+    Among equal scores, the class with the lower index ranks first, as in `Classifier.predict`.
     """
     true = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
@@ -75,29 +75,29 @@ def confusion_matrix(labels: Integers, predicted: Integers, num_classes: int) ->
     return cells.reshape(num_classes, num_classes)
 
 
-def per_class(confusion: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
-    """Return the figures of every class: van Rijsbergen 1979, "Information Retrieval", chapter 7.
+def per_class(confusion: NDArray[np.int64]) -> tuple[ClassMetrics, ...]:
+    """Return the metrics of every class: van Rijsbergen 1979, "Information Retrieval", chapter 7.
 
-    precision = right / predicted, recall = right / support, F1 = 2 · right / (predicted + support).
+    precision = correct / predicted, recall = correct / support, F1 = 2 · correct / (predicted + support).
     """
-    right, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    correct, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     fractions = zip(
-        _divide(right, predicted), _divide(right, support), _divide(2 * right, predicted + support), strict=True
+        _divide(correct, predicted), _divide(correct, support), _divide(2 * correct, predicted + support), strict=True
     )
     return tuple(
-        ClassFigures(float(precision), float(recall), float(f1), int(count))
+        ClassMetrics(float(precision), float(recall), float(f1), int(count))
         for (precision, recall, f1), count in zip(fractions, support, strict=True)
     )
 
 
 def reliability(probabilities: Floats, labels: Integers) -> tuple[Bin, ...]:
-    """Return the bins of a reliability diagram, by rising confidence, each of as many images as any other.
+    """Return the bins of a reliability diagram, in order of confidence, with equal numbers of images.
 
-    There are MOST_BINS, fewer where that would leave a bin less than BIN_IMAGES, one at least. Bins of equal width
-    would hold two or three images each in a small set, and then measure chance (Nixon et al. 2019, "Measuring
-    Calibration in Deep Learning"). Images of equal confidence share a bin, so their order does not matter.
+    There are MOST_BINS of them, or fewer so that each has at least BIN_IMAGES, but always one. With few images, bins of
+    equal width would have two or three each and measure chance (Nixon et al. 2019, "Measuring Calibration in Deep
+    Learning"). Images of equal confidence share a bin, so their order does not matter.
     """
-    confidence, right = probabilities.max(axis=1), ranks(probabilities, labels) == 0
+    confidence, correct = probabilities.max(axis=1), ranks(probabilities, labels) == 0
     wanted = min(MOST_BINS, max(1, len(labels) // BIN_IMAGES))
     cuts = np.arange(1, wanted) * len(labels) // wanted
     place = np.searchsorted(np.unique(np.sort(confidence)[cuts]), confidence, side="right")
@@ -108,7 +108,7 @@ def reliability(probabilities: Floats, labels: Integers) -> tuple[Bin, ...]:
             float(confidence[own].max()),
             int(own.sum()),
             float(confidence[own].mean()),
-            float(right[own].mean()),
+            float(correct[own].mean()),
         )
         for own in bins
     )
@@ -117,30 +117,30 @@ def reliability(probabilities: Floats, labels: Integers) -> tuple[Bin, ...]:
 def calibration_error(bins: tuple[Bin, ...]) -> float:
     """Return the expected calibration error: Σ images / all · |accuracy - confidence| (Guo et al. 2017, eq. 3).
 
-    Over bins of equal count it is the adaptive one of Nixon et al. 2019, of the predicted class.
+    With bins of equal counts, this is the adaptive error of Nixon et al. 2019 for the predicted class.
     """
     total = sum(bin.images for bin in bins)
     return sum(bin.images / total * abs(bin.accuracy - bin.confidence) for bin in bins)
 
 
 def fit_temperature(logits: Floats, labels: Integers) -> float:
-    """Return the temperature whose softmax gives `labels` the least negative log-likelihood (Guo et al. 2017, 4.2).
+    """Return the temperature that minimizes the negative log-likelihood of `labels` (Guo et al. 2017, section 4.2).
 
-    In b = 1 / temperature that loss, mean(log Σ exp(b · z) - b · z_true), is convex, so its slope, mean(Σ p · z -
-    z_true), grows with b: where it changes sign is found by halving. It lies within LOWEST_ and HIGHEST_TEMPERATURE.
-    When every image is right the loss falls without end as the temperature does: images that tell nothing about
-    doubt, so the temperature is 1.
+    As a function of b = 1 / temperature, that loss, mean(log Σ exp(b · z) - b · z_true), is convex, so its slope,
+    mean(Σ p · z - z_true), increases with b, and bisection finds its zero. The result is between LOWEST_TEMPERATURE and
+    HIGHEST_TEMPERATURE. If every image is correct, the loss decreases for ever as the temperature decreases; such
+    images carry no information about calibration, so the temperature is then 1.
     """
     logits = logits.astype(np.float64)
     true = np.take_along_axis(logits, labels[:, None], axis=1)
-    above = logits - true  # at least one class is above the true one wherever an image is wrong
+    above = logits - true  # positive for a class that ranks above the true one: the image is wrong
     if above.max() <= 0:
         return 1.0
     low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         slope = (softmax(above, math.exp(middle)) * above).sum(axis=1).mean()
-        low, high = (middle, high) if slope > 0 else (low, middle)  # b too large: the temperature must rise
+        low, high = (middle, high) if slope > 0 else (low, middle)  # b is too large: increase the temperature
     return math.exp((low + high) / 2)
 
 
@@ -151,19 +151,19 @@ def log_loss(logits: Floats, labels: Integers, temperature: float = 1.0) -> floa
     return float(np.logaddexp.reduce(scaled - true, axis=1).mean())
 
 
-def wilson_interval(right: int, images: int, level: float = 0.95) -> Interval:
-    """Return the score interval of the share `right` of `images` (Wilson 1927, JASA 22, 209; Newcombe 1998, method 3).
+def wilson_interval(correct: int, images: int, level: float = 0.95) -> Interval:
+    """Return the score interval of `correct` out of `images` (Wilson 1927, JASA 22, 209; Newcombe 1998, method 3).
 
-    It has a width even where all are right or none is: of 60 of 60 it ends at 94 %.
+    It has a width even if all or none are correct: for 60 of 60 it begins at 94 %.
     """
     squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    share = right / images
+    share = correct / images
     centre = share + squared / (2 * images)
     half = math.sqrt(squared * share * (1 - share) / images + (squared / (2 * images)) ** 2)
-    low, high = ((centre + side * half) / (1 + squared / images) for side in (-1, 1))
-    return Interval(low if right else 0.0, high if right < images else 1.0)  # exactly so, but for rounding
+    low, high = ((centre + sign * half) / (1 + squared / images) for sign in (-1, 1))
+    return Interval(low if correct else 0.0, high if correct < images else 1.0)  # without rounding errors
 
 
 def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the quotients, 0 where the denominator is 0."""
+    """Return the quotients, with 0 where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator != 0)

@@ -14,7 +14,7 @@ import pytest
 from support.quick_loop import TENSORFLOW_FILES, RefuseTensorFlow
 
 from finetune.cli import app as cli
-from finetune.cli.demo import TEXTURES
+from finetune.data.textures import TEXTURES
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights

@@ -22,13 +22,13 @@ def finetune(*arguments: object, cwd: Path, python: str = sys.executable) -> sub
 def test_demo(tmp_path: Path) -> None:
     done = finetune("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "shows waves; the model says waves" in done.stdout
+    assert "shows waves; the model predicts waves" in done.stdout
     assert "finetune train --data YOUR_FOLDER" in done.stdout
     assert "TensorFlow" not in done.stderr
     assert "oneDNN" not in done.stderr
     again = finetune("demo", cwd=tmp_path)
     assert (again.returncode, again.stderr) == (
-        1, "finetune: error: finetune-demo/pictures exists already; choose another --out\n",
+        1, "finetune: error: finetune-demo/pictures already exists; choose another --out\n",
     )  # fmt: skip
 
 

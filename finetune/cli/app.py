@@ -1,6 +1,6 @@
-"""The `finetune` command: declare options, call one function, print. The only place that exits.
+"""The `finetune` command line: all commands, and the only place that exits.
 
-Nothing heavy is imported here: the help and every error about options come at once.
+Nothing heavy is imported here or at the top of a command's module, so help and errors about options appear at once.
 """
 
 import logging
@@ -8,7 +8,6 @@ import signal
 import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
-from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
@@ -16,61 +15,70 @@ from typer import completion
 from typer.main import get_command
 
 from finetune import __version__
-from finetune.cli import weights as weights_commands
+from finetune.cli import weights
 from finetune.cli.benchmark import benchmark
 from finetune.cli.check import check
-from finetune.cli.environment import name_variables, unread_variables
-from finetune.cli.evaluate import evaluate, report
-from finetune.cli.explain import explain, filters
+from finetune.cli.demo import demo
+from finetune.cli.environment import Command, name_variables, unread_variables
+from finetune.cli.evaluate import evaluate
+from finetune.cli.exit_codes import INTERRUPTED
+from finetune.cli.explain import explain
 from finetune.cli.export import export
-from finetune.cli.failures import tell
-from finetune.cli.output import Verbose, set_up_logging
+from finetune.cli.failures import report_failure
+from finetune.cli.filters import filters
+from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
+from finetune.cli.report import report
 from finetune.cli.score import score
 from finetune.cli.summary import summary
 from finetune.cli.train import train
 
 logger = logging.getLogger(__name__)
 
-TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
+COMMANDS = (
+    demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
+)  # fmt: skip
 
 app = typer.Typer(
     name="finetune",
-    help="Fine-tune AlexNet on your own pictures, and classify with the result.",
-    epilog="The environment sets defaults: FINETUNE_TRAIN_EPOCHS=10 is --epochs 10 for every finetune train.",
+    help="Fine-tune AlexNet on your own images, and classify images with the result.",
+    epilog="Environment variables set defaults: FINETUNE_TRAIN_EPOCHS=10 means --epochs 10 for every finetune train.",
     invoke_without_command=True,
-    add_completion=False,  # Typer's own asks which shell runs it; ours is told
+    add_completion=False,  # Typer's own option guesses the shell; ours takes its name
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for function in COMMANDS:
+    app.command(cls=Command)(function)
+app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
-    """Run the command line; every error is one line on stderr and its exit code."""
-    for stream in (sys.stdout, sys.stderr):  # names of files that this terminal cannot show, or that are no text
+    """Run the command line; an error becomes one line on stderr and an exit code (see finetune.cli.exit_codes)."""
+    for stream in (sys.stdout, sys.stderr):  # file names may hold characters that this terminal cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         completion.completion_init()  # type: ignore[attr-defined]
         code = _command()(prog_name="finetune", standalone_mode=False)
-        if code == TYPER_INTERRUPTED:
+        if code == INTERRUPTED:
             raise KeyboardInterrupt
         if sys.stdout:
-            sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be reported
     except (Exception, KeyboardInterrupt) as error:
-        code = tell(error)
+        code = report_failure(error)
     sys.exit(code)
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """End like Ctrl-C when somebody asks politely; the second time at once."""
+    """Treat the first SIGTERM like Ctrl-C; a second one ends the process at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise KeyboardInterrupt
 
 
 def _command() -> Any:
-    """Return the whole command line, whose options have their defaults from the environment."""
+    """Return the whole command line; its options take their defaults from the environment."""
     command = get_command(app)
     name_variables(command)
     return command
@@ -80,7 +88,7 @@ def _show_version(wanted: bool) -> None:
     if not wanted:
         return
     print(f"finetune {__version__}")
-    # Their metadata, because importing them takes seconds. The same library can come under several names.
+    # From the metadata, because importing them takes seconds. A library can be installed under several names.
     for name, packages in (
         ("TensorFlow", ("tensorflow", "tensorflow-cpu")),
         ("Keras", ("keras",)),
@@ -119,7 +127,7 @@ def _install_completion(shell: str | None) -> None:
 
 
 def _eager(flag: str, callback: Any, help: str) -> Any:
-    """Return an option that does its own work at once."""
+    """Return an option that does its work and ends the command line."""
     return typer.Option(flag, callback=callback, is_eager=True, help=help)
 
 
@@ -130,10 +138,11 @@ def _options(
         bool, _eager("--version", _show_version, "Show the versions of finetune, TensorFlow, Keras and OpenCV.")
     ] = False,
     show_completion: Annotated[
-        Shell | None, _eager("--show-completion", _show_completion, "Show what makes this shell complete words.")
+        Shell | None, _eager("--show-completion", _show_completion, "Show the script that completes words in a shell.")
     ] = None,
     install_completion: Annotated[
-        Shell | None, _eager("--install-completion", _install_completion, "Add that to the shell's start-up file.")
+        Shell | None,
+        _eager("--install-completion", _install_completion, "Add that script to the shell's start-up files."),
     ] = None,
 ) -> None:
     set_up_logging(verbose=False)
@@ -141,30 +150,3 @@ def _options(
         logger.warning("%s", line)
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the drawn pictures and the run; it must not exist.")] = Path(
-        "finetune-demo"
-    ),
-    verbose: Verbose = False,
-) -> None:
-    """Draw a small folder of pictures, fine-tune on it, classify a held-out one. Under a minute, no download."""
-    from finetune.cli.demo import run_demo
-
-    run_demo(out)
-
-
-app.command()(train)
-app.command()(predict)
-app.command()(score)
-app.command()(explain)
-app.command()(filters)
-app.add_typer(weights_commands.app, name="weights")
-app.command()(check)
-app.command()(summary)
-app.command()(benchmark)
-app.command()(evaluate)
-app.command()(report)
-app.command()(export)

@@ -1,14 +1,13 @@
-"""The `finetune benchmark` command. Nothing heavy is imported at the top."""
+"""`finetune benchmark`."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune.choices import NETWORK_NAMES
-from finetune.cli.options import completes
-from finetune.cli.output import Verbose
+from finetune.choices import NETWORK_NAMES, PrecisionOption
+from finetune.cli.options import BatchSize, Json, Verbose, completes
 from finetune.system.table import table
 
 if TYPE_CHECKING:
@@ -22,24 +21,26 @@ def benchmark(
             help=f"The network to measure: {', '.join(NETWORK_NAMES)}.", autocompletion=completes(*NETWORK_NAMES)
         ),
     ] = "alexnet",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 32,
-    batches: Annotated[int, typer.Option(min=1, help="Batches that count, after 10 that do not.")] = 100,
+    batch_size: BatchSize = 32,
+    batches: Annotated[int, typer.Option(min=1, help="Batches to measure, after 10 for warming up.")] = 100,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Arithmetic; auto is bfloat16 where the hardware is fast at it, forward only."),
+        PrecisionOption,
+        typer.Option(
+            help="Arithmetic; auto is bfloat16 where the hardware is fast at it, for the forward pass only.",
+        ),
     ] = "float32",
     from_files: Annotated[
         Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
-            help="Folder of pictures to decode the batches from, end to end. [default: random pixels]",
+            help="Folder of images to read and decode as part of the measurement. [default: random pixels]",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure a network with random weights: forward, and forward with the gradients of all weights."""
+    """Measure the speed of a network with random weights: forward, and forward with the gradients of all weights."""
     from finetune.networks import build
     from finetune.system.quiet import import_tensorflow
 
@@ -51,10 +52,11 @@ def benchmark(
     print(json.dumps(measured.to_json()) if as_json else _report(measured, batches, precision))
 
 
-def _report(measured: "Benchmark", batches: int, asked: str) -> str:
+def _report(measured: "Benchmark", batches: int, precision: str) -> str:
+    """Return the measurement as a table; `precision` is the one asked for."""
     header = ("", "ms per batch", "images/s", "GFLOP/s", "of a matrix product")
     rows = [_row("forward", measured.forward, measured.matmul_gflops)]
-    if asked == "auto" and measured.precision != "float32":  # the rate of the matrix product is not float32's
+    if precision == "auto" and measured.precision != "float32":  # the matrix product was not measured in float32
         rows.append((*_row("forward-backward, float32", measured.forward_backward, measured.matmul_gflops)[:-1], ""))
     else:
         rows.append(_row("forward-backward", measured.forward_backward, measured.matmul_gflops))
@@ -62,13 +64,13 @@ def _report(measured: "Benchmark", batches: int, asked: str) -> str:
         f"{measured.network}, {batches} batches of {measured.batch_size}, {measured.precision}; "
         f"a matrix product reaches {measured.matmul_gflops:.1f} GFLOP/s\n\n"
         f"{table('lrrrr', [header, *rows])}\n\n"
-        "mean ± standard deviation; 2 operations for a multiply-add; backward counted as 2 × forward"
+        "mean ± standard deviation; a multiply-add counts as 2 operations, backward as 2 × forward"
     )
 
 
-def _row(what: str, timing: "Timing", matmul_gflops: float) -> tuple[str, ...]:
+def _row(name: str, timing: "Timing", matmul_gflops: float) -> tuple[str, ...]:
     return (
-        what,
+        name,
         f"{timing.ms_mean:.1f} ± {timing.ms_std:.1f}",
         f"{timing.images_per_second:.1f}",
         f"{timing.gflops:.1f}",

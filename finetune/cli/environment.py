@@ -1,42 +1,87 @@
-"""Defaults from the environment: FINETUNE_TRAIN_EPOCHS=10 is --epochs 10 for every `finetune train`."""
+"""Defaults from the environment: FINETUNE_TRAIN_EPOCHS=10 means --epochs 10 for every `finetune train`.
 
-import difflib
+Click's own auto_envvar_prefix was tried. It names variables after the parameters of the functions instead of the flags
+(FINETUNE_SUMMARY_AS_JSON), lists the variable of every option in the help, and lets FINETUNE_HELP=1 replace every
+command by its help.
+"""
+
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import typer
+from typer.core import TyperCommand
+
+from finetune.errors import UsageError
+from finetune.system.text import did_you_mean
+
 PREFIX = "FINETUNE"
-_NO_OPTIONS = ("FINETUNE_OFFLINE", "FINETUNE_WEIGHTS")  # what fetching and finding weights read
+_NOT_OPTIONS = ("FINETUNE_OFFLINE", "FINETUNE_WEIGHTS")  # they concern downloads and where weights are looked up
 
 
-def name_variables(command: Any, prefix: str = PREFIX) -> None:
-    """Let every option below a command be set by a variable: its commands' names and its flag, as in --help."""
-    for name, below in getattr(command, "commands", {}).items():
-        path = f"{prefix}_{_upper(name)}"
-        name_variables(below, path)
-        for option in below.params:
+class Command(TyperCommand):
+    """A command whose usage errors name the variables that set the options at fault."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse wrong options and values."""
+        with _naming_variables(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _naming_variables(ctx):
+            return super().invoke(ctx)
+
+
+def name_variables(group: Any) -> None:
+    """Give every option of every command in the group its variable: PREFIX, the command's words and the flag."""
+    for variable, option in _options(group, PREFIX):
+        option.envvar = variable
+        option.show_envvar = False  # the epilog of the help states the rule
+
+
+def unread_variables(group: Any) -> list[str]:
+    """Return a line for every variable that starts with PREFIX but is not read, so that a typo is never silent."""
+    known = [*_NOT_OPTIONS, *(variable for variable, _ in _options(group, PREFIX))]
+    unread = [name for name in sorted(os.environ) if name.startswith(f"{PREFIX}_") and name not in known]
+    # 0.8 because all names start alike: FINETUNE_VERSION has 0.67 with FINETUNE_TRAIN_VIEWS
+    return [
+        f"{name} is ignored: it is not the variable of any option{did_you_mean(name, known, cutoff=0.8)}; "
+        "unset it, or see finetune COMMAND --help"
+        for name in unread
+    ]
+
+
+def _options(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the variable and the option for every option of every command in the group and in its groups."""
+    for name, command in getattr(group, "commands", {}).items():
+        words = f"{prefix}_{_upper(name)}"
+        yield from _options(command, words)
+        for option in command.params:
             if option.param_type_name == "option":
-                option.envvar = f"{path}_{_upper(max(option.opts, key=len).lstrip('-'))}"
-                option.show_envvar = False  # the epilog of the help tells the rule
-
-
-def unread_variables(command: Any) -> list[str]:
-    """Return a line for every variable that begins like ours and means nothing, so that no mistyped one is silent."""
-    known = [*_NO_OPTIONS, *_variables(command)]
-    lines = []
-    for name in sorted(os.environ):
-        if name.startswith(f"{PREFIX}_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            advice = f"did you mean {near[0]}?" if near else "unset it, or see finetune COMMAND --help"
-            lines.append(f"{name} is not read: no option has it; {advice}")
-    return lines
-
-
-def _variables(command: Any) -> Iterator[str]:
-    for below in getattr(command, "commands", {}).values():
-        yield from _variables(below)
-        yield from (option.envvar for option in below.params if option.envvar)
+                yield f"{words}_{_upper(max(option.opts, key=len).lstrip('-'))}", option
 
 
 def _upper(name: str) -> str:
     return name.replace("-", "_").upper()
+
+
+@contextmanager
+def _naming_variables(context: Any) -> Iterator[None]:
+    """Add `(set by FINETUNE_TRAIN_EPOCHS)` to a usage error that mentions options set by the environment."""
+    try:
+        yield
+    except (UsageError, typer.TyperException) as error:
+        text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        mentioned = {word.strip("'\":;,.()") for word in text.split()}
+        found = [
+            option.envvar
+            for option in context.command.params
+            if mentioned.intersection(option.opts)
+            and (source := context.get_parameter_source(option.name)) is not None
+            and source.name == "ENVIRONMENT"
+        ]
+        if found:
+            error.add_note(f"(set by {', '.join(sorted(found))})")
+        raise

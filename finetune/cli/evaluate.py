@@ -1,4 +1,4 @@
-"""The `finetune evaluate` and `finetune report` commands. Nothing heavy is imported at the top."""
+"""`finetune evaluate`."""
 
 import json
 import logging
@@ -7,64 +7,59 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune.cli.output import Verbose
+from finetune.cli.exit_codes import SOME_UNREADABLE
+from finetune.cli.options import Json, RunDirectory, Verbose
 from finetune.system.table import table
+from finetune.system.text import first_few
 
 if TYPE_CHECKING:
     from finetune.evaluation.assess import Evaluation
 
 logger = logging.getLogger(__name__)
 
-SOME_UNREADABLE = 3  # exit code: done, but some inputs could not be read
-MATRIX_CLASSES = 20  # a confusion matrix of more is wider than a terminal; --json has it
-
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory that `finetune train` left.")]
+MATRIX_CLASSES = 20  # a confusion matrix of more classes is wider than a terminal; --json has it
 
 
 def evaluate(
-    run: Run,
+    run: RunDirectory,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a folder per class of the model, MNIST's files, or a list; of two sides validation. "
-            "[default: the run's validation pictures]"
+            help="Folder with one folder per class of the model, MNIST's files, or a list; if it has both splits, the "
+            "validation images. [default: the run's validation images]"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Judge a run's model: accuracy, the figures of every class, what is taken for what, how sure it may be."""
+    """Measure a run's model: accuracy, metrics of every class, confusion matrix, calibration."""
     from finetune.evaluation.evaluate import evaluate as evaluate_run
 
     evaluation = evaluate_run(run, data)
-    print(json.dumps(evaluation.to_json()) if as_json else _figures(evaluation))
-    _warn_of_trained(evaluation, run)
+    print(json.dumps(evaluation.to_json()) if as_json else _report(evaluation))
+    _warn_about_training_images(evaluation, run)
     for path, reason in evaluation.unreadable:
         logger.warning("not read: %s: %s", path, reason)
     if evaluation.unreadable:
         raise typer.Exit(SOME_UNREADABLE)
 
 
-def report(run: Run, verbose: Verbose = False) -> None:
-    """Write a run's report.html again, from the files in its directory alone."""
-    from finetune.evaluation.report import write_report
-
-    print(write_report(run))
-
-
-def _warn_of_trained(evaluation: "Evaluation", run: Path) -> None:
+def _warn_about_training_images(evaluation: "Evaluation", run: Path) -> None:
     overlap = evaluation.overlap
     if overlap is None:
-        logger.warning("whether these pictures were trained on is not known: those of %s are not here", run)
+        logger.warning("it is not known whether the model was trained on these images: those of %s are not here", run)
     elif overlap.trained_on:
         logger.warning(
-            "%d of these %d pictures were trained on: the figures flatter", overlap.trained_on, evaluation.images
+            "the model was trained on %d of these %d images, so the metrics are too optimistic",
+            overlap.trained_on,
+            evaluation.images,
         )
 
 
-def _figures(evaluation: "Evaluation") -> str:
+def _report(evaluation: "Evaluation") -> str:
+    """Return the metrics as tables."""
     parts = [
-        "\n".join([table("ll", _overall(evaluation)), *_chosen_on(evaluation)]),
+        "\n".join([table("ll", _overall(evaluation)), *_selection_note(evaluation)]),
         table("lrrrr", _classes(evaluation)),
     ]
     if len(evaluation.class_names) <= MATRIX_CLASSES:
@@ -73,15 +68,17 @@ def _figures(evaluation: "Evaluation") -> str:
 
 
 def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
+    """Return the rows about all classes together."""
     unreadable = f", and {len(evaluation.unreadable)} that could not be read" if evaluation.unreadable else ""
     low, high = evaluation.top1_interval
     rows = [
-        ("pictures", f"{evaluation.images}{unreadable}"),
+        ("images", f"{evaluation.images}{unreadable}"),
         ("top-1", f"{_percent(evaluation.top1)}  (95 % interval {_percent(low)} to {_percent(high)})"),
     ]
-    if len(evaluation.class_names) > 5:  # of five classes the true one is always among the first five
+    if len(evaluation.class_names) > 5:  # with five classes or fewer, the true one is always among the first five
         low, high = evaluation.top5_interval
         rows.append(("top-5", f"{_percent(evaluation.top5)}  (95 % interval {_percent(low)} to {_percent(high)})"))
+    bins = len(evaluation.after)
     rows += [
         (
             "loss",
@@ -91,43 +88,33 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
         (
             "calibration error",
             f"{_percent(evaluation.ece_after)} with it, {_percent(evaluation.ece_before)} without "
-            f"({_bins(len(evaluation.after))} of equally many pictures)",
+            f"({'1 bin' if bins == 1 else f'{bins} bins'} with equal numbers of images)",
         ),
     ]
-    absent = _absent(evaluation)
-    if absent:
-        some = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if len(absent) > 10 else "")
-        rows.append(("no pictures of", some))
-    return rows
-
-
-def _chosen_on(evaluation: "Evaluation") -> list[str]:
-    """Return what is to be said of pictures that the run was validated on, if there are any."""
-    chosen = evaluation.overlap.validated_on if evaluation.overlap else 0
-    if not chosen:
-        return []
-    these = "these pictures" if chosen == evaluation.images else f"{chosen} of these pictures"
-    return [
-        f"The best epoch and the temperature were chosen on {these}, so the figures flatter;",
-        "for fair ones name pictures that training has not seen: finetune evaluate RUN --data FOLDER",
+    absent = [
+        name for name, metrics in zip(evaluation.class_names, evaluation.per_class, strict=True) if not metrics.support
     ]
+    return [*rows, ("no images of", first_few(absent))] if absent else rows
 
 
-def _bins(count: int) -> str:
-    return "1 bin" if count == 1 else f"{count} bins"
-
-
-def _absent(evaluation: "Evaluation") -> list[str]:
-    classes = zip(evaluation.class_names, evaluation.per_class, strict=True)
-    return [name for name, figures in classes if not figures.support]
+def _selection_note(evaluation: "Evaluation") -> list[str]:
+    """Return a note if the best epoch was selected on some of these images."""
+    count = evaluation.overlap.validated_on if evaluation.overlap else 0
+    if not count:
+        return []
+    these = "these images" if count == evaluation.images else f"{count} of these images"
+    return [
+        f"The best epoch and the temperature were chosen on {these}, so the metrics are slightly optimistic;",
+        "for unbiased ones, use images that training has not used: finetune evaluate RUN --data FOLDER",
+    ]
 
 
 def _classes(evaluation: "Evaluation") -> list[tuple[str, ...]]:
-    header = ("class", "pictures", "precision", "recall", "F1")
+    header = ("class", "images", "precision", "recall", "F1")
     rows = [
-        (name, str(figures.support), *map(_percent, (figures.precision, figures.recall, figures.f1)))
-        for name, figures in zip(evaluation.class_names, evaluation.per_class, strict=True)
-        if figures.support
+        (name, str(metrics.support), *map(_percent, (metrics.precision, metrics.recall, metrics.f1)))
+        for name, metrics in zip(evaluation.class_names, evaluation.per_class, strict=True)
+        if metrics.support
     ]
     return [header, *rows]
 

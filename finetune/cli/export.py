@@ -1,4 +1,4 @@
-"""The `finetune export` command. Nothing heavy is imported at the top."""
+"""`finetune export`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from finetune.choices import WEIGHTS_NAMES, ExportFormat
-from finetune.cli.options import completes
-from finetune.cli.output import Verbose
-from finetune.cli.predict import NetworkOption
+from finetune.cli.options import NetworkOption, Overwrite, Verbose, completes
 
 
 def export(
@@ -22,28 +20,31 @@ def export(
     ],
     to: Annotated[
         ExportFormat,
-        typer.Option(help="The format: of TensorFlow and its server, Keras, LiteRT, ONNX, or a dictionary of arrays."),
+        typer.Option(
+            help="The format: TensorFlow's SavedModel, Keras, LiteRT, LiteRT with 8-bit integers, ONNX, or a "
+            "dictionary of arrays."
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for the model, its card and its classes. [default: export-FORMAT in RUN, NAME-FORMAT "
-            "beside FILE or, for a NAME, here]",
+            help="Folder for the model, its model card and its class names. [default: export-FORMAT in RUN, "
+            "NAME-FORMAT next to FILE or, for a NAME, in the current folder]",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Pictures for the ranges of litert-int8. [default: the run's training pictures]",
+            help="Images that calibrate the ranges of litert-int8. [default: the run's training images]",
         ),
     ] = None,
     network: NetworkOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export that the folder holds.")] = False,
+    overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a model for another program, load it again there, compare it with predict, and add a model card."""
+    """Export a model for other programs, verified by loading it there and comparing it with predict."""
     from finetune.export.export import export as write_export
     from finetune.export.model_card import describe_loss
 

@@ -1,29 +1,29 @@
-"""What ends a command early: every exception becomes one line on stderr and an exit code."""
+"""Every exception that ends a command becomes one line on stderr and an exit code."""
 
 import logging
 import os
-import re
 import sys
 import traceback
 from errno import EBADF, EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 
 import typer
 
-from finetune.cli.output import printable
+from finetune.cli.exit_codes import FAILED
+from finetune.cli.safe_text import printable
 from finetune.errors import FinetuneError
 
-CODE = 1  # of everything that is not wrong usage: the work failed
-_OF_WRITING = {ENOSPC, EDQUOT, EFBIG, EIO, EBADF, EROFS}
-_NO_MEMORY = -4  # cv2.Error.StsNoMem
+INTERRUPTED_LINE = "interrupted; nothing was finished"
+_WRITE_ERRORS = {ENOSPC, EDQUOT, EFBIG, EIO, EBADF, EROFS}
+_OPENCV_NO_MEMORY = -4  # cv2.Error.StsNoMem
 
 logger = logging.getLogger("finetune")
 
 
-def tell(error: BaseException) -> int:
-    """Print why the command ends, as one line, and return its exit code; with -v also where it happened."""
-    if isinstance(error, BrokenPipeError):  # the reader of our output has gone: nobody is left to tell
+def report_failure(error: BaseException) -> int:
+    """Print the error as one line on stderr and return the exit code; with -v, print the traceback first."""
+    if isinstance(error, BrokenPipeError):  # whoever read the output has closed it, and expects no message
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CODE
+        return FAILED
     if logger.isEnabledFor(logging.DEBUG):
         traceback.print_exception(error)
     message, code = _message(error)
@@ -32,45 +32,41 @@ def tell(error: BaseException) -> int:
 
 
 def _message(error: BaseException) -> tuple[str, int]:
+    """Return the line and the exit code of an error."""
     match error:
         case KeyboardInterrupt():
-            return "interrupted; nothing was finished", CODE
+            return INTERRUPTED_LINE, FAILED
         case FinetuneError():
-            return f"{error}{_variables(str(error)) if error.exit_code == 2 else ''}", error.exit_code
+            return " ".join([str(error), *_notes(error)]), error.exit_code
         case typer.TyperException():
-            text = error.format_message()
-            return f"{text}{_variables(text)} (finetune COMMAND --help lists the options)", error.exit_code
+            parts = [error.format_message(), *_notes(error), "(finetune COMMAND --help lists the options)"]
+            return " ".join(parts), error.exit_code
         case OSError():
-            return f"{_place(error)}{error.strerror or error}; mend that and run the same again", CODE
-    if _is_memory(error):
-        return "not enough memory; close other programs, or give a smaller --batch-size", CODE
+            return f"{_file(error)}{error.strerror or error}; fix that and run the same command again", FAILED
+    if _is_out_of_memory(error):
+        return "not enough memory; close other programs, or give a smaller --batch-size", FAILED
     what = f"{type(error).__name__}: {error}"
-    return f"unexpected {what[:300]}; this is a fault of finetune, please report it (-v shows where)", CODE
+    return f"unexpected {what[:300]}; this is a bug in finetune, please report it (-v shows where)", FAILED
 
 
-def _place(error: OSError) -> str:
-    """Return `NAME: ` of the file that is at fault, `the output: ` where only a failed write can be meant, or nothing.
+def _notes(error: BaseException) -> list[str]:
+    """Return what `finetune.cli.environment` adds to an error."""
+    return getattr(error, "__notes__", [])
 
-    Python says of a missing temporary folder, for one, all in the text.
+
+def _file(error: OSError) -> str:
+    """Return `NAME: ` for an error about a file, `the output: ` for one that only writing can raise, or nothing.
+
+    Some errors say everything in their text, such as that no folder for temporary files can be used.
     """
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: "
-    return "the output: " if error.errno in _OF_WRITING else ""
+    return "the output: " if error.errno in _WRITE_ERRORS else ""
 
 
-def _is_memory(error: BaseException) -> bool:
-    """Tell whether Python, OpenCV or TensorFlow ran out of memory; the latter two are not imported here."""
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether Python, OpenCV or TensorFlow ran out of memory, without importing the latter two."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, ImportError) and "failed to map segment" in str(error):  # of a library that does not fit
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):  # a library that does not fit
         return True
-    return "MemoryError" in names or "ResourceExhaustedError" in names or getattr(error, "code", 0) == _NO_MEMORY
-
-
-def _variables(message: str) -> str:
-    """Return ` (set by FINETUNE_TRAIN_EPOCHS)` for the options in a message that come from the environment."""
-    words = [word.replace("-", "_").upper() for word in sys.argv[1:] if not word.startswith("-")]
-    given = {word.split("=")[0] for word in sys.argv[1:]}
-    flags = [flag for flag in re.findall(r"--[a-z][a-z-]*", message) if flag not in given]
-    asked = {f"FINETUNE_{word}_{flag[2:].replace('-', '_').upper()}" for word in words for flag in flags}
-    found = sorted(asked & os.environ.keys())
-    return f" (set by {', '.join(found)})" if found else ""
+    return "MemoryError" in names or "ResourceExhaustedError" in names or getattr(error, "code", 0) == _OPENCV_NO_MEMORY

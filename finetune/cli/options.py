@@ -1,12 +1,73 @@
-"""Names that a shell completes on the command line; others, and files, may be given too."""
+"""The options that several commands share, and the completion of names in the shell."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
+from finetune.cli.output import set_up_logging
 
 
 def completes(*names: str) -> Callable[[str], list[str]]:
-    """Return what Typer asks for the names that begin like a word; where none does, bash completes files."""
+    """Return a function that lists the names that start with a word, as Typer's `autocompletion`.
 
-    def found(incomplete: str) -> list[str]:
+    Other names and files are allowed too: if no name starts with the word, bash completes file names.
+    """
+
+    def matching(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
 
-    return found
+    return matching
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Images: files, folders, 'globs', URLs, @LIST (one name per line), a CSV with a column path, or - for "
+        "names on stdin.",
+    ),
+]
+Null = Annotated[bool, typer.Option("-0", "--null", help="Names on stdin end with NUL, as from find -print0.")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory written by `finetune train`.")]
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Run directory, model or weights file, or name of published weights. "
+        "[default: the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter]",
+        autocompletion=completes(*WEIGHTS_NAMES),
+    ),
+]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        help="The network of a weights file that fits several, e.g. caffenet.",
+        autocompletion=completes(*NETWORK_NAMES),
+    ),
+]
+
+Top = Annotated[int, typer.Option(min=1, help="How many classes to list for each image.")]
+TenCrop = Annotated[
+    bool,
+    typer.Option(
+        "--ten-crop", help="Average over the four corners, the centre and their mirror images: slower, more accurate."
+    ),
+]
+AbstainBelow = Annotated[
+    float, typer.Option(min=0, max=1, help="Abstain if the first class is less probable than this, e.g. 0.8.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per batch.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that cannot be read.")]
+
+DrawingFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", callback=set_up_logging, help="Show more detail, and TensorFlow's own messages."),
+]

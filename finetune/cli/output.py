@@ -1,24 +1,14 @@
-"""What goes to stderr: the log of this package, and the option -v that says more."""
+"""The log on stderr; stdout carries results only."""
 
 import logging
 import sys
 from pathlib import PurePath
-from typing import Annotated
 
-import typer
-
-
-def printable(text: str) -> str:
-    """Return a line that any terminal takes: names of files may hold line ends, colours, and bytes that are no UTF-8.
-
-    >>> print(printable("a\\nb"))
-    a\\nb
-    """
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+from finetune.cli.safe_text import printable
 
 
 class _StderrHandler(logging.Handler):
-    """Prints to whatever stderr is now, so that lines stay above a progress bar; no name of a file breaks a line."""
+    """Print to the current stderr, so that lines appear above a progress bar; file names cannot break a line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if isinstance(record.args, tuple):
@@ -28,13 +18,7 @@ class _StderrHandler(logging.Handler):
 
 
 def set_up_logging(verbose: bool) -> None:
-    """Send the log to stderr, with every detail when `verbose`."""
+    """Send the log of this package to stderr, with all details if `verbose`."""
     logger = logging.getLogger("finetune")
     logger.handlers = [_StderrHandler()]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-Verbose = Annotated[
-    bool,
-    typer.Option("-v", "--verbose", callback=set_up_logging, help="Say more, TensorFlow's own messages included."),
-]

@@ -1,18 +1,28 @@
-"""The `finetune score` command. Nothing heavy is imported at the top."""
+"""`finetune score`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from finetune.cli.evaluate import SOME_UNREADABLE
-from finetune.cli.output import Verbose
-from finetune.cli.predict import AbstainBelow, Inputs, ModelOption, NetworkOption, Null, Strict, TenCrop, Top
+from finetune.cli.exit_codes import SOME_UNREADABLE
+from finetune.cli.options import (
+    AbstainBelow,
+    BatchSize,
+    Inputs,
+    ModelOption,
+    NetworkOption,
+    Null,
+    Strict,
+    TenCrop,
+    Top,
+    Verbose,
+)
 
 
 def score(
     inputs: Inputs,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .jsonl, .csv, .parquet or .npy.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .jsonl, .csv, .parquet or .npy.")],
     model: ModelOption = None,
     network: NetworkOption = None,
     top: Top = 5,
@@ -21,38 +31,43 @@ def score(
     ] = False,
     features: Annotated[
         str | None,
-        typer.Option(metavar="LAYER", help="What this layer gives, e.g. fc7, to .npy or .parquet, and no classes."),
+        typer.Option(
+            metavar="LAYER", help="Write the output of this layer, e.g. fc7, instead of classes; to .npy or .parquet."
+        ),
     ] = None,
     pool: Annotated[
         Literal["none", "mean"],
-        typer.Option(help="Maps of a convolution whole, or their mean over height and width; with --features."),
+        typer.Option(help="With --features of a convolution: none keeps the maps, mean averages over each map."),
     ] = "none",
     ten_crop: TenCrop = False,
     abstain_below: AbstainBelow = 0.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures computed at once.")] = 32,
+    batch_size: BatchSize = 32,
     null: Null = False,
     strict: Strict = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a stopped run of this same command left off.")
+        bool, typer.Option("--resume", help="Continue where an interrupted run of this same command stopped.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE and what a stopped run left.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FILE, and discard what an interrupted run wrote.")
+    ] = False,
     engine: Annotated[
         Literal["local", "ray"],
-        typer.Option(
-            help="Where rows are made: on this machine, or by Ray, with a model on every machine of a cluster."
-        ),
+        typer.Option(help="Compute on this machine (local), or on a Ray cluster with one model on each machine (ray)."),
     ] = "local",
     address: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="The Ray cluster, joined from one of its machines; the pictures must lie on every machine under the "
-            "same path. [default: Ray is started on this machine]",
+            help="The Ray cluster, joined from one of its machines; the images must have the same path on all of them. "
+            "[default: start Ray on this machine]",
         ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Classify any number of pictures into one file, a row for each, in order; killed, it goes on with --resume."""
+    """Classify any number of images into one file, one row for each, in order.
+
+    If it is interrupted, the same command with --resume continues.
+    """
     from finetune.scoring.rows import ScoreOptions
     from finetune.scoring.score import score as write_scores
 

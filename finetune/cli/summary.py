@@ -1,4 +1,4 @@
-"""The `finetune summary` command: what a network costs, layer by layer. Nothing heavy is imported at the top."""
+"""`finetune summary`."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finetune.choices import NETWORK_NAMES
-from finetune.cli.options import completes
-from finetune.cli.output import Verbose
-from finetune.cli.predict import NetworkOption
+from finetune.cli.options import Json, NetworkOption, Verbose, completes
 from finetune.errors import UsageError
 from finetune.system.table import table
-from finetune.system.text import did_you_mean
+from finetune.system.text import did_you_mean, shape_text
 
 if TYPE_CHECKING:
     from finetune.networks import Network
@@ -29,10 +27,10 @@ def summary(
         ),
     ],
     network: NetworkOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the size of every layer's output, its parameters, multiply-adds and activation memory for one picture."""
+    """Show the layers of a network: output size, parameters, multiply-adds and activation memory for one image."""
     from finetune.networks.summary import summarize
 
     costs = summarize(_network(of, network))
@@ -40,13 +38,14 @@ def summary(
 
 
 def _network(of: str, network: str | None) -> "Network":
+    """Return the network that the argument means; `network` decides between those that a weights file fits."""
     from finetune.networks import NETWORKS, build
 
     if of in NETWORKS:
         return build(of)
     if not Path(of).exists():
         raise UsageError(
-            f"{of!r} is no network{did_you_mean(of, NETWORKS)}, run directory or weights file; "
+            f"{of!r} is not a network{did_you_mean(of, NETWORKS)}, run directory or weights file; "
             f"the networks are {', '.join(NETWORKS)}"
         )
     from finetune.pretrained.infer import network_of
@@ -56,12 +55,13 @@ def _network(of: str, network: str | None) -> "Network":
 
 
 def _report(costs: "Summary") -> str:
+    """Return one row for every layer, and the totals."""
     header = ("layer", "kind", "output", "kernel", "parameters", "multiply-adds", "activations")
     rows = [
         (
             layer.name,
             layer.kind,
-            _times(layer.output_shape),
+            shape_text(layer.output_shape),
             f"{layer.weights.get('kernel', 0):,}",
             f"{layer.parameters:,}",
             f"{layer.multiply_adds:,}",
@@ -80,14 +80,10 @@ def _report(costs: "Summary") -> str:
     )
     options = ", ".join(f"{name} {value}" for name, value in costs.options.items())
     return (
-        f"{costs.network} ({options}), input {_times(costs.input_shape)}, for one picture\n\n"
+        f"{costs.network} ({options}), input {shape_text(costs.input_shape)}, for one image\n\n"
         f"{table('lllrrrr', [header, *rows, total])}\n\n"
         f"{costs.trainable_parameters:,} of the parameters can be trained"
     )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
 
 
 def _kilobytes(count: int) -> str:

@@ -1,14 +1,15 @@
-"""`finetune train`: its options are the fields of TrainConfig, said once, there."""
+"""`finetune train`. Its options are the fields of TrainConfig, which states each one's default, help and range."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finetune.cli.options import completes
-from finetune.cli.output import Verbose
+from finetune.cli.exit_codes import FAILED
+from finetune.cli.options import Verbose, completes
 from finetune.config import TrainConfig, flag
 from finetune.errors import UsageError
 
@@ -17,61 +18,89 @@ if TYPE_CHECKING:
 
 
 def train(context: typer.Context, **options: Any) -> None:
-    """Re-train the layers you name on your pictures, keep the rest, and leave a classifier in a run directory."""
-    from finetune.cli.config_file import read_config
-
-    options.pop("verbose")
-    resume, file = options.pop("resume"), options.pop("config")
-    dry_run, find_lr = options.pop("dry_run"), options.pop("find_lr")
-    given = {name: value for name, value in options.items() if _given(context, name)}
-    if resume:
+    """Train the layers you name on your images, keep all others frozen, and write a run directory with the model."""
+    if options["resume"]:
         _refuse_others(context, "resume", "verbose")
-        from finetune.training.train import resume as resume_run
+        from finetune.training.train import resume
 
-        _tell_run(resume_run(resume))
+        _print_result(resume(options["resume"]))
         return
-    if dry_run and find_lr:
+    if options["dry_run"] and options["find_lr"]:
         raise UsageError("--dry-run and --find-lr cannot both be given: one trains nothing, the other a little")
-    config = TrainConfig.from_json({**(read_config(file) if file else {}), **given})
-    if dry_run:
-        from finetune.training.train import dry_run as show_plan
+    config = _config(context, options)
+    from finetune.training import train as training  # only now, since it imports NumPy
 
-        print(show_plan(config))
-    elif find_lr:
-        from finetune.training.train import find_rate
-
-        found = find_rate(config)
+    if options["dry_run"]:
+        print(training.dry_run(config))
+    elif options["find_lr"]:
+        found = training.find_rate(config)
         print(f"suggested: --learning-rate {found.suggestion:.2g}")
         print(f"plot {found.plot}")
     else:
-        from finetune.training.train import train as train_run
-
-        _tell_run(train_run(config))
+        _print_result(training.train(config))
 
 
-def _parameters() -> list[inspect.Parameter]:
+def _config(context: typer.Context, options: Mapping[str, Any]) -> TrainConfig:
+    """Return the options of the run: those of --config, overridden by the environment and the command line."""
+    from finetune.cli.config_file import read_config
+
+    known = {option.name for option in fields(TrainConfig)}
+    given = {name: value for name, value in options.items() if name in known and _source(context, name) != "DEFAULT"}
+    from_file = read_config(options["config"]) if options["config"] else {}
+    return TrainConfig.from_json({**from_file, **given})
+
+
+def _refuse_others(context: typer.Context, *allowed: str) -> None:
+    """Raise UsageError if the command line has options that are not `allowed`; they would be ignored."""
+    for name in context.params:
+        if name not in allowed and _source(context, name) == "COMMANDLINE":
+            raise UsageError(f"{flag(allowed[0])} takes no other option, but {flag(name)} was given")
+
+
+def _source(context: typer.Context, name: str) -> str:
+    """Return where the value of an option comes from: COMMANDLINE, ENVIRONMENT or DEFAULT."""
+    source = context.get_parameter_source(name)
+    return source.name if source else "DEFAULT"
+
+
+def _print_result(run: "Run") -> None:
+    """Print what a training wrote and what to do next; end with FAILED if it was interrupted."""
+    metrics = run.metrics()
+    best, epochs = metrics["best_epoch"], metrics["epochs"]
+    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % (epoch {best} of {epochs})")
+    print(f"model {run.model}")
+    print(f"next: finetune predict IMAGE --model {run.path}")
+    if metrics["interrupted"]:
+        raise typer.Exit(FAILED)
+
+
+def _config_parameters() -> list[inspect.Parameter]:
     """Return one parameter for every field of TrainConfig, as Typer reads them from a function."""
     parameters = []
     for option in fields(TrainConfig):
         default = None if option.default is MISSING or option.default == () else option.default
         kind: Any = option.type
         if "tuple" in str(kind):
-            kind = list[str] | None  # Typer's way to let an option repeat
+            kind = list[str] | None  # for Typer, an option that can be repeated
         elif default is None:
             kind = kind | None
-        names = [flag(option.name)] if default is False else []  # no --no-… for what is off anyway
+        names = [flag(option.name)] if default is False else []  # no --no-… for options that are off by default
         known = option.metadata.get("names")
         made = typer.Option(*names, help=option.metadata["help"], autocompletion=completes(*known) if known else None)
         parameters.append(_parameter(option.name, kind, made, default))
     return parameters
 
 
-def _extra() -> list[inspect.Parameter]:
-    """Return what `finetune train` takes beside a run's options."""
-    config = typer.Option(help="File with options under these names (TOML, or a run's config.json); options win.")
-    resume = typer.Option(help="Go on with this run from where it stopped; takes no other option.")
-    dry_run = typer.Option("--dry-run", help="Show what would be trained and what it would cost; train nothing.")
-    find_lr = typer.Option("--find-lr", help="Try learning rates from small to large, plot the loss, suggest one.")
+def _command_line_parameters() -> list[inspect.Parameter]:
+    """Return the options of `finetune train` that are not part of a run's options."""
+    config = typer.Option(
+        help="Read these options from a TOML file, or from the config.json of a run; the command line wins."
+    )
+    resume = typer.Option(help="Resume this run where it stopped; takes no other option.")
+    dry_run = typer.Option("--dry-run", help="Show what would be trained and what it would cost, without training.")
+    find_lr = typer.Option(
+        "--find-lr", help="Try learning rates from small to large on your images, plot the loss, and suggest one."
+    )
     return [
         _parameter("config", Path | None, config, None),
         _parameter("resume", Path | None, resume, None),
@@ -85,35 +114,11 @@ def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Param
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, option], default=default)
 
 
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-def _refuse_others(context: typer.Context, *allowed: str) -> None:
-    """Raise UsageError when other options than `allowed` stand on the command line: they would be passed over."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in allowed and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"{flag(allowed[0])} takes no other option, but {flag(name)} was given")
-
-
-def _tell_run(run: "Run") -> None:
-    """Print what a training left and what to do next; end with 1 when it was interrupted."""
-    metrics = run.metrics()
-    best, epochs = metrics["best_epoch"], metrics["epochs"]
-    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % (epoch {best} of {epochs})")
-    print(f"model {run.model}")
-    print(f"next: finetune predict IMAGE --model {run.path}")
-    if metrics["interrupted"]:
-        raise typer.Exit(1)
-
-
-# Typer reads the options from the signature: the context, a run's options, and what only the command line takes.
+# Typer reads the options from the signature.
 train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
-        *_parameters(),
-        *_extra(),
+        *_config_parameters(),
+        *_command_line_parameters(),
     ]
 )

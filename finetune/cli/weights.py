@@ -1,4 +1,4 @@
-"""The `finetune weights` commands: list, fetch, inspect, convert. Nothing heavy is imported at the top."""
+"""`finetune weights`: list, fetch, inspect, convert."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from finetune.choices import WEIGHTS_NAMES
-from finetune.cli.options import completes
-from finetune.cli.output import Verbose
+from finetune.cli.environment import Command
+from finetune.cli.options import Json, Overwrite, Verbose, completes
 from finetune.errors import UsageError
 from finetune.system.table import table
-from finetune.system.text import did_you_mean
+from finetune.system.text import did_you_mean, shape_text
 
 if TYPE_CHECKING:
     from finetune.pretrained.inspect import FileFacts, TensorFacts
 
 app = typer.Typer(
-    help="Published weights and weights files: list, fetch, inspect, convert.",
+    help="Work with published weights and weights files: list, fetch, inspect, convert.",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for scripts.")]
 
 
 @app.callback()
@@ -32,11 +30,11 @@ def _options(context: typer.Context) -> None:
         print(context.get_help())
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_weights(as_json: Json = False, verbose: Verbose = False) -> None:
-    """Show the published weights: network, size, accuracy in %, whether they are on this machine, digest, licence.
+    """List the published weights: network, size, accuracy in %, whether they are on this machine, digest, licence.
 
-    --json has digests in full, addresses and paths.
+    --json adds full digests, addresses and paths.
     """
     from finetune.pretrained.catalogue import CATALOGUE
 
@@ -49,10 +47,12 @@ def list_weights(as_json: Json = False, verbose: Verbose = False) -> None:
 
 
 def _entry(name: str) -> dict[str, Any]:
-    from finetune.pretrained.catalogue import CATALOGUE, find
+    """Return the facts about published weights as `--json` prints them."""
+    from finetune.pretrained.catalogue import CATALOGUE
+    from finetune.pretrained.locate import find
 
     entry, path = CATALOGUE[name], find(name)
-    known = [source.size for source in entry.sources if source.size]
+    known = [download.size for download in entry.downloads if download.size]
     return {
         "name": name,
         "network": entry.network,
@@ -62,7 +62,7 @@ def _entry(name: str) -> dict[str, Any]:
         "licence": entry.licence,
         "top1": entry.top1,
         "top5": entry.top5,
-        "sources": [source.url for source in entry.sources],
+        "sources": [download.url for download in entry.downloads],
         "path": str(path) if path else None,
     }
 
@@ -75,11 +75,11 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         *(f"{entry[top]:.1f}" if entry[top] else "-" for top in ("top1", "top5")),
         "yes" if entry["path"] else "-",
         (entry["digest"] or "-").rpartition(":")[2][:8],
-        entry["licence"].rpartition(": ")[2],  # a terminal's line holds no more; in full with --json
+        entry["licence"].rpartition(": ")[2],  # short enough for a terminal; --json has all of it
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
     name: Annotated[
         str,
@@ -89,32 +89,32 @@ def fetch(
     ],
     verbose: Verbose = False,
 ) -> None:
-    """Download published weights into the user's cache; what broke off goes on where it stopped."""
+    """Download published weights into your cache; an interrupted download continues where it stopped."""
     from finetune.pretrained.catalogue import CATALOGUE
     from finetune.pretrained.fetch import fetch as fetch_weights
 
     if name not in CATALOGUE:
         raise UsageError(
-            f"there are no published weights {name!r}{did_you_mean(name, CATALOGUE)}; "
+            f"no published weights are called {name!r}{did_you_mean(name, CATALOGUE)}; "
             f"the names are {', '.join(CATALOGUE)}"
         )
     print(fetch_weights(name))
 
 
-@app.command()
+@app.command(cls=Command)
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Weights file of any format.")],
+    file: Annotated[Path, typer.Argument(help="Weights file of any supported format.")],
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what is in a weights file: layers, shapes, ranges, digest, and the networks it fits."""
+    """Show the contents of a weights file: layers, shapes, ranges, digest, and the networks it fits."""
     from finetune.pretrained.inspect import inspect_weights
 
     facts = inspect_weights(file)
-    print(json.dumps(facts.to_json()) if as_json else _facts(facts))
+    print(json.dumps(facts.to_json()) if as_json else _report(facts))
 
 
-def _facts(facts: "FileFacts") -> str:
+def _report(facts: "FileFacts") -> str:
     about = [
         ("file", facts.path),
         ("format", facts.format),
@@ -130,17 +130,17 @@ def _facts(facts: "FileFacts") -> str:
 def _tensor_row(tensor: "TensorFacts") -> tuple[str, ...]:
     values = (tensor.min, tensor.max, tensor.mean)
     numbers = ("not finite" if value is None else f"{value:.4g}" for value in values)
-    return (tensor.name, "×".join(map(str, tensor.shape)), tensor.dtype, *numbers)
+    return (tensor.name, shape_text(tensor.shape), tensor.dtype, *numbers)
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Weights file of any format.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Weights file of any supported format.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="New file: .npy, .npz or .safetensors.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a weights file in another format, every number as it was."""
+    """Write a weights file in another format without changing any number."""
     from finetune.pretrained.convert import convert as convert_weights
 
     convert_weights(source, target, overwrite=overwrite)

@@ -12,7 +12,7 @@ from finetune.data.dataset import Skipped
 from finetune.errors import WeightsError
 from finetune.metrics import (
     Bin,
-    ClassFigures,
+    ClassMetrics,
     Interval,
     calibration_error,
     confusion_matrix,
@@ -62,7 +62,7 @@ class Evaluation:
     top5: float
     top1_interval: Interval
     top5_interval: Interval
-    per_class: tuple[ClassFigures, ...]
+    per_class: tuple[ClassMetrics, ...]
     confusion: NDArray[np.int64]
     temperature: float
     before: tuple[Bin, ...]

@@ -1,1 +1,1 @@
-"""What everything else stands on: files, threads, progress, optional packages; it knows nothing of networks."""
+"""The ground floor: files, HTTP, threads, progress, text, optional packages; nothing here knows about networks."""

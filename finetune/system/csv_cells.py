@@ -1,6 +1,6 @@
-"""CSV cells that no spreadsheet computes, and back: names of files and classes are anybody's text.
+"""CSV cells that a spreadsheet does not run as formulas: names of files and classes are anybody's text.
 
-What a spreadsheet takes for a formula: OWASP, "CSV Injection". A ' in front makes it text there, and so does it here.
+A text that starts like a formula (OWASP, "CSV Injection") gets a ' in front, which makes it text in a spreadsheet.
 """
 
 import csv
@@ -14,13 +14,13 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def harmless(cell: Any) -> Any:
-    """Return a cell to write: a text that looks like a formula, and is no number, gets a ' in front."""
+    """Return the cell to write: a text that looks like a formula, and is not a number, with a ' in front."""
     formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
     return f"'{cell}" if formula else cell
 
 
 def original(cell: str) -> str:
-    """Return the text that `harmless` got.
+    """Return the text that was given to `harmless`.
 
     >>> original(harmless("=1+1")), original(harmless("'=1")), original(harmless("-3")), original(harmless("it's"))
     ('=1+1', "'=1", '-3', "it's")
@@ -29,9 +29,11 @@ def original(cell: str) -> str:
 
 
 def write_rows(file: TextIO, rows: Iterable[Iterable[Any]]) -> None:
-    """Write rows with every cell harmless, lines ended by a line feed; `file` must be open with newline=""."""
+    """Write rows with every cell harmless; lines end with a line feed; `file` must be open with newline=""."""
     plain = csv.writer(file, lineterminator="\n")
-    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a lone \r ends a line for those who read
+    quoted = csv.writer(
+        file, lineterminator="\n", quoting=csv.QUOTE_ALL
+    )  # because readers take a lone \r for the end of a line
     for row in rows:
         cells = [harmless(cell) for cell in row]
         (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)

@@ -1,6 +1,6 @@
-"""Packages that only some commands need: what to install when one is missing."""
+"""Packages that only some commands need, and what to install if one is missing."""
 
-# By the name under which they are imported; the versions are those of the extras in pyproject.toml.
+# By import name; the versions are those of the extras in pyproject.toml.
 PACKAGES = {
     "ai_edge_litert": "ai-edge-litert>=2.0",
     "cleanlab": "cleanlab>=2.7",
@@ -15,7 +15,7 @@ PACKAGES = {
 def needs(*modules: str) -> str:
     """Return the end of a message: `needs onnx; pip install 'onnx>=1.16'`.
 
-    It names the packages themselves: on the public index another project is called finetune.
+    It names the packages themselves, because another project is called finetune on the public index.
     """
     packages = [PACKAGES[module] for module in modules]
     names = " and ".join(package.partition(">=")[0].partition("[")[0] for package in packages)

@@ -1,4 +1,4 @@
-"""Run a function over many items on all cores, in order, with bounded look-ahead."""
+"""Run a function on many items on all cores, in order, with bounded look-ahead."""
 
 import os
 from collections import deque
@@ -9,13 +9,14 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LOOK_AHEAD = 64  # items under way or waiting: enough to fill a batch while one is computed
+LOOK_AHEAD = 64  # items being computed or waiting: enough to fill a batch while another is computed
 
 
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield function(item) for every item, in order; threads, since decoding and hashing release Python's lock.
+    """Yield function(item) for every item, in order.
 
-    At most LOOK_AHEAD results wait, so that memory does not grow with the number of items.
+    Uses threads, because decoding and hashing release Python's lock. At most LOOK_AHEAD results wait, so memory does
+    not grow with the number of items. An exception of the function is raised in its item's place.
     """
     pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
     waiting: deque[Future[Result]] = deque()

@@ -1,4 +1,4 @@
-"""Progress with rate and time left, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress with rate and time left, on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 import logging
 import sys
@@ -17,10 +17,10 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 def track(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
-    """Yield the items and show how far they are: `what` is the heading, `unit` the plural of what is counted.
+    """Yield the items and show the progress, under the heading `what`; `unit` is what is counted, in the plural.
 
-    `total` None is a number that nobody knows yet: then the rate is all that can be told.
-    Shown only while the logger of this package lets INFO through, as the command line sets it; scripts stay silent.
+    If `total` is None, only the count and the rate are shown. Nothing is shown unless the logger of this package lets
+    INFO through, as the command line sets it, so scripts stay silent.
     """
     if not logger.isEnabledFor(logging.INFO):
         yield from items

@@ -1,4 +1,4 @@
-"""Import TensorFlow and matplotlib without their lines about the machine."""
+"""Import TensorFlow and matplotlib without their messages about the machine."""
 
 import logging
 import os
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 logger = logging.getLogger(__name__)
 
-ADDRESSES = 4 << 30  # bytes; with 3 GB train, score and explain ended in C++, without a line from Python
+ADDRESSES = 4 << 30  # bytes; below 3 GB, train, score and explain were aborted in C++, without an error in Python
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and keep what it prints meanwhile from stderr; with debug logging on, let it print.
+    """Import TensorFlow, and discard what it prints to stderr meanwhile unless debug logging is on.
 
-    Its first lines come from C++ before any setting of its own is heeded, so the descriptor itself is turned away.
+    Its first lines come from C++ before it reads any of its own settings, so the file descriptor itself is redirected.
     """
     if "tensorflow" in sys.modules or logger.isEnabledFor(logging.DEBUG):
         import tensorflow
@@ -27,7 +27,7 @@ def import_tensorflow() -> None:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib without its lines about a home that cannot be written; with debug logging on, let it print."""
+    """Import matplotlib without its warnings about a home folder that cannot be written, unless debug logging is on."""
     log = logging.getLogger("matplotlib")
     level = log.level
     if not logger.isEnabledFor(logging.DEBUG):
@@ -47,7 +47,7 @@ def _warn_of_limit() -> None:
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY and allowed < ADDRESSES:
         logger.warning(
-            "%.1f GB of addresses are allowed here (ulimit -v): TensorFlow may abort below %d",
+            "only %.1f GB of address space are allowed (ulimit -v); TensorFlow may abort with less than %d GB",
             allowed / 2**30,
             ADDRESSES >> 30,
         )
@@ -55,7 +55,7 @@ def _warn_of_limit() -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep what a library prints to stderr from it, even from C++; with debug logging on, let it print."""
+    """Discard what libraries print to stderr, even from C++, unless debug logging is on."""
     if logger.isEnabledFor(logging.DEBUG):
         yield
         return

@@ -1,4 +1,4 @@
-"""Tables for the terminal: plain text, columns aligned, never cut or wrapped."""
+"""Tables in plain text: aligned columns, never truncated or wrapped."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +14,6 @@ def table(align: str, rows: Iterable[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     pad = {"l": str.ljust, "r": str.rjust}
     return "\n".join(
-        "  ".join(pad[side](cell, width) for side, cell, width in zip(align, row, widths, strict=True)).rstrip()
+        "  ".join(pad[letter](cell, width) for letter, cell, width in zip(align, row, widths, strict=True)).rstrip()
         for row in rows
     )

@@ -12,7 +12,7 @@ from support.drawn_photos import Pixels, encoded, photo
 
 from finetune.check.copies import MOST_BITS, copy_groups, distance_limits, find_copies, near_copy_of
 from finetune.check.look import HASH_BITS, ImageLook, hash_codes
-from finetune.cli.demo import TEXTURES
+from finetune.data.textures import TEXTURES
 from finetune.data.dataset import LabelledFile
 from finetune.data.split import Split
 

@@ -1,4 +1,4 @@
-"""The command line: what it prints where, and its exit codes."""
+"""The command line as a whole: help, versions, completion, stdout and stderr, exit codes."""
 
 import json
 import re
@@ -70,22 +70,22 @@ def test_train_then_predict(
     assert "epoch 2 of 2: loss" in err
 
     assert finetune(*arguments)[::2] == (
-        1, f"finetune: error: --out {run} holds a run already; choose another --out, or --overwrite to replace it\n",
+        1, f"finetune: error: --out {run} already holds a run; choose another --out, or --overwrite to replace it\n",
     )  # fmt: skip
     assert finetune(*arguments, "--overwrite")[0] == 0
 
-    picture, missing = data / "dots" / "0.png", tmp_path / "missing.png"
-    code, out, _ = finetune("predict", missing, picture, "--model", run, "--json")
+    image, missing = data / "dots" / "0.png", tmp_path / "missing.png"
+    code, out, _ = finetune("predict", missing, image, "--model", run, "--json")
     assert code == 3
     first, second = map(json.loads, out.splitlines())
     assert first == {"path": str(missing), "error": "cannot be opened (No such file or directory)"}
-    assert second["path"] == str(picture)
+    assert second["path"] == str(image)
     assert sum(row["probability"] for row in second["predictions"]) == pytest.approx(1)
     assert {row["label"] for row in second["predictions"]} == {"dots", "stripes"}
 
-    code, out, _ = finetune("predict", picture, "--model", run / "model.safetensors", "--top", 1)
+    code, out, _ = finetune("predict", image, "--model", run / "model.safetensors", "--top", 1)
     assert code == 0
-    assert out.startswith(f"{picture}\n   1  ")
+    assert out.startswith(f"{image}\n   1  ")
     assert len(out.splitlines()) == 2
 
 
@@ -99,12 +99,12 @@ def test_ctrl_c_keeps_the_best_and_says_so(
     from finetune.training.head import Head, LabelledRows
 
     evaluate = Head.evaluate
-    judged = 0
+    evaluations = 0
 
     def interrupted(head: Head, data: LabelledRows) -> tuple[float, float]:
-        nonlocal judged
-        judged += 1
-        if judged == 3:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations == 3:
             raise KeyboardInterrupt
         return evaluate(head, data)
 
@@ -146,6 +146,61 @@ def test_errors_about_data_and_weights_need_no_tensorflow(tmp_path: Path, pictur
         "except FinetuneError: pass"
     )
     assert "tensorflow" not in loaded_modules(code)
+
+
+def test_the_versions_come_without_importing_anything() -> None:
+    script = "import sys; from finetune.cli import app as cli; sys.argv = ['finetune', '--version']\n"
+    script += "try: cli.main()\nexcept SystemExit: pass\nassert not {'tensorflow', 'keras', 'cv2'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["finetune", "TensorFlow", "Keras", "OpenCV"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_the_script_of_every_shell(finetune: Finetune, shell: str) -> None:
+    code, out, err = finetune("--show-completion", shell)
+    assert (code, err) == (0, "")
+    assert "_FINETUNE_COMPLETE" in out
+
+
+def test_an_unknown_shell(finetune: Finetune) -> None:
+    code, out, err = finetune("--show-completion", "tcsh")
+    assert (code, out) == (2, "")
+    assert err.startswith("finetune: error: Invalid value for '--show-completion'")
+
+
+@pytest.mark.parametrize(
+    ("words", "complete"),
+    [
+        ("finetune tr", "train"),
+        ("finetune train --lear", "--learning-rate"),
+        ("finetune train --network alexnet-b", "alexnet-book alexnet-bn"),
+        ("finetune train --weights bvlc_c", "bvlc_caffenet"),
+        ("finetune train --weights n", "none"),
+        ("finetune predict x.png --model st", "starter"),
+        ("finetune predict x.png --model my", ""),
+        ("finetune explain x.png --network caf", "caffenet"),
+        ("finetune check x --model st", "starter"),
+        ("finetune export st", "starter"),
+        ("finetune summary vgg", "vgg16"),
+        ("finetune benchmark alexnet-o", "alexnet-owt"),
+        ("finetune weights fetch torchvision_v", "torchvision_vgg16"),
+    ],
+)
+def test_bash_completes_names(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, words: str, complete: str) -> None:
+    """The shell's script runs this."""
+    monkeypatch.setenv("_FINETUNE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert finetune()[1].split() == complete.split()
+
+
+def test_completion_is_installed_for_bash(finetune: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, out, _ = finetune("--install-completion", "bash")
+    assert code == 0
+    assert Path(out.strip()).is_relative_to(tmp_path)
+    assert "finetune" in (tmp_path / ".bashrc").read_text()
 
 
 def test_python_m_finetune() -> None:

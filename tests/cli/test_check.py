@@ -1,4 +1,4 @@
-"""`finetune check`: what it prints where, the page and the list, and what it refuses."""
+"""`finetune check`: what it prints where, the page and the list, and its errors."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def invoke(*arguments: object) -> Result:
 
 @pytest.fixture
 def data(pictures: Callable[..., Path]) -> Path:
-    """Two classes of drawn textures with an empty file, a copy, and four files that are no pictures."""
+    """Two classes of drawn textures with an empty file, a copy, and four files that are not images."""
     folder = pictures(stripes=14, dots=14)
     (folder / "dots" / "broken.png").touch()
     (folder / "dots" / "<b>copy.png").write_bytes((folder / "dots" / "3.png").read_bytes())
@@ -39,7 +39,7 @@ def test_tables(data: Path) -> None:
     done = invoke(data)
     assert (done.exit_code, done.stderr) == (0, "")
     head, classes, hard, soft = done.stdout.rstrip("\n").split("\n\n")
-    assert head == f"{data}: 30 pictures, 29 readable"
+    assert head == f"{data}: 30 images, 29 readable"
     assert [line.split()[0] for line in classes.splitlines()] == ["class", "dots", "stripes"]
     assert [sum(map(int, line.split()[1:])) for line in classes.splitlines()[1:]] == [15, 14]
     assert hard.splitlines()[0] == "hard: will hurt training"
@@ -52,9 +52,9 @@ def test_tables(data: Path) -> None:
 
 def test_json_is_one_object(data: Path) -> None:
     (line,) = invoke(data, "--json").stdout.splitlines()
-    figures = json.loads(line)
-    assert (figures["files"], figures["readable"]) == (30, 29)
-    assert figures["findings"][0] == {
+    found = json.loads(line)
+    assert (found["files"], found["readable"]) == (30, 29)
+    assert found["findings"][0] == {
         "kind": "unreadable",
         "severity": "hard",
         "message": "the file is empty",
@@ -102,13 +102,13 @@ def test_a_page_without_findings(pictures: Callable[..., Path], tmp_path: Path) 
     assert page.words.count("Nothing found.") == 2
 
 
-def test_names_that_a_terminal_does_not_take(data: Path) -> None:
+def test_names_that_would_control_a_terminal(data: Path) -> None:
     odd = Path(os.fsdecode(os.fsencode(data / "dots") + b"/a\xff\n\x1b.png"))
     odd.touch()
     assert r"dots/a\udcff\n\x1b.png: the file is empty" in invoke(data).stdout
 
 
-def test_what_must_not_be_written(data: Path, tmp_path: Path) -> None:
+def test_outputs_that_are_refused(data: Path, tmp_path: Path) -> None:
     def refused(*arguments: object) -> str:
         with pytest.raises(UsageError) as error:
             invoke(data, *arguments)
@@ -116,21 +116,21 @@ def test_what_must_not_be_written(data: Path, tmp_path: Path) -> None:
 
     page, listing = tmp_path / "page.html", tmp_path / "data.csv"
     assert refused("--html", data / "check.html") == (
-        f"--html {data / 'check.html'} lies in the data; choose a place outside {data}"
+        f"--html {data / 'check.html'} is in the data; choose a place outside {data}"
     )
-    assert "lies in the data" in refused("--write-list", data / "dots" / "clean.csv")
+    assert "is in the data" in refused("--write-list", data / "dots" / "clean.csv")
     assert refused("--html", tmp_path / "page") == f"--html {tmp_path / 'page'}: expected a name that ends with .html"
     assert "expected a name that ends with .csv" in refused("--write-list", tmp_path / "list.txt")
     assert refused("--html", tmp_path / "no" / "x.html").endswith(
-        f"there is no folder {tmp_path / 'no'}; make it or choose another place"
+        f"the folder {tmp_path / 'no'} does not exist; make it or choose another place"
     )
     page.write_text("mine")
-    assert refused("--html", page) == f"--html {page} exists already; choose another name, or --overwrite to replace it"
+    assert refused("--html", page) == f"--html {page} already exists; choose another name, or --overwrite to replace it"
     assert page.read_text() == "mine"
     assert invoke(data, "--html", page, "--overwrite").exit_code == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     listing.write_text("path,label\n")
-    with pytest.raises(UsageError, match="lies in the data"):
+    with pytest.raises(UsageError, match="is in the data"):
         invoke(listing, "--write-list", listing, "--overwrite")
     assert listing.read_text() == "path,label\n"
 

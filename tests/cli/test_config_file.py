@@ -1,4 +1,4 @@
-"""Options from a file: what a person writes, and a run's own config.json."""
+"""Options from a file: TOML written by hand, and a run's own config.json."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ from finetune.errors import UsageError
 def test_toml_has_the_names_of_the_options(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(
-        'data = "pictures"\nskip = ["fc7", "fc8"]\ntrain = "fc6"\nlearning-rate = 1\nbatch_size = 8\n'
+        'data = "images"\nskip = ["fc7", "fc8"]\ntrain = "fc6"\nlearning-rate = 1\nbatch_size = 8\n'
         'flip = false\noptimizer = "adam"\nout = "run"\n'
     )
     assert TrainConfig.from_json(read_config(file)) == TrainConfig(
-        data=Path("pictures"),
+        data=Path("images"),
         skip=("fc7", "fc8"),
         train=("fc6",),
         learning_rate=1.0,
@@ -30,12 +30,12 @@ def test_toml_has_the_names_of_the_options(tmp_path: Path) -> None:
 
 
 def test_a_runs_config_repeats_it_elsewhere(tmp_path: Path) -> None:
-    """Its facts and its folder are left out, and so is what replaces a run."""
-    config = TrainConfig(data=Path("pictures"), out=Path("run"), epochs=3, overwrite=True)
+    """Without its facts, its folder and --overwrite."""
+    config = TrainConfig(data=Path("images"), out=Path("run"), epochs=3, overwrite=True)
     facts = {"source_weights": {"name": "x", "sha256": None}, "data_sha256": "0", "version": "1", "versions": {}}
     (tmp_path / "config.json").write_text(json.dumps({**config.to_json(), **facts}))
     again = TrainConfig.from_json(read_config(tmp_path / "config.json"))
-    assert again == TrainConfig(data=Path("pictures"), epochs=3)
+    assert again == TrainConfig(data=Path("images"), epochs=3)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_a_runs_config_repeats_it_elsewhere(tmp_path: Path) -> None:
         ("a.toml", b"epochs = ", "a.toml: "),
         ("a.toml", b"\xff\xfe", "a.toml: "),
         ("a.json", b"{", "a.json: "),
-        ("a.json", b"[1]", "a.json holds no options; expected lines such as epochs = 10"),
+        ("a.json", b"[1]", "a.json has no options; expected lines such as epochs = 10"),
         ("missing.toml", None, "missing.toml cannot be opened (No such file or directory); name a TOML file"),
     ],
 )
-def test_what_cannot_be_read(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_files_that_cannot_be_read(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError) as error:
@@ -60,7 +60,7 @@ def test_what_cannot_be_read(name: str, content: bytes | None, message: str, tmp
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("epoch = 3", "no option is called 'epoch' (did you mean epochs?); see finetune train --help"),
+        ("epoch = 3", "unknown option 'epoch' (did you mean epochs?); see finetune train --help"),
         ("epochs = 'three'", "--epochs is 'three'; expected int"),
         ("epochs = true", "--epochs is True; expected int"),
         ("epochs = 2.5", "--epochs is 2.5; expected int"),
@@ -70,8 +70,8 @@ def test_what_cannot_be_read(name: str, content: bytes | None, message: str, tmp
         ("learning-rate = -1", "--learning-rate must be a number above 0, not -1.0"),
     ],
 )
-def test_values_of_the_wrong_kind(line: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text(f'data = "pictures"\n{line}\n')
+def test_invalid_options_and_values(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(f'data = "images"\n{line}\n')
     with pytest.raises(UsageError) as error:
         TrainConfig.from_json(read_config(tmp_path / "a.toml"))
     assert str(error.value) == f"--config {tmp_path / 'a.toml'}: {message}"

@@ -1,4 +1,4 @@
-"""`finetune evaluate` and `finetune report`: what they print where, and the exit codes."""
+"""`finetune evaluate`: what it prints where, and its exit codes."""
 
 import json
 from collections.abc import Callable
@@ -10,25 +10,24 @@ import typer
 from support.runs import started
 from typer.testing import CliRunner, Result
 
-from finetune.cli.evaluate import evaluate, report
+from finetune.cli.evaluate import evaluate
 from finetune.data.dataset import Dataset, Record
-from finetune.errors import DataError, RunError
+from finetune.errors import DataError
 from finetune.model import Model
 from finetune.runs.run import Run
 
 app = typer.Typer()
 app.command()(evaluate)
-app.command()(report)
 
 
 def invoke(*arguments: object) -> Result:
-    """Run a command; raise what it raises."""
+    """Run the command; raise what it raises."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 @pytest.fixture
 def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
-    """A finished run of three classes, two validation pictures in each, one of them unreadable."""
+    """A finished run of three classes, two validation images in each, one of them unreadable."""
     data = pictures(stripes=2, dots=2, waves=2)
     folders = ("stripes", "dots", "waves")
     records = [Record(data / name / f"{i}.png", label, "val", "") for label, name in enumerate(folders) for i in (0, 1)]
@@ -42,41 +41,41 @@ def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Pat
 
 
 def test_tables(run: Path) -> None:
-    done = invoke("evaluate", run)
+    done = invoke(run)
     assert (done.exit_code, done.stderr) == (0, "")
     overall, classes, matrix = done.stdout.split("\n\n")
-    assert overall.splitlines()[0].split() == ["pictures", "6"]
+    assert overall.splitlines()[0].split() == ["images", "6"]
     assert overall.splitlines()[1].startswith("top-1 ")
     assert "top-5" not in overall, "of three classes the true one is always among five"
     assert "with the model's temperature 1.000" in overall
-    assert "(1 bin of equally many pictures)\n" in overall
+    assert "(1 bin with equal numbers of images)\n" in overall
     assert overall.splitlines()[-2:] == [
-        "The best epoch and the temperature were chosen on these pictures, so the figures flatter;",
-        "for fair ones name pictures that training has not seen: finetune evaluate RUN --data FOLDER",
+        "The best epoch and the temperature were chosen on these images, so the metrics are slightly optimistic;",
+        "for unbiased ones, use images that training has not used: finetune evaluate RUN --data FOLDER",
     ]
     assert [line.split()[:2] for line in classes.splitlines()] == [
-        ["class", "pictures"], ["red", "2"], ["green", "2"], ["blue", "2"],
+        ["class", "images"], ["red", "2"], ["green", "2"], ["blue", "2"],
     ]  # fmt: skip
     counts = [list(map(int, line.split()[1:])) for line in matrix.splitlines()[2:]]
     assert [sum(row) for row in counts] == [2, 2, 2]
 
 
-def test_json_is_one_object_with_the_same_figures(run: Path) -> None:
-    (line,) = invoke("evaluate", run, "--json").stdout.splitlines()
-    figures = json.loads(line)
-    assert figures["images"] == 6
-    assert f"top-1              {100 * figures['top1']:.1f} %  (95 % interval " in invoke("evaluate", run).stdout
-    assert [figure["label"] for figure in figures["per_class"]] == ["red", "green", "blue"]
+def test_json_is_one_object_with_the_same_metrics(run: Path) -> None:
+    (line,) = invoke(run, "--json").stdout.splitlines()
+    metrics = json.loads(line)
+    assert metrics["images"] == 6
+    assert f"top-1              {100 * metrics['top1']:.1f} %  (95 % interval " in invoke(run).stdout
+    assert [row["label"] for row in metrics["per_class"]] == ["red", "green", "blue"]
 
 
-def test_unreadable_pictures_are_exit_code_3(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_images_are_exit_code_3(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken = tmp_path / "pictures" / "dots" / "1.png"
     broken.write_bytes(b"")
-    done = invoke("evaluate", run)
+    done = invoke(run)
     assert done.exit_code == 3
     assert "5, and 1 that could not be read" in done.stdout
     assert caplog.messages == [f"not read: {broken}: the file is empty"]
-    done = invoke("evaluate", run, "--json")
+    done = invoke(run, "--json")
     assert done.exit_code == 3
     assert json.loads(done.stdout)["unreadable"] == [{"path": str(broken), "error": "the file is empty"}]
 
@@ -85,38 +84,33 @@ def test_some_of_the_classes(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (tmp_path / "pictures" / "dots").rename(other / "green")
-    done = invoke("evaluate", run, "--data", other)
+    done = invoke(run, "--data", other)
     assert done.exit_code == 0
-    assert "no pictures of     red, blue\n" in done.stdout
+    assert "no images of       red, blue\n" in done.stdout
     (other / "green").rename(other / "greene")
     with pytest.raises(DataError, match=r"the model has no class 'greene' \(did you mean green\?\)"):
-        invoke("evaluate", run, "--data", other)
+        invoke(run, "--data", other)
 
 
-def test_pictures_that_were_trained_on_are_told(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manifest = run / "manifest.csv"
     manifest.write_text(manifest.read_text().replace("0.png,red,val", "0.png,red,train"))
     (tmp_path / "other" / "red").mkdir(parents=True)
     for number in (0, 1):
         copy(tmp_path / "pictures" / "stripes" / f"{number}.png", tmp_path / "other" / "red")
-    done = invoke("evaluate", run, "--data", tmp_path / "other")
-    assert "were chosen on 1 of these pictures, so the figures flatter" in done.stdout
-    assert caplog.messages == ["1 of these 2 pictures were trained on: the figures flatter"]
-    figures = json.loads(invoke("evaluate", run, "--data", tmp_path / "other", "--json").stdout)
-    assert (figures["trained_on"], figures["validated_on"]) == (1, 1)
+    done = invoke(run, "--data", tmp_path / "other")
+    assert "were chosen on 1 of these images, so the metrics are slightly optimistic" in done.stdout
+    assert caplog.messages == ["the model was trained on 1 of these 2 images, so the metrics are too optimistic"]
+    metrics = json.loads(invoke(run, "--data", tmp_path / "other", "--json").stdout)
+    assert (metrics["trained_on"], metrics["validated_on"]) == (1, 1)
 
     caplog.clear()
     (tmp_path / "other" / "red" / "0.png").unlink()
     (tmp_path / "other" / "red" / "1.png").write_bytes((tmp_path / "pictures" / "dots" / "1.png").read_bytes() + b"x")
-    assert "flatter" not in invoke("evaluate", run, "--data", tmp_path / "other").stdout
+    assert "optimistic" not in invoke(run, "--data", tmp_path / "other").stdout
     assert caplog.messages == []
     (tmp_path / "pictures").rename(tmp_path / "gone")
-    invoke("evaluate", run, "--data", tmp_path / "other")
-    assert caplog.messages == [f"whether these pictures were trained on is not known: those of {run} are not here"]
-
-
-def test_report_prints_the_page(run: Path) -> None:
-    assert invoke("report", run).stdout == f"{run / 'report.html'}\n"
-    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    with pytest.raises(RunError, match=r"has no model\.safetensors"):
-        invoke("report", run.parent)
+    invoke(run, "--data", tmp_path / "other")
+    assert caplog.messages == [
+        f"it is not known whether the model was trained on these images: those of {run} are not here"
+    ]

@@ -30,7 +30,7 @@ def invoke(*arguments: object) -> Result:
 
 @pytest.fixture
 def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
-    """A finished run of three classes, three pictures in each, one of them for validation."""
+    """A finished run of three classes with three images each, one of them for validation."""
     data = pictures(stripes=3, dots=3, waves=3)
     records = [
         Record(data / name / f"{i}.png", label, "val" if i == 2 else "train", "")
@@ -59,7 +59,7 @@ def test_a_run_to_npy_with_its_card(run: Path) -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "| 1 | green | 2 | 1 |" in card
     assert "`pictures`: 6 training images, 3 validation images, 0 skipped" in card
-    assert str(run.parent) not in card, "nobody need know how the disk is laid out"
+    assert str(run.parent) not in card, "whoever gets the model need not know the layout of this disk"
     assert "`starter` (part of this package), SHA-256 `34cd`. Licence: trained on Tiny ImageNet" in card
     assert "trained with finetune 0.0.9" in card
     with pytest.raises(RunError, match="already holds an export"):
@@ -103,7 +103,7 @@ def test_wrong_usage(run: Path, tiny_weights: Path, tmp_path: Path) -> None:
         invoke(run, "--to", "keras", "--data", tmp_path)
     with pytest.raises(UsageError, match="name a folder with --data"):
         invoke(tiny_weights, "--to", "litert-int8", "--out", tmp_path / "out")
-    with pytest.raises(WeightsError, match=r"no such name \(did you mean starter\?\)"):
+    with pytest.raises(WeightsError, match=r"nor a published name \(did you mean starter\?\)"):
         invoke("startr", "--to", "npy", "--out", tmp_path / "out")
     with pytest.raises(RunError, match="contains files that are not part of an export"):
         invoke(run, "--to", "npy", "--out", run, "--overwrite")

@@ -21,7 +21,7 @@ app.command()(predict)
 
 @pytest.fixture
 def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two pictures, beside one that is empty; the current folder is the one above."""
+    """A folder with two images, next to an empty one; the current folder is the one above."""
     folder = pictures(stripes=2)
     (tmp_path / "broken.png").touch()
     monkeypatch.chdir(tmp_path)
@@ -56,7 +56,7 @@ def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> N
     ]  # fmt: skip
     assert [row["error"] for row in rows(done) if "error" in row] == [
         "cannot be opened (No such file or directory)",
-        "not fetched, since FINETUNE_OFFLINE is set; unset it",
+        "not fetched because FINETUNE_OFFLINE is set; unset it",
         "the file is empty",
     ]
 
@@ -74,7 +74,7 @@ def test_strict_stops_at_the_first(run: Callable[..., Result]) -> None:
         run("pictures", "broken.png", "gone.png", "--strict")
 
 
-def test_abstaining_is_told(run: Callable[..., Result]) -> None:
+def test_abstaining_is_shown(run: Callable[..., Result]) -> None:
     done = run("pictures", "--abstain-below", 1, "--top", 1)
     assert done.stdout.splitlines()[0] == "pictures/stripes/0.png  (abstained)"
     assert all(row["abstained"] for row in rows(run("pictures", "--abstain-below", 1, "--json")))
@@ -123,7 +123,7 @@ def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
         ("@list.txt",),
         ("pictures/**/*.png",),
     ):
-        with pytest.raises(UsageError, match="--explain draws one picture; name one, or use finetune explain for each"):
+        with pytest.raises(UsageError, match="--explain draws one image; name one, or use finetune explain for each"):
             run(*several, "--explain", "other.png")
     assert run("@one.txt", "--explain", "other.png").exit_code == 0
 

@@ -26,7 +26,7 @@ app.command()(predict)
 
 @pytest.fixture
 def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Seven pictures, the third of them unreadable; the current folder is the one above."""
+    """Seven images, the third of them unreadable; the current folder is the one above."""
     folder = pictures(stripes=4, dots=3)
     (folder / "dots" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.chdir(tmp_path)
@@ -83,7 +83,7 @@ def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path)
     assert len(pq.read_table("conv5.parquet")["features"][0].as_py()) == 256
 
 
-def test_strict_stops_and_can_go_on(run: Callable[..., Result]) -> None:
+def test_strict_stops_and_can_be_resumed(run: Callable[..., Result]) -> None:
     arguments = ("pictures", "--out", "rows.jsonl", "--batch-size", 2)
     with pytest.raises(
         DataError, match=r"^--strict: pictures/dots/2\.png: the PNG .*; fix it and continue with --resume"
@@ -94,7 +94,7 @@ def test_strict_stops_and_can_go_on(run: Callable[..., Result]) -> None:
     assert len(rows("rows.jsonl")) == 7
 
 
-def test_what_is_there_is_not_lost(run: Callable[..., Result]) -> None:
+def test_existing_output_is_not_lost(run: Callable[..., Result]) -> None:
     Path("rows.jsonl").write_text("precious")
     with pytest.raises(RunError, match=r"rows\.jsonl exists; choose another --out, or --overwrite"):
         run("pictures", "--out", "rows.jsonl")

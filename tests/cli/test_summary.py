@@ -50,20 +50,20 @@ def test_run_and_file(tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(tiny_weights.read_bytes())
     printed = run(tmp_path)
     assert printed == run(tiny_weights)
-    assert printed.startswith("alexnet (num_classes 3, input_size 67, fc_units 8), input 67×67×3, for one picture\n")
+    assert printed.startswith("alexnet (num_classes 3, input_size 67, fc_units 8), input 67×67×3, for one image\n")
     assert layers(printed)["fc8"][1] == "3"
 
 
 def test_file_that_fits_two_networks(tiny_weights: Path, tmp_path: Path) -> None:
     write_npy(tmp_path / "tiny.npy", read_weights(tiny_weights).tensors)
-    with pytest.raises(WeightsError, match="say which with --network alexnet or --network caffenet"):
+    with pytest.raises(WeightsError, match="choose with --network alexnet or --network caffenet"):
         run(tmp_path / "tiny.npy")
     assert run(tmp_path / "tiny.npy", "--network", "caffenet").startswith("caffenet (num_classes 3")
 
 
-def test_what_is_none_of_them(tmp_path: Path) -> None:
+def test_an_argument_that_is_none_of_them(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"'alexnat' is no network \(did you mean alexnet\?\), run directory or weights file"
+        UsageError, match=r"'alexnat' is not a network \(did you mean alexnet\?\), run directory or weights file"
     ):
         run("alexnat")
     with pytest.raises(RunError, match=r"has no model\.safetensors: expected a run directory"):

@@ -66,7 +66,7 @@ def test_list_as_json(tmp_path: Path) -> None:
         "licence": "unrestricted use",
         "top1": 57.1,
         "top5": 80.2,
-        "sources": [source.url for source in CATALOGUE["bvlc_alexnet"].sources],
+        "sources": [download.url for download in CATALOGUE["bvlc_alexnet"].downloads],
         "path": None,
     }
     assert entries[-1]["path"].endswith("starter.safetensors")
@@ -83,7 +83,7 @@ def test_fetch_prints_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fetch_offline_and_unknown() -> None:
     with pytest.raises(WeightsError, match="FINETUNE_OFFLINE is set"):
         run("fetch", "bvlc_alexnet")
-    message = r"no published weights 'bvlc_alex' \(did you mean bvlc_alexnet\?\); the names are bvlc"
+    message = r"no published weights are called 'bvlc_alex' \(did you mean bvlc_alexnet\?\); the names are bvlc"
     with pytest.raises(UsageError, match=message):
         run("fetch", "bvlc_alex")
 

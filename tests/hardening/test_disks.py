@@ -74,10 +74,10 @@ def earlier_result(disk: Disk, name: str) -> Path:
 
 COMMANDS = {  # command -> (where it writes, its arguments, the advice in the error)
     "train": ("run", "--data {data} --weights {weights} --epochs 1 --overwrite --out {out}", "choose another --out"),
-    "report": ("run", "{out}", "mend that and run the same again"),
+    "report": ("run", "{out}", "fix that and run the same command again"),
     "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "mend that, or choose another --out"),
-    "explain": ("new.png", "{image} --model {weights} --overwrite --out {out}", "mend that and run the same again"),
-    "filters": ("new.png", "--model {weights} --overwrite --out {out}", "mend that and run the same again"),
+    "explain": ("new.png", "{image} --model {weights} --overwrite --out {out}", "fix that and run the same command again"),
+    "filters": ("new.png", "--model {weights} --overwrite --out {out}", "fix that and run the same command again"),
     "check": ("page.html", "{data} --overwrite --html {out}", "choose another place"),
     "weights convert": ("new.npz", "{weights} {out} --overwrite", "check {disk}"),
     "export --to npy": ("export", "{weights} --overwrite --out {out}", "export cannot be written"),
@@ -181,5 +181,5 @@ def test_scoring_is_resumed_when_there_is_room(
 
 def test_find_lr_writes_both_files_or_neither(disk: Disk, finetune: Finetune, training: list[object]) -> None:
     disk.fill(12288)
-    one_line(*finetune(*training, disk.path / "run", "--find-lr"), "No space left on device; mend that and run the")
+    one_line(*finetune(*training, disk.path / "run", "--find-lr"), "No space left on device; fix that and run the")
     assert disk.contents() == {"run": b""}

@@ -1,6 +1,8 @@
 """The README and --help describe every command and option, and the examples in the README run."""
 
+import ast
 import io
+import os
 import re
 import shlex
 import shutil
@@ -17,7 +19,9 @@ from finetune.cli import app as cli
 from finetune.cli import train as cli_train
 from finetune.config import TrainConfig, flag
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FAULTS = [line.split(" | ") for line in (ROOT / "tests/README.md").read_text("utf-8").splitlines() if line[:2] == "| "]
 EXAMPLES = re.findall(r"^    (.*\bfinetune .*)$", README, re.MULTILINE)
 OTHERS = {"--help"}  # an option of every command
 
@@ -67,7 +71,7 @@ def test_every_option_of_train_is_one_field_of_its_config() -> None:
 
 def not_in_config() -> set[str]:
     """Return the parameters of `train` that its module adds to the options of a run."""
-    return {parameter.name for parameter in cli_train._extra()}
+    return {parameter.name for parameter in cli_train._command_line_parameters()}
 
 
 def example_lines() -> Iterator[str]:
@@ -118,3 +122,22 @@ def test_no_command_was_removed() -> None:
         "benchmark", "check", "demo", "evaluate", "explain", "export", "filters", "predict", "report", "score",
         "summary", "train", "weights convert", "weights fetch", "weights inspect", "weights list",
     }  # fmt: skip
+
+
+def test_the_files_in_the_table_of_faults_exist() -> None:
+    names = {name for row in FAULTS if len(row) == 4 for name in re.findall(r"`([^`]+\.py)`", row[3])}
+    assert len(names) > 20
+    assert [name for name in names if not (ROOT / "tests" / name).exists() and not (ROOT / name).exists()] == []
+
+
+def test_the_messages_in_the_table_of_faults_are_those_of_the_package() -> None:
+    """Every part of a quoted message is in the source, apart from values and the words of the system and of Typer."""
+    modules = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "finetune").rglob("*.py")]
+    constants = [node.value for module in modules for node in ast.walk(module) if isinstance(node, ast.Constant)]
+    source = "\n".join(value for value in constants if isinstance(value, str))
+    values = r"…|\(.*?\)|'.*?'|\d+|\b[A-Z_]{3,}\b=?|[;:,?/]"
+    messages = [text for row in FAULTS if len(row) == 4 for text in re.findall(r"`([^`]+)`", row[2]) if " " in text]
+    parts = {part.strip() for message in messages for part in re.split(values, message)}
+    assert len(parts) > 40
+    foreign = {"Invalid value for", *map(os.strerror, range(1, 40))}
+    assert [part for part in parts - foreign if part not in source] == []

@@ -1,5 +1,8 @@
 import io
 import logging
+import os
+import pty
+import subprocess
 import sys
 
 import pytest
@@ -32,7 +35,7 @@ def test_a_line_every_five_seconds(seconds: list[float], caplog: pytest.LogCaptu
     ]
 
 
-def test_a_number_that_nobody_knows(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_total(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "finetune"):
         for _ in track(range(3), None, "reading", "files"):
             seconds[0] += 5
@@ -45,7 +48,7 @@ def test_quick_work_shows_nothing(seconds: list[float], caplog: pytest.LogCaptur
     assert caplog.messages == []
 
 
-def test_silent_when_the_logger_lets_no_info_through(
+def test_silent_unless_the_logger_lets_info_through(
     seconds: list[float], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.WARNING, "finetune"):
@@ -83,3 +86,30 @@ def test_items_pass_through_one_by_one(level: int, caplog: pytest.LogCaptureFixt
 def test_an_exception_comes_through(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "finetune"), pytest.raises(ZeroDivisionError):
         list(track((1 // number for number in (1, 0)), 2, "reading", "files"))
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_no_color(no_color: bool) -> None:
+    """A bar has colours unless NO_COLOR is set."""
+    script = (
+        "import logging, time\nfrom finetune.system.progress import track\n"
+        "logging.getLogger('finetune').setLevel(logging.INFO)\n"
+        "for _ in track(range(3), 3, 'reading', 'files'): time.sleep(0.15)\n"
+    )
+    terminal, shell = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    environment |= {"TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
+    subprocess.run([sys.executable, "-c", script], env=environment, stderr=shell, check=True)
+    os.close(shell)
+    shown = b""
+    while chunk := read(terminal):
+        shown += chunk
+    assert b"reading" in shown
+    assert (b"\x1b[38;" in shown or b"\x1b[3" in shown) is not no_color
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # the process has closed the other end
+        return b""

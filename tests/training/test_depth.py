@@ -33,13 +33,13 @@ FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
         ({"skip": ("fc7", "auto")}, "--skip auto chooses the layers itself; leave out fc7, or auto"),
         (
             {"train": ("conv5",)},
-            "--skip auto and --train cannot both be given: name the layers of both, or of none",
+            "--skip auto and --train cannot both be given: name the layers of both, or of neither",
         ),
         (
             {"stages": "fc8:1"},
-            "--skip auto and --stages cannot both be given: name the layers of both, or of none",
+            "--skip auto and --stages cannot both be given: name the layers of both, or of neither",
         ),
-        ({"weights": "none"}, "--skip auto chooses what is loaded, but --weights none loads nothing; leave out one"),
+        ({"weights": "none"}, "--skip auto chooses what is loaded, but --weights none loads nothing; omit one"),
     ],
 )
 def test_what_auto_does_not_go_with(options: dict[str, Any], message: str) -> None:

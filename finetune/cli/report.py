@@ -1,0 +1,10 @@
+"""`finetune report`."""
+
+from finetune.cli.options import RunDirectory, Verbose
+
+
+def report(run: RunDirectory, verbose: Verbose = False) -> None:
+    """Write a run's report.html again, from the files in its directory alone."""
+    from finetune.evaluation.report import write_report
+
+    print(write_report(run))

@@ -1,0 +1,33 @@
+"""`finetune report`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from support.runs import started
+
+from finetune.data.dataset import Dataset, Record
+from finetune.model import Model
+
+Finetune = Callable[..., tuple[int, str, str]]
+
+
+def test_the_page_is_written_and_printed(
+    finetune: Finetune, pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path
+) -> None:
+    data, path = pictures(stripes=1), tmp_path / "run"
+    records = (Record(data / "stripes" / "0.png", 0, "val", ""),)
+    run = started(path, {"data": str(data)}, Dataset(records, tiny_model.class_names))
+    run.write_history(
+        ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
+        [(1, 0.1, 1.0, 0.5, 1.0, 0.5)],
+    )
+    run.write_model(tiny_model)
+    run.write_metrics({"val_accuracy": 0.5, "best_epoch": 1, "epochs": 1, "interrupted": False})
+    assert finetune("report", path) == (0, f"{path / 'report.html'}\n", "")
+    assert (path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_not_a_run(finetune: Finetune, tmp_path: Path) -> None:
+    code, out, err = finetune("report", tmp_path)
+    assert (code, out) == (1, "")
+    assert "has no model.safetensors" in err

@@ -1,0 +1,66 @@
+"""What libraries print to stderr when they are imported is discarded, unless debug logging is on."""
+
+import logging
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune.system import quiet
+from finetune.system.quiet import silence
+
+
+def test_a_home_that_cannot_be_written_is_not_mentioned(tmp_path: Path) -> None:
+    """matplotlib prints two lines about it, in a process that has not imported it yet."""
+    (tmp_path / "home").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
+    program = "from finetune.system.quiet import import_matplotlib\nimport_matplotlib()\nimport matplotlib.figure"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_even_lines_from_c_are_discarded(capfd: pytest.CaptureFixture[str]) -> None:
+    with silence():
+        os.write(2, b"from C++\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_they_are_printed_with_debug_logging(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "finetune"), silence():
+        os.write(2, b"from C++\n")
+    assert capfd.readouterr().err == "from C++\n"
+
+
+def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), silence():
+        raise ZeroDivisionError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "messages"),
+    [
+        (3 << 30, ["only 3.0 GB of address space are allowed (ulimit -v); TensorFlow may abort with less than 4 GB"]),
+        (4 << 30, []),
+        (resource.RLIM_INFINITY, []),
+    ],
+)
+def test_too_little_address_space_is_a_warning(
+    limit: int, messages: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, resource.RLIM_INFINITY))
+    quiet._warn_of_limit()
+    assert caplog.messages == messages
