@@ -125,7 +125,7 @@ def test_many_classes_are_listed_in_part(tiny_model: Model) -> None:
     assert "class 100" not in text
 
 
-def test_class_names_are_no_markdown(tiny_model: Model) -> None:
+def test_class_names_are_escaped(tiny_model: Model) -> None:
     names = ("a|b", "*c*", "[d](http://e)")
     text = card("npy", replace(tiny_model, class_names=names), "m", None, 0.0, None)
     assert section(text, "Classes") == r"a\|b, \*c\*, \[d\](http://e)"

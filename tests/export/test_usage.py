@@ -1,4 +1,4 @@
-"""The example code of the model cards, run as it stands in the folder of the export."""
+"""The example code of the model cards, run unchanged in the folder of the export."""
 
 import contextlib
 import io

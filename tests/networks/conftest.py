@@ -1,3 +1,5 @@
+"""Random weights for any network."""
+
 from collections.abc import Callable
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Compiled: the same numbers for a few images and for many, in either precision."""
+"""`Compiled` computes the same for a few images and for many, in either precision."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_bfloat16_is_close(random_weights) -> None:
 
 @pytest.mark.slow
 def test_bfloat16_names_the_same_class_for_real_photos(shared: Path) -> None:
-    """At least 99 % of 400 photos: the starter's own classes, top-1."""
+    """The starter predicts the same class for at least 99 % of 400 photos."""
     from finetune.data.images import read_input
     from finetune.model import load_model
 

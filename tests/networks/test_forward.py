@@ -1,3 +1,5 @@
+"""Each kind of layer against its definition, worked out by hand or by plain NumPy."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,13 +23,13 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def run(layer: Layer, x, weights=None, **options) -> np.ndarray:
-    """The output of one layer; the names of its weights stand without the layer's."""
+    """Return the output of one layer; `weights` has its weights by name, without the layer's."""
     named = {f"{layer.name}/{name}": value for name, value in (weights or {}).items()}
     return forward([layer], named, tf.constant(x, tf.float32), **options).numpy()
 
 
 def row(*values: float) -> np.ndarray:
-    """One image of one pixel with these channels."""
+    """Return one image of one pixel with these channels."""
     return np.float32(values).reshape(1, 1, 1, -1)
 
 
@@ -35,7 +37,7 @@ def row(*values: float) -> np.ndarray:
 
 
 def convolve(layer: Conv, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Convolution and ReLU from the definition, filter by filter and position by position."""
+    """Return convolution and ReLU by definition, filter by filter and position by position."""
     _, height, width, filters = (len(x), *layer.output_shape(x.shape[1:]))
     if layer.padding == "same":  # TensorFlow's: the odd pixel goes below and to the right
         totals = [
@@ -65,7 +67,7 @@ def convolve(layer: Conv, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -
         Conv("c", 6, 3, strides=2, padding=1),
         Conv("c", 6, 5, padding=2, groups=2),
         Conv("c", 6, 3, padding="same", groups=2),
-        Conv("c", 4, 5, strides=4, padding="same"),  # 1 pixel before and 2 after on one side, 2 and 2 on the other
+        Conv("c", 4, 5, strides=4, padding="same"),  # 1 row above and 2 below, 2 columns on the left and 2 on the right
         Conv("c", 8, 3, groups=4),
     ],
     ids=str,
@@ -102,7 +104,7 @@ def test_local_response_norm_by_hand() -> None:
     "layer", [LocalResponseNorm("n"), LocalResponseNorm("n", size=9, alpha=0.001), LocalResponseNorm("n", beta=0.6)]
 )
 def test_local_response_norm_equals_tensorflows(layer: LocalResponseNorm) -> None:
-    x = 200 * normal(2, 5, 4, 96)  # values of conv1's size, where the norm is far from 1
+    x = 200 * normal(2, 5, 4, 96)  # as large as conv1's, where the norm is far from 1
     # TensorFlow's alpha is not divided by the number of channels.
     expected = tf.nn.local_response_normalization(x, layer.size // 2, layer.k, layer.alpha / layer.size, layer.beta)
     np.testing.assert_allclose(run(layer, x), expected, rtol=2e-5)
@@ -120,7 +122,7 @@ def test_book_norm_is_the_benchmarks_call() -> None:
 # Pooling
 
 
-def test_max_pool_leaves_out_windows_that_reach_over_the_edge() -> None:
+def test_max_pool_drops_windows_that_reach_over_the_edge() -> None:
     x = np.arange(36.0).reshape(1, 6, 6, 1)
     np.testing.assert_array_equal(run(MaxPool("p", 3, 2), x)[0, ..., 0], [[14, 16], [26, 28]])
 
@@ -200,8 +202,8 @@ def test_relu_of_dense_can_be_off() -> None:
     np.testing.assert_array_equal(run(Dense("fc8", 2, relu=False), [[3.0]], weights), [[3, -3]])
 
 
-def test_dense_refuses_an_image_of_another_size() -> None:
-    """Nine images of 4 values are no four images of 9 values."""
+def test_dense_rejects_an_image_of_another_size() -> None:
+    """Nine images of 4 values must not become four images of 9 values."""
     weights = {"kernel": np.zeros((9, 2), np.float32), "bias": np.zeros(2, np.float32)}
     with pytest.raises(tf.errors.InvalidArgumentError):
         run(Dense("fc6", 2), normal(9, 2, 2, 1), weights)
@@ -216,7 +218,7 @@ def test_dropout_does_nothing_without_a_seed() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.25, 0.5])
-def test_dropout_sets_its_share_to_zero_and_scales_the_rest(rate: float) -> None:
+def test_dropout_sets_a_fraction_to_zero_and_scales_the_others(rate: float) -> None:
     y = run(Dropout("drop6", rate), np.ones((100, 100)), seed=tf.constant(7))
     np.testing.assert_allclose(np.unique(y), [0, 1 / (1 - rate)], rtol=1e-6)
     assert abs((y == 0).mean() - rate) < 0.02  # four standard deviations of 10,000 draws
@@ -244,7 +246,7 @@ def test_normalize_equals_the_preprocessings_own() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_shapes_are_those_the_layers_promise_for_any_batch(name: str, random_weights) -> None:
+def test_shapes_are_those_of_the_layers_for_any_batch(name: str, random_weights) -> None:
     network = build(name, {"num_classes": 5, "fc_units": 8})
     weights = random_weights(network)
     shapes = {}
@@ -265,6 +267,6 @@ def test_weights_that_are_missing_are_named() -> None:
         run(Conv("conv1", 2, 1), row(1))
 
 
-def test_unknown_layer_is_refused() -> None:
+def test_unknown_layer_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"unknown layer: Layer\(name='mystery'\)"):
         run(Layer("mystery"), row(1))

@@ -1,3 +1,5 @@
+"""Shapes, weights and cost of each kind of layer."""
+
 import pytest
 
 from finetune.networks.layers import (
@@ -16,7 +18,7 @@ from finetune.networks.layers import (
     ("layer", "shape", "expected"),
     [
         (Conv("conv1", 96, 11, strides=4), (227, 227, 3), (55, 55, 96)),  # (227 - 11) / 4 + 1
-        (Conv("conv1", 96, 11, strides=4), (224, 224, 3), (54, 54, 96)),  # the last 1 pixel is left out
+        (Conv("conv1", 96, 11, strides=4), (224, 224, 3), (54, 54, 96)),  # the last pixel is not used
         (Conv("conv1", 64, 11, strides=4, padding=2), (224, 224, 3), (55, 55, 64)),
         (Conv("conv1", 64, 11, strides=4, padding="same"), (224, 224, 3), (56, 56, 64)),
         (Conv("conv2", 8, 3, strides=2, padding="same"), (7, 8, 4), (4, 4, 8)),
@@ -36,7 +38,7 @@ def test_output_shape(layer: Layer, shape: tuple[int, ...], expected: tuple[int,
     assert layer.output_shape(shape) == expected
 
 
-def test_grouped_convolution_holds_one_kernel_over_half_the_channels() -> None:
+def test_grouped_convolution_has_one_kernel_over_half_the_channels() -> None:
     layer = Conv("conv2", 256, 5, padding=2, groups=2)
     assert layer.weight_shapes((27, 27, 96)) == {"kernel": (5, 5, 48, 256), "bias": (256,)}
 
@@ -45,7 +47,7 @@ def test_dense_weights_take_the_flattened_image() -> None:
     assert Dense("fc6", 4096).weight_shapes((6, 6, 256)) == {"kernel": (9216, 4096), "bias": (4096,)}
 
 
-def test_batch_norm_owns_four_values_a_channel() -> None:
+def test_batch_norm_has_four_values_per_channel() -> None:
     assert BatchNorm("bn1").weight_shapes((27, 27, 96)) == {
         "gamma": (96,),
         "beta": (96,),

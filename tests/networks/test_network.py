@@ -1,3 +1,5 @@
+"""What a network says about its layers, on a tiny one."""
+
 import pytest
 
 from finetune.data.preprocessing import Preprocessing
@@ -22,7 +24,7 @@ def tiny(input_size: int = 8) -> Network:
     )
 
 
-def test_steps_hand_every_shape_on() -> None:
+def test_each_step_takes_the_shape_of_the_one_before() -> None:
     shapes = [(step.layer.name, step.input_shape, step.output_shape) for step in tiny().steps()]
     assert shapes == [
         ("conv1", (8, 8, 3), (6, 6, 4)),
@@ -34,7 +36,7 @@ def test_steps_hand_every_shape_on() -> None:
     ]
 
 
-def test_parameters_count_statistics_and_trainable_ones_do_not() -> None:
+def test_statistics_are_parameters_but_not_trainable() -> None:
     assert tiny().parameters() == (27 * 4 + 4) + 4 * 4 + (36 * 5 + 5) + (5 * 3 + 3)
     assert tiny().parameters() - tiny().trainable_parameters() == 2 * 4
 
@@ -63,7 +65,7 @@ def test_input_and_classes() -> None:
 @pytest.mark.parametrize(
     ("trained", "head"),
     [
-        (("fc8",), ["drop6", "fc8"]),  # dropout before the first trained layer draws anew at every step
+        (("fc8",), ["drop6", "fc8"]),  # the dropout before the first trained layer differs at every step
         (("fc6", "fc8"), ["fc6", "drop6", "fc8"]),
         (("bn1",), ["bn1", "pool1", "fc6", "drop6", "fc8"]),
         (("conv1",), ["conv1", "bn1", "pool1", "fc6", "drop6", "fc8"]),
@@ -81,7 +83,7 @@ def test_check_layers_returns_forward_order() -> None:
 
 
 @pytest.mark.parametrize(("name", "suggestion"), [("fc9", "did you mean fc8?"), ("pool1", "with weights")])
-def test_check_layers_refuses_what_has_no_weights(name: str, suggestion: str) -> None:
+def test_check_layers_rejects_layers_without_weights(name: str, suggestion: str) -> None:
     with pytest.raises(UsageError) as caught:
         tiny().check_layers((name,), "--skip")
     message = str(caught.value)

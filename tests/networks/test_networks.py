@@ -1,3 +1,5 @@
+"""Every network: parameter counts, options, preprocessing, and the same outputs as other implementations."""
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from finetune.networks import NETWORKS, Network, build
 from finetune.networks.forward import forward
 from finetune.networks.layers import BatchNorm, Conv, Dense, Dropout, MaxPool
 
-# name -> all parameters, of them not trained
+# name -> all parameters, and how many of them are not trainable
 PARAMETERS = {
     "alexnet": (60_965_224, 0),
     "caffenet": (60_965_224, 0),
@@ -21,12 +23,12 @@ PARAMETERS = {
 
 
 def images(network: Network, count: int) -> np.ndarray:
-    """Random values of the size that most networks see: pixels minus their mean."""
+    """Return random inputs in the usual range: pixels minus their mean."""
     return np.random.default_rng(1).normal(0, 60, (count, *network.input_shape)).astype(np.float32)
 
 
 def assert_close(actual: tf.Tensor, expected: np.ndarray, tolerance: float) -> None:
-    """The largest difference is at most `tolerance` of the largest value."""
+    """Compare two outputs; the tolerance is relative to the largest value."""
     largest = np.abs(expected).max()
     assert actual.shape == expected.shape
     assert 0 < largest < np.inf  # zeros or NaN on both sides would prove nothing
@@ -98,12 +100,12 @@ def test_preprocessing(
     np.testing.assert_allclose(preprocessing.normalize(np.uint8([[pixel]]))[0, 0], expected, atol=1e-4)
 
 
-def test_unknown_network_is_refused_with_the_nearest() -> None:
+def test_unknown_network_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"no network 'vgg19' \(did you mean vgg16\?\); the networks are alexnet, caf"):
         build("vgg19")
 
 
-def test_unknown_option_is_refused() -> None:
+def test_invalid_options_are_errors() -> None:
     with pytest.raises(UsageError, match="vgg16 has no option 'depth'; it has num_classes, input_size, fc_units"):
         build("vgg16", {"depth": 19})
     for value in (-1, 2.5, "many", True):
@@ -115,7 +117,7 @@ def test_unknown_option_is_refused() -> None:
     ("name", "size", "layer"),
     [("alexnet", 66, "pool5"), ("vgg16", 31, "pool5"), ("alexnet-owt", 62, "pool5"), ("alexnet", 10, "conv1")],
 )
-def test_too_small_an_input_is_refused(name: str, size: int, layer: str) -> None:
+def test_too_small_an_input_is_an_error(name: str, size: int, layer: str) -> None:
     with pytest.raises(
         UsageError, match=f"{name}: nothing is left after {layer} with .*input_size={size}.*; use larger"
     ):
@@ -147,7 +149,7 @@ def test_vgg16_equals_keras(random_weights) -> None:
 
 
 def keras_layer(layer) -> keras.layers.Layer:
-    """The same layer in Keras, for the kinds that alexnet-bn has."""
+    """Return the same layer in Keras, for the kinds that alexnet-bn has."""
     match layer:
         case Conv():
             return keras.layers.Conv2D(
@@ -163,7 +165,7 @@ def keras_layer(layer) -> keras.layers.Layer:
 
 
 def keras_alexnet_bn(network: Network, weights) -> keras.Sequential:
-    """alexnet-bn from Keras' own layers with the same weights; without dropout, so that it can run in training mode."""
+    """Return alexnet-bn in Keras' own layers with the same weights; without dropout, to compare it in training mode."""
     layers = []
     for layer in network.layers:
         if isinstance(layer, Dense) and not any(isinstance(other, keras.layers.Flatten) for other in layers):

@@ -21,12 +21,12 @@ NAMES = ("alexnet", "caffenet")
 
 
 def small(name: str) -> Network:
-    """The network of `…_small.prototxt`: fully connected layers of 64, 64 and 10."""
+    """Return the network of `…_small.prototxt`: fully connected layers of 64, 64 and 10 units."""
     return build(name, {"num_classes": 10, "fc_units": 64})
 
 
 def differences(name: str, oracle: str, file: str = "alexnet_small.caffemodel") -> dict[str, float]:
-    """Each layer's largest difference from the oracle, relative to the layer's largest value."""
+    """Return each layer's largest difference from the oracle, relative to the layer's largest value."""
     network = small(name)
     weights = load_weights(network, read_caffemodel(ORACLE / file))
     image = np.load(ORACLE / "input_bgr_uint8.npy")

@@ -1,3 +1,5 @@
+"""The cost of networks, worked out by hand."""
+
 import json
 import subprocess
 import sys
@@ -34,7 +36,7 @@ def test_alexnet_multiply_adds_by_hand(layer: str, multiply_adds: int) -> None:
 
 
 def test_vgg16_by_hand() -> None:
-    """The figures that courses derive from the paper's table: weights without biases, then the total with them."""
+    """The numbers that courses derive from the paper's table: weights without biases, and the total with them."""
     summary = summarize(build("vgg16"))
     layers = {layer.name: layer for layer in summary.layers}
     assert layers["conv1_1"] == LayerSummary(
@@ -55,7 +57,7 @@ def test_vgg16_by_hand() -> None:
     assert summary.multiply_adds == 15_470_264_320  # 15.35 G in convolutions, 0.12 G in fully connected layers
 
 
-def test_activation_memory_is_four_bytes_a_value() -> None:
+def test_activation_memory_is_four_bytes_per_value() -> None:
     layers = {layer.name: layer.activation_bytes for layer in summarize(build("alexnet-mnist")).layers}
     assert layers["conv1"] == 4 * 28 * 28 * 64
     assert layers["pool5"] == 4 * 4 * 4 * 128

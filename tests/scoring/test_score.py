@@ -66,7 +66,9 @@ def test_format_by_the_ending(
         ("x.npy", {"features": "fc7", "pool": "mean"}, r"the output of fc7 is a vector, so there is nothing to pool"),
     ],
 )
-def test_what_a_file_cannot_hold(name: str, options: dict[str, str], message: str, classifier: Classifier) -> None:
+def test_formats_that_cannot_hold_the_rows(
+    name: str, options: dict[str, str], message: str, classifier: Classifier
+) -> None:
     with pytest.raises(UsageError, match=message):
         choose_format(Path(name), classifier, ScoreOptions(**options))  # type: ignore[arg-type]
 
