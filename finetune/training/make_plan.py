@@ -36,7 +36,7 @@ def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:
         plan = replace(plan_layers(chosen, classes), cuts=cuts)
     else:
         plan = plan_layers(config, classes)
-    return replace(plan, augmentation=_augmentation(plan.config, plan.network, dataset))
+    return replace(plan, augmentation=_with_components(plan.augmentation, plan.network, dataset))
 
 
 def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
@@ -63,7 +63,7 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
         trainable=tuple(name for name in network.weighted_layers() if name in set(stages[-1].layers) - set(skip)),
         stages=stages,
         precision=resolve_precision(config.precision),
-        augmentation=_switches(settled),
+        augmentation=_augmentation(settled),
     )
     if not plan.trained:
         raise UsageError("nothing would be trained: name a layer to train fresh with --skip, or further with --train")
@@ -96,17 +96,13 @@ def _for_classes(network: Network, num_classes: int, config: TrainConfig) -> Net
     return replace(build(network.name, {**network.options, "num_classes": num_classes}), preprocessing=preprocessing)
 
 
-def _switches(config: Settled) -> Augmentation:
-    """Return the augmentation that the options name, without lighting where there is only the image as it is."""
-    switches = augmentation_of(
-        config.augmentation or LEVEL, config.crop, config.flip, config.lighting, config.color_jitter
-    )
-    return replace(switches, lighting=0.0) if config.views == 1 else switches
+def _augmentation(config: Settled) -> Augmentation:
+    """Return the augmentation that the options name; the components of its lighting are still missing."""
+    return augmentation_of(config.augmentation or LEVEL, config.crop, config.flip, config.lighting, config.color_jitter)
 
 
-def _augmentation(config: Settled, network: Network, dataset: Dataset) -> Augmentation:
+def _with_components(augmentation: Augmentation, network: Network, dataset: Dataset) -> Augmentation:
     """Return the augmentation with the lighting's components, which come from the training images."""
-    augmentation = _switches(config)
     if not augmentation.lighting:
         return augmentation
     paths = [record.path for record in dataset.records if record.split == "train"]
