@@ -46,8 +46,20 @@ def test_one_class() -> None:
 
 
 def test_names_that_differ_in_case_spaces_or_punctuation() -> None:
-    names = ("Fire Ant", "fire_ant", "fire-ant ", "é", "e\N{COMBINING ACUTE ACCENT}", "-", "_", "fire ants")
-    assert found_named(dict.fromkeys(names, (20, 5))) == [
+    names = (
+        "Fire Ant",
+        "fire_ant",
+        "fire-ant ",
+        "é",
+        "e\N{COMBINING ACUTE ACCENT}",
+        "-",
+        "_",
+        "fire ants",
+        "ﬁsh",
+        "fish",
+    )
+    assert found_named(dict.fromkeys((*names, "fish", "ﬁsh"), (20, 5))) == [
         ("similar-names", "classes 'Fire Ant', 'fire-ant ', 'fire_ant'"),
         ("similar-names", "classes 'e\N{COMBINING ACUTE ACCENT}', 'é'"),
+        ("similar-names", "classes 'fish', 'ﬁsh'"),
     ]

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pytest
 from support.drawn_photos import write_photos
 from support.planted_faults import found, plant_faults, write_sound_data
 
@@ -71,3 +72,15 @@ def test_a_file_named_twice_in_a_list_is_kept_once(tmp_path: Path) -> None:
     (finding,) = check(tmp_path / "both.csv").of("identical-classes")
     assert finding.paths == (tmp_path / "photos/000.jpg",) * 2
     assert finding.message == "2 images in 'a' and 'b'"
+
+
+def test_paths_are_absolute_and_no_label_is_a_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate(("=1+1", "ants")):
+        write_photos(tmp_path / "data" / name, range(20 * number, 20 * number + 12))
+    monkeypatch.chdir(tmp_path)
+    write_clean_list(check(Path("data")), Path("clean.csv"))
+    with Path("clean.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["label"] for row in rows} == {"'=1+1", "ants"}
+    assert rows[0]["path"] == str(tmp_path / "data/=1+1/000.jpg")
+    assert read_data(Path("clean.csv")).class_names == ("=1+1", "ants")

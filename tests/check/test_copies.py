@@ -12,9 +12,9 @@ from support.drawn_photos import Pixels, encoded, photo
 
 from finetune.check.copies import MOST_BITS, copy_groups, distance_limits, find_copies, near_copy_of
 from finetune.check.look import HASH_BITS, ImageLook, hash_codes
-from finetune.data.textures import TEXTURES
 from finetune.data.dataset import LabelledFile
 from finetune.data.split import Split
+from finetune.data.textures import TEXTURES
 
 
 def bits(pixels: Pixels) -> np.ndarray:
@@ -77,6 +77,33 @@ def test_the_limit_follows_from_the_nearest_decoy() -> None:
         ]
         expected.append(min(max(nearest) // 3, MOST_BITS))
     assert distance_limits(straight, mirrored, upside_down).tolist() == expected
+
+
+def test_no_limit_is_above_48_bits() -> None:
+    """Every bit of every decoy differs; a third of 256 would be 85."""
+    zeros, ones = np.zeros((2, HASH_BITS), np.float32) - 1, np.ones((2, HASH_BITS), np.float32)
+    assert distance_limits(zeros, ones, ones).tolist() == [48, 48]
+
+
+def test_a_symmetric_image_is_not_its_own_decoy() -> None:
+    """Image 600, in the second block, equals its mirror image; only the decoys of the others count."""
+    codes = np.random.default_rng(3).integers(0, 256, (700, 3, HASH_BITS // 8), np.uint8)
+    codes[600, 1:] = codes[600, 0]
+    assert distance_limits(*signs(codes))[600] > 20
+
+
+def test_copies_are_within_the_limits_of_both_images() -> None:
+    """`b` is 30 bits from the only near decoy, so its limit is 10; `a` is 42 bits from it, so its limit is 14."""
+    generator = np.random.default_rng(4)
+    decoy = generator.integers(0, 2, HASH_BITS).astype(np.uint8)
+    b = decoy.copy()
+    b[:30] ^= 1
+    for distance, expected in ((12, [0, 1, 2]), (10, [0, 0, 2])):
+        a = b.copy()
+        a[30 : 30 + distance] ^= 1
+        far = generator.integers(0, 2, (5, HASH_BITS)).astype(np.uint8)
+        codes = np.packbits(np.stack([[a, far[0], far[1]], [b, far[2], far[3]], [far[4], decoy, decoy]]), axis=2)
+        assert near_copy_of(codes).tolist() == expected
 
 
 def test_images_that_collide_with_decoys_have_only_identical_copies() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from finetune.check import label_doubts
 from finetune.check.check import check
+from finetune.check.finding_kinds import Finding
 from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
 from finetune.check.look import ImageLook
 from finetune.classifier import Classifier
@@ -75,6 +76,12 @@ def test_small_classes_are_skipped_with_a_warning(caplog: pytest.LogCaptureFixtu
         find_label_doubts(looks(names), features, [0 if name == "ants" else row for row, name in enumerate(names)])
 
 
+def test_ten_images_of_a_class_are_enough(caplog: pytest.LogCaptureFixture) -> None:
+    names, features = two_clouds(20)
+    assert find_label_doubts(looks(names), features, range(20)) == ([], 1.0)
+    assert caplog.messages == []
+
+
 def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
     monkeypatch.setattr(label_doubts, "find_spec", lambda name: None if name == "cleanlab" else object())
@@ -112,3 +119,28 @@ def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_p
     assert checked.accuracy is not None
     assert checked.to_json()["label_check_accuracy"] == checked.accuracy
     assert [finding.paths for finding in checked.of("unreadable")] == [(data / "dots" / "broken.png",)]
+
+
+def test_a_check_puts_copies_into_one_group(
+    pictures: Callable[..., Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pictures(stripes=3, dots=3)
+    for number in range(3):
+        (data / "stripes" / f"{number}.png").rename(data / "stripes" / f"stripes{number}.png")
+    (data / "dots" / "0.png").rename(data / "dots" / "first.png")
+    (data / "dots" / "copy.png").write_bytes((data / "dots" / "first.png").read_bytes())
+    save_model(tmp_path / "model.safetensors", model)
+    given: dict[str, int] = {}
+
+    def doubts(looks: list[ImageLook], features: np.ndarray, groups: list[int]) -> tuple[list[Finding], float]:
+        given.update(
+            {str(image.file.path.relative_to(data)): group for image, group in zip(looks, groups, strict=True)}
+        )
+        assert len(features) == len(looks) == 7
+        return [Finding("suspect-label", "doubtful")], 0.5
+
+    monkeypatch.setattr("finetune.check.check.find_label_doubts", doubts)
+    checked = check(data, str(tmp_path / "model.safetensors"))
+    assert given["copy.png"] == given["first.png"]
+    assert len(set(given.values())) == 6
+    assert (checked.accuracy, [finding.message for finding in checked.of("suspect-label")]) == (0.5, ["doubtful"])

@@ -84,6 +84,10 @@ def test_one_colour_and_nearly(tmp_path: Path) -> None:
     image = look_at(tmp_path / "a.jpg", encoded(pixels))
     assert image.deviation < 2
     assert image.main_colour == 1
+    pixels[..., 2] = np.arange(200)
+    image = look_at(tmp_path / "a.png", encoded(pixels, ".png"))
+    assert image.deviation == pytest.approx(np.arange(200).std(), rel=0.05), "of the channel that varies most"
+    pixels[..., 2] = 200
     pixels[:15] = photo(0)[:15]
     image = look_at(tmp_path / "a.png", encoded(pixels, ".png"))
     assert image.deviation > 2

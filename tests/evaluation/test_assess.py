@@ -68,6 +68,7 @@ def test_only_the_first_are_listed() -> None:
     done = assess([(Path(str(i)), 1) for i in range(50)], np.float32([[i, 0] for i in range(1, 51)]), ("x", "y"), 1.0)
     assert [result.path.name for result in done.most_wrong] == [str(i) for i in range(49, 49 - SHOWN, -1)]
     assert [result.path.name for result in done.least_certain] == [str(i) for i in range(SHOWN)]
+    assert SHOWN == 12, "more thumbnails make a page heavy"
 
 
 def test_output_that_is_not_finite_is_an_error() -> None:

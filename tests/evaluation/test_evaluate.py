@@ -79,10 +79,10 @@ def test_classes_the_model_does_not_know(run: Path, colours: Path) -> None:
 
 def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: Path) -> None:
     """All lines of a list count, but of a CSV with splits only validation; the results are the folder's."""
-    plain, sides = tmp_path / "plain.txt", tmp_path / "sides.csv"
+    plain, splits = tmp_path / "plain.txt", tmp_path / "splits.csv"
     paths = sorted((colours / "red").iterdir())
     plain.write_text("".join(f"{path} red\n" for path in paths))
-    sides.write_text(
+    splits.write_text(
         "path,label,split\n" + "".join(f"{path},red,{'val' if i else 'train'}\n" for i, path in enumerate(paths))
     )
     (tmp_path / "only").mkdir()
@@ -90,7 +90,7 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
     (colours / "red").symlink_to(tmp_path / "only" / "red")
     whole = evaluate(run, tmp_path / "only")
     assert (whole.images, evaluate(run, plain).top1) == (5, whole.top1)
-    assert evaluate(run, sides).images == 4
+    assert evaluate(run, splits).images == 4
 
 
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -
         (colours / "red" / "0.png", "the file is empty"),
         (colours / "green" / "1.png", "cannot be opened (No such file or directory)"),
     )
-    for picture in colours.rglob("*.png"):
-        picture.unlink()
+    for image in colours.rglob("*.png"):
+        image.unlink()
     with pytest.raises(DataError, match=r"no image of the validation images of .* can be read; .* first: .*0\.png"):
         evaluate(run)
 
@@ -160,13 +160,13 @@ def test_a_run_with_files_of_two_runs(run: Path, tmp_path: Path) -> None:
 
 
 def test_predict_divides_by_the_temperature(tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    picture = next(pictures(dots=1).rglob("*.png"))
+    image = next(pictures(dots=1).rglob("*.png"))
     classifier = Classifier(replace(tiny_model, about={"temperature": 3.0}))
-    ((path, row),) = classifier.logits([picture])
-    assert path == picture
+    ((path, row),) = classifier.logits([image])
+    assert path == image
     assert isinstance(row, np.ndarray)
     powers = np.exp(row.astype(np.float64) / 3)
-    (prediction,) = classifier.predict([picture], top=3)
+    (prediction,) = classifier.predict([image], top=3)
     assert {s.index: s.probability for s in prediction.scores} == pytest.approx(dict(enumerate(powers / powers.sum())))
     assert Classifier(tiny_model).temperature == 1
 

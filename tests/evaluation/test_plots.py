@@ -1,6 +1,7 @@
 """What the plots draw: the data of lines and markers on their axes, and that the same data gives the same file."""
 
 import base64
+import re
 
 import cv2
 import numpy as np
@@ -74,8 +75,16 @@ def test_the_curves_are_those_of_loss_accuracy_and_learning_rate() -> None:
     assert [description for description, _ in curves] == [
         "loss by epoch", "accuracy by epoch", "learning rate by epoch",
     ]  # fmt: skip
-    for (_, plot), title in zip(curves, ("loss", "accuracy, %", "learning rate"), strict=True):
+    expected = (
+        ("loss", {"train_loss": "training", "val_loss": "validation"}, 1),
+        ("accuracy, %", {"train_accuracy": "training", "val_accuracy": "validation"}, 100),
+        ("learning rate", {"learning_rate": ""}, 1),
+    )
+    for (_, plot), (title, lines, scale) in zip(curves, expected, strict=True):
         assert f">{title}</text>" in svg(plot)
+        axes = Figure().add_subplot()
+        draw_by_epoch(axes, HISTORY, 2, title, lines, scale)
+        assert heights(plot, 4 * len(lines)) == pytest.approx(relative(axes), abs=0.01)
 
 
 def test_reliability_is_accuracy_over_confidence(axes: Axes) -> None:
@@ -136,6 +145,19 @@ def test_rate_curve_is_a_png_of_840_by_600_pixels() -> None:
     image = cv2.imdecode(np.frombuffer(rate_curve([0.1, 1], [2, 3], 0.1), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert image.shape == (600, 840, 3)
+
+
+def heights(plot: str, count: int) -> list[float]:
+    """Return where the first `count` markers of an SVG are between the lowest, 0, and the highest, 1."""
+    marker = r'<use xlink:href="#\w+" x="[\d.]+" y="([\d.]+)" style="fill: #(?:1f77b4|d95f02)'
+    ys = [float(y) for y in re.findall(marker, svg(plot))][:count]  # those of the legend come last
+    return [(max(ys) - y) / (max(ys) - min(ys)) for y in ys]
+
+
+def relative(axes: Axes) -> list[float]:
+    """Return the values of the lines on some axes between the lowest, 0, and the highest, 1."""
+    values = [y for line in points(axes)[1:] for _, y in line]
+    return [(y - min(values)) / (max(values) - min(values)) for y in values]
 
 
 def svg(plot: str) -> str:

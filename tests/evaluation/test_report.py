@@ -146,6 +146,91 @@ def test_the_words_and_numbers_on_the_page(pictures: Callable[..., Path]) -> Non
     assert re.findall(r"\d\.png", uncertain) == ["4.png", "3.png", "2.png", "1.png", "0.png"]
 
 
+def rows(page: str, tag: str) -> list[str]:
+    """Return the text of each table row that begins with `tag`, cells separated by single spaces."""
+    found = re.findall(rf"{tag}(.*?)</tr>", page, re.DOTALL)
+    return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", row)).split()) for row in found]
+
+
+def test_every_epoch_is_a_row_and_the_best_is_bold() -> None:
+    history = [
+        {
+            "epoch": epoch,
+            "learning_rate": 0.1 / epoch,
+            "train_loss": 0.5 / epoch,
+            "train_accuracy": 0.25 * epoch,
+            "val_loss": 1.5 / epoch,
+            "val_accuracy": 0.5 - 0.125 * epoch,
+        }
+        for epoch in (1, 2)
+    ]
+    page = render_report("run", CONFIG, "", METRICS, history, dataset(("a", "b"), [Path("x")]))
+    assert rows(page, '<tr class="best">') == ["1 0.1 0.5000 25.0 % 1.5000 37.5 %"]
+    assert "2 0.05 0.2500 50.0 % 0.7500 25.0 %" in rows(page, "<tr>")
+    assert "was interrupted" not in page
+    interrupted = {**METRICS, "interrupted": True}
+    page = render_report("run", CONFIG, "", interrupted, history, dataset(("a", "b"), [Path("x")]))
+    assert "Training was interrupted; the best epoch so far was kept." in page
+
+
+def test_cells_of_the_confusion_matrix_are_as_dark_as_their_share_of_the_row() -> None:
+    names, paths = ("a", "b"), [Path(f"{i}.png") for i in range(4)]
+    evaluation = {**evaluation_json(names, paths), "confusion": [[3, 1], [0, 0]]}
+    page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)
+    cells = re.findall(r"rgba\(31, 119, 180, ([\d.]+)\); color: (#\w+)\">(\d+)<", page)
+    assert cells == [("0.75", "#fff", "3"), ("0.25", "#222", "1"), ("0.00", "#222", "0"), ("0.00", "#222", "0")]
+
+
+def test_the_most_frequent_confusions_come_first_and_only_some_are_listed() -> None:
+    names, paths = tuple(f"class {i}" for i in range(25)), [Path(f"{i}.png") for i in range(50)]
+    confusion = np.zeros((25, 25), int)
+    confusion[np.arange(24), np.arange(1, 25)] = np.arange(1, 25)  # of class i, i + 1 images are taken for the next
+    evaluation = {**evaluation_json(names, paths), "confusion": confusion.tolist()}
+    page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)
+    listed = [row for row in rows(page, "<tr>") if re.fullmatch(r"class \d+ class \d+ \d+", row)]
+    assert listed == [f"class {i} class {i + 1} {i + 1}" for i in range(23, 3, -1)]
+
+
+def test_the_numbers_of_calibration_and_intervals_are_in_their_places() -> None:
+    names, paths = tuple("abcdef"), [Path(f"{i}.png") for i in range(6)]
+    evaluation = {
+        **evaluation_json(names, paths, 2.0),
+        "top1": 0.5,
+        "top5": 0.625,
+        "intervals": {"top1": [0.25, 0.75], "top5": [0.375, 0.875]},
+        "loss_before": 1.25,
+        "loss_after": 1.0,
+        "ece_before": 0.2,
+        "ece_after": 0.1,
+    }
+    page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)
+    words = " ".join(Page(page).words.split())
+    for part in (
+        "50.0 % are classified correctly (95 % interval 25.0 % to 75.0 %).",
+        "For 62.5 % the true class is among the five most probable (37.5 % to 87.5 %).",
+        "validation loss 1.2500 1.0000 expected calibration error 20.0 % 10.0 %",
+    ):
+        assert part in words, part
+
+
+def test_a_wrong_image_shows_both_classes_with_their_probabilities() -> None:
+    names, paths = ("ants", "bees"), [Path("d/a.png"), Path("d/b.png")]
+    result = {
+        "path": "folder/b.png",
+        "true": "bees",
+        "predicted": "ants",
+        "probability": 0.75,
+        "true_probability": 0.25,
+    }
+    right = {**result, "true": "ants", "true_probability": 0.75}
+    evaluation = {**evaluation_json(names, paths), "most_wrong": [result], "least_certain": [right]}
+    words = " ".join(
+        Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)).words.split()
+    )
+    assert "The most wrong is bees (25.0 %) predicted ants (75.0 %) b.png" in words
+    assert "The least certain is ants (75.0 %) predicted correctly b.png" in words
+
+
 def test_the_legend_of_the_reliability_plot_is_below_it(pictures: Callable[..., Path]) -> None:
     """49 images make three bins; the words of the legend are below those of the axis."""
     names = ("ants", "bees")
