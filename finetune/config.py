@@ -55,7 +55,7 @@ class TrainConfig:
     data: Path = field(
         metadata={
             "help": "Images to train on: a folder with one folder per class, or with train/ and val/; a folder with "
-            "MNIST's files; or a list (.txt, .csv)."
+            "MNIST's files; or a list (.txt, .csv). [required, except with --config or --resume]"
         }
     )
     skip: tuple[str, ...] | None = _option(
