@@ -82,6 +82,15 @@ def test_ten_images_of_a_class_are_enough(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == []
 
 
+def test_a_label_that_the_head_finds_most_likely_is_not_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confident learning may also list images whose label is the most likely one."""
+    monkeypatch.setattr("cleanlab.filter.find_label_issues", lambda *_, **__: [0, 1, 3])
+    names, features = two_clouds()
+    names[3] = "ants"
+    found, _ = find_label_doubts(looks(names), features, range(40))
+    assert [finding.paths for finding in found] == [(Path("3.jpg"),)]
+
+
 def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
     monkeypatch.setattr(label_doubts, "find_spec", lambda name: None if name == "cleanlab" else object())
@@ -125,22 +134,17 @@ def test_a_check_puts_copies_into_one_group(
     pictures: Callable[..., Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pictures(stripes=3, dots=3)
-    for number in range(3):
-        (data / "stripes" / f"{number}.png").rename(data / "stripes" / f"stripes{number}.png")
-    (data / "dots" / "0.png").rename(data / "dots" / "first.png")
-    (data / "dots" / "copy.png").write_bytes((data / "dots" / "first.png").read_bytes())
+    (data / "dots" / "copy.png").write_bytes((data / "dots" / "0.png").read_bytes())
     save_model(tmp_path / "model.safetensors", model)
     given: dict[str, int] = {}
 
     def doubts(looks: list[ImageLook], features: np.ndarray, groups: list[int]) -> tuple[list[Finding], float]:
-        given.update(
-            {str(image.file.path.relative_to(data)): group for image, group in zip(looks, groups, strict=True)}
-        )
+        given.update(zip((image.file.path.relative_to(data).as_posix() for image in looks), groups, strict=True))
         assert len(features) == len(looks) == 7
         return [Finding("suspect-label", "doubtful")], 0.5
 
     monkeypatch.setattr("finetune.check.check.find_label_doubts", doubts)
     checked = check(data, str(tmp_path / "model.safetensors"))
-    assert given["copy.png"] == given["first.png"]
+    assert given["dots/copy.png"] == given["dots/0.png"]
     assert len(set(given.values())) == 6
     assert (checked.accuracy, [finding.message for finding in checked.of("suspect-label")]) == (0.5, ["doubtful"])
