@@ -35,7 +35,7 @@ def write_clean_list(check: Check, path: Path) -> str:
 
 
 def _excluded(check: Check) -> dict[Path, str]:
-    """Return path -> kind of finding of every file that the list leaves out."""
+    """Return path -> kind of finding of every file that the list excludes."""
     excluded: dict[Path, str] = {}
     for kind in (*_EXCLUDE_ALL, *_EXCLUDE_ALL_BUT_FIRST):
         for finding in check.of(kind):
