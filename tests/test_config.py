@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune.config import TrainConfig
+from finetune.config import AUGMENTATION, TrainConfig, checked_option
 from finetune.errors import UsageError
 
 
@@ -15,11 +15,21 @@ from finetune.errors import UsageError
     [
         ({"epochs": 0}, "--epochs must be 1 or more, not 0"),
         ({"batch_size": -3}, "--batch-size must be 1 or more, not -3"),
+        ({"warmup": -1}, "--warmup must be 0 or more, not -1"),
         ({"learning_rate": 0.0}, "--learning-rate must be a number above 0, not 0.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be a number above 0, not nan"),
         ({"learning_rate": float("inf")}, "--learning-rate must be a number above 0, not inf"),
+        ({"checkpoint_minutes": 0.0}, "--checkpoint-minutes must be a number above 0, not 0.0"),
+        ({"weight_decay": -0.1}, "--weight-decay must be 0 or more, not -0.1"),
+        ({"mixup": float("inf")}, "--mixup must be 0 or more, not inf"),
+        ({"label_smoothing": 1.0}, "--label-smoothing must be 0 or more and below 1, not 1.0"),
+        ({"ema": -0.1}, "--ema must be 0 or more and below 1, not -0.1"),
         ({"val_fraction": 1.0}, "--val-fraction must be above 0 and below 1, not 1.0"),
+        ({"val_fraction": 0.0}, "--val-fraction must be above 0 and below 1, not 0.0"),
+        ({"lighting": 1.1}, "--lighting must be from 0 to 1, not 1.1"),
+        ({"color_jitter": -0.1}, "--color-jitter must be from 0 to 1, not -0.1"),
         ({"seed": -1}, "--seed must be a whole number from 0 to 2147483647, not -1"),
+        ({"seed": 2**31}, "--seed must be a whole number from 0 to 2147483647, not 2147483648"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
@@ -38,3 +48,74 @@ def test_unknown_option_in_json() -> None:
         UsageError, match=r"unknown option 'epoch' \(did you mean epochs\?\); see finetune train --help"
     ):
         TrainConfig.from_json({"data": "images", "epoch": 3})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 1, "warmup": 0, "views": 0, "mixup": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0, "ema": 0.0},
+        {"lighting": 0.0, "color_jitter": 0.0, "seed": 0},
+        {"lighting": 1.0, "color_jitter": 1.0, "seed": 2**31 - 1, "label_smoothing": 0.999, "ema": 0.999},
+    ],
+)
+def test_the_ends_of_the_ranges_are_accepted(options: dict[str, Any]) -> None:
+    TrainConfig(data=Path("images"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 3}, "--stages and --epochs cannot both be given: each stage has its own epochs"),
+        ({"train": ("fc7",)}, "--stages and --train cannot both be given: each stage names the layers that it trains"),
+        ({"patience": 3}, "--stages and --patience cannot both be given: every stage is trained to its end"),
+    ],
+)
+def test_options_that_cannot_be_combined_with_stages(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        TrainConfig(data=Path("images"), stages="fc8:1", **options)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", AUGMENTATION)
+def test_augmentation_needs_a_second_view(name: str) -> None:
+    values = {"augmentation": "light", "crop": "random", "flip": False, "lighting": 0.0, "color_jitter": 0.0}
+    with pytest.raises(UsageError, match=r"^augmentation needs more than one view: give --views 0, or 2 or more"):
+        TrainConfig(data=Path("images"), views=1, **{name: values[name]})
+    TrainConfig(data=Path("images"), views=2, **{name: values[name]})
+    TrainConfig(data=Path("images"), views=0, **{name: values[name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "typed"),
+    [
+        ("data", "a/b", Path("a/b")),
+        ("skip", "fc7, fc8,", ("fc7", "fc8")),
+        ("skip", ["fc7", "fc6,fc8"], ("fc7", "fc6", "fc8")),
+        ("skip", None, None),
+        ("layer_lr", [0.5], ("0.5",)),
+        ("learning_rate", 1, 1.0),
+        ("epochs", 3, 3),
+        ("cache", False, False),
+        ("resize", "warp", "warp"),
+    ],
+)
+def test_values_from_a_file_get_the_type_of_their_field(name: str, value: Any, typed: Any) -> None:
+    found = checked_option(name, value)
+    assert (found, type(found)) == (typed, type(typed))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("learning_rate", 10**400, f"--learning-rate is {10**400}; expected float"),
+        ("learning_rate", True, "--learning-rate is True; expected float"),
+        ("batch_size", None, "--batch-size is None; expected int"),
+        ("data", 3, "--data is 3; expected Path"),
+        ("resize", "stretch", "--resize is 'stretch'; expected crop or warp"),
+        ("skip", [["fc8"]], "--skip is [['fc8']]; expected str"),
+    ],
+)
+def test_values_of_another_type_are_refused(name: str, value: Any, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        checked_option(name, value)
+    assert str(error.value) == message

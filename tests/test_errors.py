@@ -1,10 +1,11 @@
+"""The family of errors: its tree, exit codes, and the length of a message."""
+
 import inspect
 
 import pytest
 
 from finetune import errors
 from finetune.errors import FinetuneError, UsageError
-from finetune.system.text import did_you_mean
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
@@ -22,22 +23,7 @@ def test_exit_code(kind: type[FinetuneError]) -> None:
     assert str(kind("what was expected")) == "what was expected"
 
 
-@pytest.mark.parametrize(
-    ("name", "suggestion"),
-    [
-        ("fc9", " (did you mean fc8?)"),
-        ("Conv1", " (did you mean conv1?)"),
-        ("cnov2", " (did you mean conv2?)"),
-        ("inception", ""),
-        ("", ""),
-    ],
-)
-def test_did_you_mean(name: str, suggestion: str) -> None:
-    known = ("conv1", "conv2", "fc8")
-    assert did_you_mean(name, known) == suggestion
-    assert did_you_mean(name, iter(known)) == suggestion
-    assert did_you_mean(name, ()) == ""
-
-
-def test_what_is_not_near_is_not_meant() -> None:
-    assert did_you_mean("zebra", ("brass", "goldfish")) == ""
+def test_a_long_message_is_shortened() -> None:
+    """A file may put its own content into it."""
+    assert str(FinetuneError("x" * 999)) == "x" * 999
+    assert str(FinetuneError("x" * 1000)) == "x" * 998 + "…"

@@ -1,4 +1,4 @@
-"""metrics: answers worked out by hand."""
+"""The metrics, compared with answers worked out by hand or published."""
 
 import math
 from itertools import pairwise
@@ -31,7 +31,7 @@ def test_ranks() -> None:
     assert ranks(scores, np.array([1, 2, 0, 0, 2])).tolist() == [0, 1, 2, 0, 1]
 
 
-def test_top_5_of_six_classes_leaves_out_the_last() -> None:
+def test_top_5_of_six_classes_excludes_the_last() -> None:
     scores = np.tile(np.arange(6.0), (6, 1))
     assert (ranks(scores, np.arange(6)) < 5).tolist() == [False, True, True, True, True, True]
 
@@ -43,7 +43,7 @@ def test_softmax_with_temperature() -> None:
 
 
 def test_confusion_and_classes() -> None:
-    """Four of class 0, three of them right; two of class 1, one right; none of class 2, which is predicted once."""
+    """Four of class 0, three of them correct; two of class 1, one correct; none of class 2, which is predicted once."""
     labels, predicted = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 2])
     confusion = confusion_matrix(labels, predicted, 3)
     assert confusion.tolist() == [[3, 1, 0], [0, 1, 1], [0, 0, 0]]
@@ -59,7 +59,7 @@ def test_a_class_never_predicted_and_one_that_is_absent_are_0() -> None:
 
 
 def test_few_images_are_one_bin() -> None:
-    """Two of four are right at a mean confidence of 0.65."""
+    """Two of four are correct, at a mean confidence of 0.65."""
     (only,) = reliability(two_classes(0.8, 0.5, 0.6, 0.7), np.array([1, 1, 0, 0]))
     assert only == pytest.approx((0.5, 0.8, 4, 0.65, 0.5))
     assert calibration_error((only,)) == pytest.approx(0.15)
@@ -67,7 +67,7 @@ def test_few_images_are_one_bin() -> None:
 
 
 def test_reliability_by_hand() -> None:
-    """Of 30 images the 15 less sure, at 0.6, are right in 6 cases, the others, at 0.9 and 1.0, in 12."""
+    """Of 30 images, the 15 less confident ones, at 0.6, are correct in 6 cases; the others, at 0.9 and 1.0, in 12."""
     probabilities = two_classes(*[0.6] * 15, *[0.9] * 5, *[1.0] * 10)
     labels = np.array([0] * 6 + [1] * 9 + [0] * 12 + [1] * 3)
     order = np.random.default_rng(0).permutation(30)
@@ -87,7 +87,7 @@ def test_bins_of_equally_many_images(images: int, counts: set[int]) -> None:
 
 
 def test_images_of_equal_confidence_share_a_bin() -> None:
-    """So which of them come first tells nothing: all 60 in one bin, half of them right."""
+    """Their order means nothing: all 60 are in one bin, half of them correct."""
     (only,) = reliability(two_classes(*[0.9] * 60), np.arange(60) // 30)
     assert only == pytest.approx((0.9, 0.9, 60, 0.9, 0.5))
     low, high = reliability(two_classes(*[0.6] * 10, *[0.9] * 50), np.zeros(60, int))

@@ -1,1 +1,1 @@
-"""The `finetune` command: a file for each command, and what all of them share."""
+"""The `finetune` command line: one file for each command, and the modules that they share."""

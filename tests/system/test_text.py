@@ -5,7 +5,21 @@ from finetune.system.text import did_you_mean, first_few, shape_text
 
 def test_the_nearest_name_is_suggested() -> None:
     assert did_you_mean("fc9", ["conv1", "fc8"]) == " (did you mean fc8?)"
-    assert did_you_mean("zebra", ["brass"]) == ""
+    assert did_you_mean("Conv1", ("conv1", "conv2", "fc8")) == " (did you mean conv1?)"
+    assert did_you_mean("cnov2", iter(("conv1", "conv2", "fc8"))) == " (did you mean conv2?)"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("zebra", ["brass", "goldfish"]), ("inception", ["conv1"]), ("", ["fc8"]), ("fc9", [])]
+)
+def test_no_name_is_suggested_if_none_is_similar(name: str, known: list[str]) -> None:
+    assert did_you_mean(name, known) == ""
+
+
+def test_the_cutoff_is_the_least_similarity() -> None:
+    """fc9 and fc8 share four of six letters."""
+    assert did_you_mean("fc9", ["fc8"], cutoff=0.66) == " (did you mean fc8?)"
+    assert did_you_mean("fc9", ["fc8"], cutoff=0.67) == ""
 
 
 @pytest.mark.parametrize(
