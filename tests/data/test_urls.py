@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -83,7 +85,7 @@ def test_limit_of_size(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("behaviour", ["silent", "slow"])
 def test_limit_of_time(server: Server, behaviour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urls, "TOTAL_SECONDS", 0.3)
-    setattr(server, behaviour, True)
+    setattr(server, behaviour, 1)
     assert message(server.url) in (
         "no complete answer within 0 s; try again later",
         "cannot be fetched (no answer within 0 s)",
@@ -113,3 +115,13 @@ def test_the_http_library_is_loaded_only_to_fetch() -> None:
     script = "import sys, finetune.data.urls; print(sorted({'requests', 'urllib3'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_slow_download_is_given_up_in_the_background_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "TOTAL_SECONDS", 0.3)
+    server.content, server.slow = bytes(50_000_000), 100_000
+    assert message(server.url) == "no complete answer within 0 s; try again later"
+    end = time.monotonic() + 5
+    while any(isinstance(thread, urls._Fetching) for thread in threading.enumerate()):
+        assert time.monotonic() < end, "it still receives bytes"
+        time.sleep(0.02)

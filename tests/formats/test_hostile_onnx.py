@@ -31,6 +31,11 @@ def external(graph: Any) -> None:
     entry.key, entry.value = "location", "../../../etc/passwd"
 
 
+def nowhere(graph: Any) -> None:
+    """Say that the data is in another file, but not in which."""
+    graph.initializer[0].data_location = TensorProto.EXTERNAL
+
+
 def constant_of(shape: list[int], **attributes: Any) -> Callable[[Any], None]:
     """Let a ConstantOfShape node compute the kernel of conv1."""
 
@@ -104,6 +109,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     ),
     "a node that is not one": (b"\x08\x07\x3a\x04\x0a\x02\x0a\x55", "its graph is damaged; get a new copy"),
     "data elsewhere": (external, r"refused: the weights conv1_w_0 are in another file; save the model as one file, .*"),
+    "data nowhere": (nowhere, "refused: the weights conv1_w_0 are in another file; save the model as one file, .*"),
     "cut data": (cut, "conv1_w_0 claims 64×3×3×2 numbers of ONNX type 1, but 1,151 can be read; .*"),
     "huge shape": (
         claims([10**6] * 4),

@@ -69,6 +69,19 @@ def test_automatic_names_are_counted(tmp_path: Path, count: int) -> None:
     check(written(tmp_path / "model.weights.h5", hdf5(numbered(pairs))), pairs, names, None)
 
 
+def test_batch_norm_with_automatic_names(tmp_path: Path) -> None:
+    content = {}
+    for index, suffix in enumerate(("", "_1")):
+        content |= {f"layers/conv2d{suffix}/vars/0": np.ones((3, 3, 3, 4), np.float32)}
+        content |= {f"layers/batch_normalization{suffix}/vars/{i}": np.full(4, 10 * index + i, "<f4") for i in range(4)}
+    file = read_keras(written(tmp_path / "bn.weights.h5", hdf5(content)))
+    norms = ("gamma", "beta", "moving_mean", "moving_variance")
+    assert list(file.tensors) == [
+        "conv1/kernel", *(f"bn1/{name}" for name in norms), "conv2/kernel", *(f"bn2/{name}" for name in norms)
+    ]  # fmt: skip
+    assert [file.tensors[f"bn2/{name}"][0] for name in norms] == [10, 11, 12, 13]
+
+
 def test_without_its_top_vgg16_is_still_vgg16(tmp_path: Path) -> None:
     pairs = weights(16)[:13]
     content = {}

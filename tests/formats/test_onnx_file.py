@@ -84,6 +84,15 @@ def test_tensorflow_flattens_height_width_channel(tmp_path: Path) -> None:
     check(saved(tmp_path / "tf.onnx", proto), channel_first=False)
 
 
+def test_a_transpose_elsewhere_says_nothing_of_the_first_dense_layer(tmp_path: Path) -> None:
+    after = helper.make_node("Transpose", ["output"], ["back"], perm=[0, 2, 3, 1])
+    other = helper.make_node("Transpose", ["data"], ["channels_first"], perm=[0, 3, 1, 2])
+    proto = model(dense="MatMul")
+    proto.graph.node.append(after)
+    proto.graph.node.insert(0, other)
+    check(saved(tmp_path / "transposes.onnx", proto))
+
+
 def test_constants_that_nodes_make(tmp_path: Path) -> None:
     """Constant, Identity and Transpose before a weight is used, as some exporters leave them."""
     proto = model()

@@ -17,7 +17,7 @@ class Server:
     """What the server offers and how it behaves; `requests` has the path and the Range of every request.
 
     `cut_after`: bytes, after which the connection closes; one request only. `redirects`: how many requests are
-    redirected to `location`. `silent`: no answer. `slow`: after the headers, one byte now and then.
+    redirected to `location`. `silent`: no answer. `slow`: after the headers, so many bytes every 0.05 s.
     """
 
     content: bytes = field(repr=False)
@@ -28,7 +28,7 @@ class Server:
     location: str = ""
     redirects: int = 0
     silent: bool = False
-    slow: bool = False
+    slow: int = 0
     modified: str = formatdate(1_000_000_000, usegmt=True)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -79,7 +79,7 @@ def answer(request: BaseHTTPRequestHandler, state: Server) -> None:
     cut, state.cut_after = state.cut_after, None
     if state.slow:
         while not state.released.wait(0.05):
-            request.wfile.write(b"x")
+            request.wfile.write(b"x" * state.slow)
             request.wfile.flush()
     request.wfile.write(body[:cut])
 
