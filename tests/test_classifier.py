@@ -211,13 +211,17 @@ def test_paths_are_read_as_they_are_needed(tiny_weights: Path, pictures: Callabl
     predictions.close()  # type: ignore[attr-defined]
 
 
-def test_output_that_is_not_finite(tiny_model: Model, pictures: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("bias", [(np.nan, 0, 0), (0, np.inf, 0), (np.nan, np.nan, np.nan)])
+def test_output_that_is_not_finite(bias: tuple[float, ...], tiny_model: Model, pictures: Callable[..., Path]) -> None:
     path = next(pictures(stripes=1).rglob("*.png"))
-    weights = {**tiny_model.weights, "fc8/bias": np.full(3, np.nan, np.float32)}
+    damaged = Classifier(replace(tiny_model, weights={**tiny_model.weights, "fc8/bias": np.float32(bias)}))
     with pytest.raises(WeightsError, match=r"the model's output for .*0\.png is not finite: its weights are damaged"):
-        list(Classifier(replace(tiny_model, weights=weights)).predict([path]))
+        list(damaged.predict([path]))
+
+
+def test_batch_size_must_be_positive(tiny_model: Model) -> None:
     with pytest.raises(UsageError, match="batch_size must be 1 or more, not 0"):
-        Classifier(tiny_model).predict([path], batch_size=0)
+        Classifier(tiny_model).predict(["x.png"], batch_size=0)
 
 
 def test_names_of_the_package() -> None:

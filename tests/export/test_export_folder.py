@@ -61,6 +61,27 @@ def test_other_files_are_never_replaced(tmp_path: Path, overwrite: bool) -> None
         write(tmp_path / "config.json" / "out", "one", overwrite)
 
 
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+
+    def export_while_another_writes() -> None:
+        with export_folder(folder, overwrite=True):
+            folder.mkdir()
+            (folder / "mine.txt").touch()
+
+    with pytest.raises(RunError, match="contains files that are not part of an export"):
+        export_while_another_writes()
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    with pytest.raises(RunError, match="out is not a folder; expected the name of a new one"):
+        write(tmp_path / "out", "one", overwrite=True)
+
+
 def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", "one")

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.readers import write_run
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import DataError, UsageError
@@ -65,6 +66,24 @@ def test_images_of_a_folder_alternate(grays: list[Path]) -> None:
         choose_images(None, grays[0])
     with pytest.raises(UsageError, match="name a folder with --data"):
         choose_images(None, None)
+
+
+def test_calibration_images_are_spread_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that every class is among them: a folder's images are sorted by class."""
+    monkeypatch.setattr("finetune.export.int8.CALIBRATION", 3)
+    for number in range(14):
+        (tmp_path / f"{number:02}.png").touch()
+    images = choose_images(None, tmp_path)
+    assert [path.stem for path in images.calibration] == ["00", "04", "08"]  # of 00, 02, 04, 06, 08, 10, 12
+    assert [path.stem for path in images.measured] == ["01", "03", "05", "07", "09", "11", "13"]
+
+
+def test_images_of_a_run_are_its_splits(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    images = choose_images(run, None)
+    assert [path.stem for path in images.calibration] == ["4", "5", "6", "7"], "training images"
+    assert [path.stem for path in images.measured] == ["0", "1", "2", "3"], "validation images"
+    assert images.labels == [0, 1, 0, 1]
 
 
 def test_calibration(grays: list[Path]) -> None:

@@ -1,6 +1,7 @@
 """FILE.partial: what a stopped run leaves, how it is resumed, and when that is refused."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,6 +81,36 @@ def test_rows_since_the_last_state_are_computed_again(out: Path, monkeypatch: py
         resumed.write(rows("bc"))
         resumed.finish()
     assert out.read_bytes() == WHOLE
+
+
+def test_rows_are_on_the_disk_before_the_state_counts_them(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    fsync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        written.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    with output(out) as stopped:
+        monkeypatch.setattr(os, "fsync", spy)
+        stopped.write(rows("a"))
+    size, size_of_state = written
+    assert size == len(WHOLE) // 3, "the row, before the state"
+    state = out.with_name("rows.jsonl.partial") / "state.json"
+    assert json.loads(state.read_text())["sizes"] == [size]
+    assert size_of_state == state.stat().st_size
+
+
+def test_a_state_that_was_being_written_is_deleted(out: Path) -> None:
+    folder = stop_after(out, "ab")
+    half = folder / ".state.json.x7.part"
+    half.touch()
+    with output(out, overwrite=True) as fresh:
+        assert not half.exists()
+        half.touch()
+        fresh.write(rows("abc"))
+        fresh.finish()
+    assert list(out.parent.iterdir()) == [out]
 
 
 def test_stopped_twice(out: Path) -> None:

@@ -1,8 +1,9 @@
 """`score`: the format that the name stands for, and what a resumed run must have in common with the stopped one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from finetune.classifier import Classifier
 from finetune.errors import DataError, RunError, UsageError
 from finetune.model import Model, save_model
 from finetune.scoring.formats import CsvFormat, Format, JsonLinesFormat, NpyFormat
-from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.rows import ScoreOptions, ScoreRow
 from finetune.scoring.score import choose_format, score
 
 
@@ -125,6 +126,23 @@ def test_resuming_needs_the_same_model_wherever_its_file_is(data: Path, tiny_mod
 
 def warped(model: Model):
     return replace(model.network.preprocessing, resize="warp")
+
+
+@pytest.mark.tensorflow
+def test_progress_counts_the_remaining_images(data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    totals: list[int | None] = []
+
+    def track(rows: Iterator[ScoreRow], total: int | None, *_: str) -> Iterator[ScoreRow]:
+        totals.append(total)
+        return rows
+
+    monkeypatch.setattr("finetune.scoring.score.track", track)
+    options = ScoreOptions(batch_size=1)
+    stopped(data, str(tiny_weights), options)  # after one row
+    score(["pictures"], Path("rows.csv"), options, str(tiny_weights), resume=True)
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"pictures/dots/0.png\n")))
+    score(["-"], Path("stdin.csv"), options, str(tiny_weights))
+    assert totals == [5, 4, None]
 
 
 @pytest.mark.tensorflow
