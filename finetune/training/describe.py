@@ -40,9 +40,7 @@ def _precision(plan: Plan) -> str:
     """Return one line that says in which arithmetic what is computed."""
     if plan.precision == "float32":
         return "precision: float32"
-    return (
-        f"precision: {plan.precision} for the frozen layers' features to train on, float32 for validation and all else"
-    )
+    return f"precision: {plan.precision} for the frozen layers' features to train on, float32 for everything else, validation included"
 
 
 def _cuts(plan: Plan) -> Iterator[str]:

@@ -30,7 +30,7 @@ def parse_stages(text: str, network: Network, skip: tuple[str, ...]) -> tuple[St
             why = (
                 "every stage trains what the one before it did" if stages else "fresh layers are trained from the first"
             )
-            raise UsageError(f"--stages: {part.strip()} leaves out {left[0]}, but {why}")
+            raise UsageError(f"--stages: {part.strip()} omits {left[0]}, but {why}")
         stages.append(Stage(layers, int(epochs)))
     return tuple(stages)
 

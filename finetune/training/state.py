@@ -83,7 +83,7 @@ class Progress:
     """
 
     def __init__(self, whole: State | None = None, within: State | None = None) -> None:
-        """`within` counts only when it lies in the epoch that follows `whole`, not in an earlier one."""
+        """`within` counts only when it belongs to the epoch that follows `whole`, not in an earlier one."""
         self.whole = whole or State()
         follows = within is not None and len(within.history) == len(self.whole.history)
         self.latest = within if within is not None and follows else self.whole

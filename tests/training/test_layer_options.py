@@ -25,8 +25,8 @@ def test_stages() -> None:
         ("fc8:0", "--stages: expected LAYERS:EPOCHS with 1 epoch or more, not 'fc8:0'"),
         ("fc8:ten", "--stages: expected LAYERS:EPOCHS with 1 epoch or more, not 'fc8:ten'"),
         ("fc8:1,,", "--stages: expected LAYERS:EPOCHS with 1 epoch or more, not ''"),
-        ("fc7:3", "--stages: fc7:3 leaves out fc8, but fresh layers are trained from the first"),
-        ("all:3,fc8:1", "--stages: fc8:1 leaves out conv1, but every stage trains what the one before it did"),
+        ("fc7:3", "--stages: fc7:3 omits fc8, but fresh layers are trained from the first"),
+        ("all:3,fc8:1", "--stages: fc8:1 omits conv1, but every stage trains what the one before it did"),
         ("fc8-fc6:1", "--stages: fc8-fc6 runs backwards; expected fc6-fc8"),
     ],
 )
