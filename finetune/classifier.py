@@ -126,7 +126,7 @@ class Classifier:
 
     def predict(
         self,
-        pictures: Iterable[ImageLike],
+        images: Iterable[ImageLike],
         top: int = 5,
         batch_size: int = 32,
         *,
@@ -142,12 +142,12 @@ class Classifier:
         """
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
-        outputs = self._layer_outputs(pictures, self._last_layer, batch_size, channel_order, ten_crop)
+        outputs = self._layer_outputs(images, self._last_layer, batch_size, channel_order, ten_crop)
         return (self._prediction(path, logits, top, abstain_below) for path, logits in outputs)
 
     def features(
         self,
-        pictures: Iterable[ImageLike],
+        images: Iterable[ImageLike],
         layer: str = "fc7",
         batch_size: int = 32,
         *,
@@ -160,7 +160,7 @@ class Classifier:
         its output cannot be pooled.
         """
         self.feature_shape(layer, pool)
-        outputs = self._layer_outputs(pictures, layer, batch_size, channel_order)
+        outputs = self._layer_outputs(images, layer, batch_size, channel_order)
         return (_features(path, output, pool) for path, output in outputs)
 
     def feature_shape(self, layer: str, pool: Pool = "none") -> Shape:
@@ -179,10 +179,10 @@ class Classifier:
         return shape[-1:]
 
     def logits(
-        self, pictures: Iterable[ImageLike], batch_size: int = 32
+        self, images: Iterable[ImageLike], batch_size: int = 32
     ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
         """Yield the path or URL of each image, in order, with its logits (classes,), or with the error."""
-        return self._layer_outputs(pictures, self._last_layer, batch_size)
+        return self._layer_outputs(images, self._last_layer, batch_size)
 
     @property
     def _last_layer(self) -> str:
