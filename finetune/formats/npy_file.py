@@ -34,7 +34,7 @@ _FLOATS = ("f2", "f4", "f8")
 _MAX_HEADER = 1 << 17  # bytes; a header of format 1.0 ends before 64 KB
 
 
-class _DType:
+class _PickledDType:
     """Stands in for numpy.dtype in a pickle."""
 
     def __init__(self, code: Any, *_: Any) -> None:
@@ -47,11 +47,11 @@ class _DType:
             raise TypeError("not a plain type")
 
 
-class _Array:
+class _PickledArray:
     """Stands in for numpy's _reconstruct, which creates an array, and for that array, which then gets its state."""
 
     shape: tuple[int, ...]
-    dtype: _DType
+    dtype: _PickledDType
 
     def __init__(self, kind: Any, shape: Any, _: Any) -> None:
         if kind is not _ndarray or shape != (0,):
@@ -59,7 +59,9 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, self.dtype, self.fortran_order, self.data = state
-        if not isinstance(self.dtype, _DType) or not all(type(length) is int and length < 2**63 for length in shape):
+        if not isinstance(self.dtype, _PickledDType) or not all(
+            type(length) is int and length < 2**63 for length in shape
+        ):
             raise TypeError("not an array")
         self.shape = tuple(shape)
 
@@ -69,9 +71,9 @@ def _ndarray(*_: Any) -> None:
     raise TypeError("numpy.ndarray is called")
 
 
-def _scalar(dtype: Any, data: Any) -> _Array:
+def _scalar(dtype: Any, data: Any) -> _PickledArray:
     """Stand in for numpy's scalar: an array without dimensions."""
-    array = _Array(_ndarray, (0,), None)
+    array = _PickledArray(_ndarray, (0,), None)
     array.__setstate__((1, (), dtype, False, data))
     return array
 
@@ -93,12 +95,12 @@ def _encode(text: str | memoryview, encoding: str) -> bytes | memoryview:
 
 _ADMITTED = {
     ("numpy", "ndarray"): _ndarray,
-    ("numpy", "dtype"): _DType,
+    ("numpy", "dtype"): _PickledDType,
     ("_codecs", "encode"): _encode,
 } | {
     (module, name): stand_in
     for module in ("numpy.core.multiarray", "numpy._core.multiarray")  # before NumPy 2, and since
-    for name, stand_in in (("_reconstruct", _Array), ("scalar", _scalar))
+    for name, stand_in in (("_reconstruct", _PickledArray), ("scalar", _scalar))
 }
 
 
@@ -190,7 +192,7 @@ def _tensors(file: str, layers: Any) -> Iterator[tuple[str, Array]]:
             named = [(_WEIGHT_NAMES.get(_text(name)), value) for name, value in weights.items()]
         else:
             named = list(zip(("kernel", "bias"), weights, strict=False)) if _is_pair(weights) else []
-        if not named or not all(name and isinstance(value, _Array) for name, value in named):
+        if not named or not all(name and isinstance(value, _PickledArray) for name, value in named):
             raise WeightsError(
                 f"{file}: layer {shown(layer)} is not [kernel, bias] or {{'weights', 'biases'}}; choose another file"
             )
@@ -198,7 +200,7 @@ def _tensors(file: str, layers: Any) -> Iterator[tuple[str, Array]]:
             yield f"{layer}/{name}", _array(file, f"{shown(layer)}/{name}", value)
 
 
-def _array(file: str, name: str, array: _Array) -> Array:
+def _array(file: str, name: str, array: _PickledArray) -> Array:
     """Return the array that the pickle describes, as a view of its bytes."""
     if not hasattr(array, "shape") or array.dtype.code not in _FLOATS or array.dtype.byte_order not in ("<", ">", "="):
         raise WeightsError(f"{file}: {name} is not an array of float16, float32 or float64; choose another file")

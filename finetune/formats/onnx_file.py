@@ -38,7 +38,7 @@ _NHWC = [0, 2, 3, 1]
 
 
 @dataclass
-class _Layer:
+class _LayerWeights:
     """A convolution or dense layer; `weight` is the name of its kernel in the file."""
 
     weight: str
@@ -53,11 +53,9 @@ class _Scan:
 
     file: str
     constants: dict[str, Array | memoryview]  # by name; an initializer that no node has used yet is still a message
-    convs: list[_Layer] = field(default_factory=list)
-    dense: list[_Layer] = field(default_factory=list)
-    products: dict[str, _Layer] = field(
-        default_factory=dict
-    )  # result of a MatMul -> its layer, until an Add has the bias
+    convs: list[_LayerWeights] = field(default_factory=list)
+    dense: list[_LayerWeights] = field(default_factory=list)
+    products: dict[str, _LayerWeights] = field(default_factory=dict)  # result of a MatMul -> layer, until it has a bias
     operators: list[str] = field(default_factory=list)
     channel_first: bool = True
 
@@ -244,7 +242,7 @@ def _transposed(file: str, kernel: str, attributes: Mapping[str, "AttributeProto
     return "transB" in attributes and bool(attributes["transB"].i)
 
 
-def _layer(scan: _Scan, weight: str, kernel: Array, bias: list[Any], rank: int, groups: int = 1) -> _Layer:
+def _layer(scan: _Scan, weight: str, kernel: Array, bias: list[Any], rank: int, groups: int = 1) -> _LayerWeights:
     """Return a layer with its kernel in this package's axis order, once kernel and bias fit each other."""
     constants = [kernel, *(b for b in bias if b is not None)]
     kernel = kernel.transpose(2, 3, 1, 0) if rank == kernel.ndim == 4 else kernel
@@ -255,7 +253,7 @@ def _layer(scan: _Scan, weight: str, kernel: Array, bias: list[Any], rank: int, 
             f"{scan.file}: {shown(weight)} and its bias are {shapes}; expected a constant kernel with {rank} "
             "dimensions and one float per output; get a new copy"
         )
-    return _Layer(weight, kernel, constants[1].reshape(-1) if bias else None, groups)
+    return _LayerWeights(weight, kernel, constants[1].reshape(-1) if bias else None, groups)
 
 
 def _filled(file: str, name: str, shape: Array, fill: Array) -> Array:
@@ -269,7 +267,7 @@ def _filled(file: str, name: str, shape: Array, fill: Array) -> Array:
     return np.broadcast_to(fill.reshape(()), sizes)
 
 
-def _named(scan: _Scan) -> Mapping[str, _Layer]:
+def _named(scan: _Scan) -> Mapping[str, _LayerWeights]:
     """Return the layers by name in forward order."""
     layers = scan.convs + scan.dense
     zoo = [match[1] for layer in layers if (match := re.fullmatch(r"(conv\d(?:_\d)?|fc\d)_w_\d+", layer.weight))]

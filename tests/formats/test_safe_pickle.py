@@ -33,7 +33,9 @@ def test_plain_data_comes_back_as_python_reads_it(value: Any, protocol: int) -> 
 
 def test_python_2_strings_are_bytes_and_integers_may_be_text() -> None:
     data = b"\x80\x02}q\x01(U\x05conv1q\x02I4294967296\nT\x03\x00\x00\x00fc6I01\nu."
-    assert load_pickle("py2.pkl", data, {})[0] == {b"conv1": 4_294_967_296, b"fc6": True}
+    value = load_pickle("py2.pkl", data, {})[0]
+    assert value == {b"conv1": 4_294_967_296, b"fc6": True}
+    assert value[b"fc6"] is True
 
 
 def test_long_bytes_are_views_of_the_data() -> None:
