@@ -98,3 +98,9 @@ def test_activations_share_one_scale(figures: list[Figure], tmp_path: Path) -> N
     assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 8)
     np.testing.assert_array_equal(shown(second), strongest[1].map)
     assert drawn.get_title() == "the image as the network sees it"
+
+
+def test_dollar_signs_are_not_formulas(tmp_path: Path) -> None:
+    """A class may be called `$5`; as a formula this title would be an error."""
+    draw_kernels(tmp_path / "out.png", np.zeros((1, 2, 2, 3), np.float32), "$x^2_{$")
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ import pytest
 
 from finetune.classifier import Classifier, Score
 from finetune.errors import ImageError, RunError, UsageError
-from finetune.explain import Explanation, explain, grad_cam, occlusion
+from finetune.explain import Explanation, explain, grad_cam, occlusion, show_filters
 from finetune.explain.drawing import draw_explanations
 from finetune.model import Model
 from finetune.networks import build
@@ -57,6 +57,40 @@ def test_names(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     assert len(explain(classifier, photo, tmp_path / "1.png")) == 1
     assert len(explain(classifier, photo, tmp_path / "2.png", "crane")) == 1
     assert explain(classifier, photo, tmp_path / "3.png", "$x_1$ 鹤")[1].score.index == 2
+    assert explain(classifier, photo, tmp_path / "4.png", "tench, Tinca tinca")[1].score.index == 0
+
+
+def test_grad_cam_is_of_the_layer_asked_for(handmade: Callable[..., Classifier], photo: Path, tmp_path: Path) -> None:
+    """conv1 gives the pixels, conv2 only what is above 5."""
+    cv2.imwrite(str(photo), np.arange(144, dtype=np.uint8).reshape(12, 12) // 14)
+    classifier = handmade(
+        (Conv("conv1", 1, 1), Conv("conv2", 1, 1), Dense("fc", 2, relu=False)),
+        {
+            "conv1/kernel": [[[[1]]]],
+            "conv1/bias": [0],
+            "conv2/kernel": [[[[1]]]],
+            "conv2/bias": [-5],
+            "fc/kernel": [[1, 0]] * 144,
+            "fc/bias": [0] * 2,
+        },
+        size=12,
+    )
+    (first,) = explain(classifier, photo, tmp_path / "1.png", layer="conv1")
+    (last,) = explain(classifier, photo, tmp_path / "2.png")
+    assert (first.grad_cam > 0).sum() == 144 - 14
+    assert (last.grad_cam > 0).sum() == 144 - 6 * 14
+
+
+def test_colours_are_right(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network takes BGR, the drawing RGB."""
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr("finetune.explain.explanation.draw_explanations", lambda out, title, rgb, *_: drawn.append(rgb))
+    monkeypatch.setattr("finetune.explain.explanation.occlusion", lambda *_: np.zeros((1, 67, 67), np.float32))
+    monkeypatch.setattr("finetune.explain.filters.draw_activations", lambda out, title, rgb, *_: drawn.append(rgb))
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((80, 80, 3), (0, 0, 255), np.uint8))
+    explain(Classifier(tiny_model), tmp_path / "red.png", tmp_path / "out.png")
+    show_filters(Classifier(tiny_model), tmp_path / "out.png", "conv1", tmp_path / "red.png")
+    assert [rgb[0, 0].tolist() for rgb in drawn] == [[255, 0, 0]] * 2
 
 
 def test_the_same_call_writes_the_same_bytes(classifier: Classifier, photo: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def one_pixel(handmade: Handmade, row: int, column: int, **about: object) -> tup
     x = np.full((12, 12, 1), 100, np.uint8)
     x[row, column] = 150
     weights = {"fc/kernel": kernel.reshape(144, 2), "fc/bias": [0, 0]}
-    return handmade(layers, weights, size=12, mean=100.2, **about), x
+    return handmade(layers, weights, size=12, mean=99.7, **about), x
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -109,8 +109,8 @@ def test_occlusion_by_hand(handmade: Handmade, temperature: float) -> None:
     """In 12 pixels, squares are 2 × 2 and one pixel apart; two of the four over a neighbour cover the pixel too."""
     classifier, x = one_pixel(handmade, 5, 7, temperature=temperature)
     before = x.copy()
-    logit = (150 - 100.2) * 0.04
-    covered = (100 - 100.2) * 0.04  # the mean as a whole number
+    logit = (150 - 99.7) * 0.04
+    covered = (100 - 99.7) * 0.04  # the mean rounded to a whole number
     drop = 1 / (1 + np.exp(-logit / temperature)) - 1 / (1 + np.exp(-covered / temperature))
     expected = np.zeros((12, 12))
     expected[4:7, 6:9] = drop * np.outer([0.5, 1, 0.5], [0.5, 1, 0.5])
@@ -124,6 +124,6 @@ def test_occlusion_reaches_the_corner(handmade: Handmade) -> None:
     """Four squares cover the corner pixel, although three of them reach beyond the image."""
     classifier, x = one_pixel(handmade, 0, 0)
     (yes,) = occlusion(classifier, x, [0])
-    assert yes[0, 0] == pytest.approx(1 / (1 + np.exp(-1.992)) - 1 / (1 + np.exp(0.008)), abs=1e-6)
+    assert yes[0, 0] == pytest.approx(1 / (1 + np.exp(-2.012)) - 1 / (1 + np.exp(-0.012)), abs=1e-6)
     np.testing.assert_allclose(yes[:3, 0] / yes[0, 0], [1, 0.5, 0], atol=1e-5)
     assert abs(yes[2:, 2:]).max() < 1e-6
