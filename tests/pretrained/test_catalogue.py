@@ -64,6 +64,14 @@ def test_sizes_are_those_of_the_network(name: str) -> None:
         assert download.size is None or weights < download.size < 1.001 * weights
 
 
+def test_digest_and_source_are_those_of_the_first_download() -> None:
+    entry = CATALOGUE["bvlc_alexnet"]
+    assert entry.digest == "sha1:9116a64c0fbe4459d18f4bb6b56d647b63920377"
+    assert entry.source == "http://dl.caffe.berkeleyvision.org/bvlc_alexnet.caffemodel"
+    starter = CATALOGUE["starter"]
+    assert (starter.digest, starter.source) == (starter.packaged_digest, "part of this package")
+
+
 def test_published_and_fallback_belong_to_their_networks() -> None:
     for network, name in [*PUBLISHED.items(), *FALLBACK.items()]:
         assert CATALOGUE[name].network == network

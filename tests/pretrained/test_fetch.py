@@ -141,6 +141,16 @@ def test_a_redirect_is_followed(server: Server, publish: Publish, cache: Path) -
     assert [path for path, _ in server.requests] == ["/tiny.npy", "/elsewhere/tiny.npy"]
 
 
+def test_what_another_process_has_fetched_meanwhile_is_not_fetched_again(
+    monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
+) -> None:
+    publish()
+    answers = iter([None, Path("fetched by another process")])
+    monkeypatch.setattr(fetch, "find", lambda _: next(answers))
+    assert fetch.fetch("tiny") == Path("fetched by another process")
+    assert server.requests == []
+
+
 CHILD = """
 import sys
 from finetune.pretrained import catalogue, fetch

@@ -112,6 +112,30 @@ def test_the_next_address_is_tried_and_the_failure_reported(
     assert caplog.messages == [f"note: 127.0.0.1:1: no route (Connection refused); trying {address}"]
 
 
+def test_a_connection_that_breaks_before_the_first_byte(
+    server: Server, publish: Publish, cache: Path, closed_port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next address is tried, and each failure is reported once."""
+    publish(closed_port, "first.npy", "tiny.npy")
+    server.cut_after = 0
+    assert fetch.fetch("tiny").is_file()
+    address = server.url.removeprefix("http://")
+    assert caplog.messages == [
+        f"note: 127.0.0.1:1: no route (Connection refused); trying {address}",
+        f"note: {address}: the connection broke; trying {address}",
+    ]
+
+
+def test_a_server_that_resumes_elsewhere(server: Server, publish: Publish, cache: Path) -> None:
+    publish()
+    cache.mkdir(parents=True)
+    (cache / ".tiny.npy.part").write_bytes(server.content[:500])
+    server.shift = -100
+    with pytest.raises(WeightsError, match=r"the server resumes at byte 400, but 500 was requested"):
+        fetch.fetch("tiny")
+    assert (cache / ".tiny.npy.part").read_bytes() == server.content[:500]
+
+
 def test_a_missing_package_is_reported_before_the_download(
     monkeypatch: pytest.MonkeyPatch, server: Server, publish: Publish, cache: Path
 ) -> None:

@@ -91,6 +91,18 @@ def test_describe() -> None:
     assert describe(own, "vgg16") is own
 
 
+def test_a_file_that_finetune_wrote_decides_on_its_network() -> None:
+    network = build("alexnet", {"fc_units": 24})
+    file = file_of("alexnet", {"fc_units": 24}, network="alexnet", metadata=description_of(network))
+    assert network_of(file, "alexnet") == network_of(file) == network_like(file, "alexnet") == network
+    assert fitting_networks(file) == [network]
+    for infer in (network_of, network_like):
+        with pytest.raises(
+            WeightsError, match=r"^some\.npy holds the network alexnet, not caffenet; add --network alexnet$"
+        ):
+            infer(file, "caffenet")
+
+
 def test_a_description_gives_the_same_network_again() -> None:
     network = build("vgg16", {"num_classes": 5, "fc_units": 8, "input_size": 96})
     network = replace(network, preprocessing=replace(network.preprocessing, resize="warp", mean=(1.0, 2.0, 3.0)))

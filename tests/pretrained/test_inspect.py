@@ -38,8 +38,16 @@ def test_facts_worked_out_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite(tmp_path: Path, value: float) -> None:
     path = tmp_path / "x.safetensors"
-    write_safetensors(path, {"fc6/bias": np.array([1, value, -value], np.float32)})
-    assert inspect_weights(path).tensors == (TensorFacts("fc6/bias", (3,), "float32", None, None, None),)
+    for numbers in ([1, value], [1, value, -value]):
+        write_safetensors(path, {"fc6/bias": np.array(numbers, np.float32)})
+        (facts,) = inspect_weights(path).tensors
+        assert facts == TensorFacts("fc6/bias", (len(numbers),), "float32", None, None, None)
+
+
+def test_the_mean_is_computed_in_double_precision(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_safetensors(path, {"fc6/bias": np.array([1e8, 1, -1e8], np.float32)})
+    assert inspect_weights(path).tensors[0].mean == 1 / 3
 
 
 def test_networks_that_fit(tiny_weights: Path, shared: Path) -> None:

@@ -16,14 +16,16 @@ Publish = Callable[..., None]
 class Server:
     """What the server offers and how it behaves; `requests` has the path and the Range of every request.
 
-    `cut_after`: bytes, after which the connection closes; one request only. `redirects`: how many requests are
-    redirected to `location`. `silent`: no answer. `slow`: after the headers, so many bytes every 0.05 s.
+    `shift`: added to the position that a Range asks for. `cut_after`: bytes, after which the connection closes; one
+    request only. `redirects`: how many requests are redirected to `location`. `silent`: no answer. `slow`: after the
+    headers, so many bytes every 0.05 s.
     """
 
     content: bytes = field(repr=False)
     url: str = ""
     cut_after: int | None = None
     ignore_range: bool = False
+    shift: int = 0
     status: int = 200
     location: str = ""
     redirects: int = 0
@@ -91,7 +93,7 @@ def _begin(request: BaseHTTPRequestHandler, state: Server, asked: str | None) ->
     if state.status != 200:
         request.send_response(state.status)
     elif asked and unchanged and not state.ignore_range:
-        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) + state.shift
         request.send_response(206 if start < whole else 416)
         request.send_header(
             "Content-Range", f"bytes {start}-{whole - 1}/{whole}" if start < whole else f"bytes */{whole}"
