@@ -87,56 +87,41 @@ def linked(photos: Path, folder: Path, count: int) -> Path:
 def train(setting: Setting) -> Iterator[Line]:
     records = read_folder(setting.photos).records
     what = f"train --skip fc8, {len(records)} photos × {setting.epochs} epochs"
-    with tempfile.TemporaryDirectory(prefix="finetune-cache-") as cache:
-        environment = {**setting.environment, "XDG_CACHE_HOME": cache}
-        options = ["--skip", "fc8", "--epochs", setting.epochs, "--learning-rate", LEARNING_RATE]
-        cold, warm = (
-            run_training(
-                setting.photos,
-                Path(setting.prefix(STARTER) + ".safetensors"),
-                setting.folder / out,
-                options,
-                environment,
-            )
-            for out in ("cold", "warm")
-        )
-        started = run_seconds([sys.executable, "-c", "import tensorflow"], environment)
+    cold, warm, started = _cold_and_warm(setting)
     theirs, accuracy = run_torch_training(
         setting.torch_python, setting.photos, setting.prefix(STARTER), setting.epochs, setting.environment
     )
-    yield Line(
-        f"{what}, cold",
-        f"{cold.seconds:.1f} s",
-        "plain torch loop",
-        f"{theirs:.1f} s",
-        f"{theirs / cold.seconds:.1f}×",
-        "10×",
-    )
-    difference = 100 * (cold.accuracy - accuracy)
+    yield _line(f"{what}, cold", cold.seconds, "plain torch loop", theirs, f"{theirs / cold.seconds:.1f}×", "10×")
     yield Line(
         f"{what}, accuracy",
         f"{cold.accuracy:.1%}",
         "plain torch loop",
         f"{accuracy:.1%}",
-        f"{difference:+.1f} points",
+        f"{100 * (cold.accuracy - accuracy):+.1f} points",
         "-2 points",
     )
-    yield Line(
-        f"{what}, second run",
-        f"{warm.seconds:.1f} s",
-        "first run",
-        f"{cold.seconds:.1f} s",
-        f"{cold.seconds / warm.seconds:.1f}×",
-        "2×",
-    )
-    yield Line(
-        "the same",
-        f"{warm.seconds:.1f} s",
-        "import tensorflow",
-        f"{started:.1f} s",
-        f"{warm.seconds - started:+.1f} s",
-        "at most +3 s",
-    )
+    ratio = f"{cold.seconds / warm.seconds:.1f}×"
+    yield _line(f"{what}, second run", warm.seconds, "first run", cold.seconds, ratio, "2×")
+    difference = f"{warm.seconds - started:+.1f} s"
+    yield _line("the same", warm.seconds, "import tensorflow", started, difference, "at most +3 s")
+
+
+def _cold_and_warm(setting: Setting) -> tuple[Training, Training, float]:
+    """Train with an empty cache of features and again with a full one; also time the import of TensorFlow alone."""
+    options = ["--skip", "fc8", "--epochs", setting.epochs, "--learning-rate", LEARNING_RATE]
+    weights = Path(setting.prefix(STARTER) + ".safetensors")
+    with tempfile.TemporaryDirectory(prefix="finetune-cache-") as cache:
+        environment = {**setting.environment, "XDG_CACHE_HOME": cache}
+        cold, warm = (
+            run_training(setting.photos, weights, setting.folder / out, options, environment)
+            for out in ("cold", "warm")
+        )
+        return cold, warm, run_seconds([sys.executable, "-c", "import tensorflow"], environment)
+
+
+def _line(what: str, ours: float, against: str, theirs: float, ratio: str, wanted: str) -> Line:
+    """Return a row of two times in seconds."""
+    return Line(what, f"{ours:.1f} s", against, f"{theirs:.1f} s", ratio, wanted)
 
 
 def predict(setting: Setting) -> Iterator[Line]:
@@ -150,13 +135,13 @@ def predict(setting: Setting) -> Iterator[Line]:
         {name: lambda c=command: run_seconds(c, setting.environment) for name, command in commands.items()},
         max(1, setting.rounds // 2),
     )
-    difference = took["ours"] - took["import"]
-    yield Line(
+    difference = f"{took['ours'] - took['import']:+.1f} s"
+    yield _line(
         "predict, one photo, whole program",
-        f"{took['ours']:.1f} s",
+        took["ours"],
         "import tensorflow",
-        f"{took['import']:.1f} s",
-        f"{difference:+.1f} s",
+        took["import"],
+        difference,
         "at most +2 s",
     )
 

@@ -100,6 +100,13 @@ def test_png_after_the_pixels_is_ignored(orientation_of: dict[str, Orientation])
     assert orientation_of["PNG"](moved) == 1
 
 
+def test_webp_after_a_chunk_of_odd_length(orientation_of: dict[str, Orientation]) -> None:
+    """Such a chunk is followed by a byte of padding, which its length does not count."""
+    data = encode(RGB, "WEBP", exif=exif(6))
+    chunk = b"TEST" + struct.pack("<I", 3) + b"xyz\0"
+    assert orientation_of["WEBP"](data[:12] + chunk + data[12:]) == 6
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_files_cut_anywhere_end(orientation_of: dict[str, Orientation], format: str) -> None:
     data = encode(RGB, format, exif=exif(6))
