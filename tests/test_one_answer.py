@@ -96,6 +96,7 @@ def check(table: dict[str, float], way: str, found: Answers, expected: Answers) 
     assert table[way] <= AGREE, way
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("batch_size", [2, 7, 16, 32])
 def test_any_batch_size_and_order(
     batch_size: int, classifier: Classifier, files: list[Path], alone: Answers, table: dict[str, float]
@@ -106,6 +107,7 @@ def test_any_batch_size_and_order(
     check(table, f"batches of {batch_size}, shuffled", found, alone[order])
 
 
+@pytest.mark.tensorflow
 def test_exif_turns_give_different_answers(files: list[Path], alone: Answers) -> None:
     """EXIF 1 shows the pixels as stored, 2 to 8 turn or mirror them: eight images, no two with the same answer."""
     turned = [alone[i] for i, path in enumerate(files) if path.name.startswith("exif")]
@@ -113,6 +115,7 @@ def test_exif_turns_give_different_answers(files: list[Path], alone: Answers) ->
     assert all(np.abs(a - b).max() > AGREE for i, a in enumerate(turned) for b in turned[:i])
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
 def test_arrays(
     channel_order: str, classifier: Classifier, files: list[Path], alone: Answers, table: dict[str, float]
@@ -125,6 +128,7 @@ def test_arrays(
     check(table, f"arrays, {channel_order}", found, alone)
 
 
+@pytest.mark.tensorflow
 def test_arrays_at_full_size(
     classifier: Classifier, files: list[Path], alone: Answers, table: dict[str, float]
 ) -> None:

@@ -98,6 +98,7 @@ def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
         require_extra()
 
 
+@pytest.mark.tensorflow
 def test_features_are_what_the_last_layer_receives(pictures: Callable[..., Path], model: Model) -> None:
     paths = sorted(pictures(stripes=35).glob("*/*.png"))
     collector = FeatureCollector(model)
@@ -109,6 +110,7 @@ def test_features_are_what_the_last_layer_receives(pictures: Callable[..., Path]
     np.testing.assert_allclose(collector.features(), np.stack(expected), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.tensorflow
 def test_no_image_and_damaged_weights(model: Model) -> None:
     with pytest.raises(DataError, match="no image can be read, so there are no labels to doubt; check without --model"):
         FeatureCollector(model).features()
@@ -120,6 +122,7 @@ def test_no_image_and_damaged_weights(model: Model) -> None:
         collector.features()
 
 
+@pytest.mark.tensorflow
 def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_path: Path) -> None:
     data = pictures(stripes=14, dots=14)
     (data / "dots" / "broken.png").touch()
@@ -130,6 +133,7 @@ def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_p
     assert [finding.paths for finding in checked.of("unreadable")] == [(data / "dots" / "broken.png",)]
 
 
+@pytest.mark.tensorflow
 def test_a_check_puts_copies_into_one_group(
     pictures: Callable[..., Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

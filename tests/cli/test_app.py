@@ -55,6 +55,7 @@ def test_failed_work_is_one_line_and_exit_code_1(finetune: Finetune, tmp_path: P
     assert err == f"finetune: error: expected a folder or list of images, but {tmp_path / 'nowhere'} does not exist\n"
 
 
+@pytest.mark.tensorflow
 def test_train_then_predict(
     finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_train_then_predict(
     assert len(out.splitlines()) == 2
 
 
+@pytest.mark.tensorflow
 def test_ctrl_c_keeps_the_best_and_says_so(
     finetune: Finetune,
     pictures: Callable[..., Path],

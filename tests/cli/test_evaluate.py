@@ -16,6 +16,8 @@ from finetune.errors import DataError
 from finetune.model import Model
 from finetune.runs.run import Run
 
+pytestmark = pytest.mark.tensorflow
+
 app = typer.Typer()
 app.command()(evaluate)
 

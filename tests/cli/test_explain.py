@@ -14,6 +14,7 @@ def image(pictures: Callable[..., Path]) -> Path:
     return pictures(dots=1) / "dots" / "0.png"
 
 
+@pytest.mark.tensorflow
 def test_explain(finetune: Finetune, image: Path, tiny_weights: Path, tmp_path: Path) -> None:
     arguments = ("explain", image, "--model", tiny_weights, "--out", tmp_path / "out.png")
     code, out, _ = finetune(*arguments)

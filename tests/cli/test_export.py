@@ -131,6 +131,7 @@ def test_without_the_runtime(run: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert not list(run.glob("*export*"))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("predict", "message"),
     [

@@ -9,6 +9,7 @@ import pytest
 Finetune = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.tensorflow
 def test_kernels_and_activations(
     finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:

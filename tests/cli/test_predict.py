@@ -43,6 +43,7 @@ def rows(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.tensorflow
 def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> None:
     Path("names.txt").write_text("pictures/stripes/1.png\ngone.png\n")
     Path("names.csv").write_text("path,label\npictures/stripes/0.png,x\n")
@@ -61,6 +62,7 @@ def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> N
     ]
 
 
+@pytest.mark.tensorflow
 def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
     os.rename("pictures/stripes/0.png", "new\nline.png")  # noqa: PTH104
     done = run("-", "-0", "--json", stdin=b"new\nline.png\0pictures/stripes/1.png\0")
@@ -69,11 +71,13 @@ def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
         run("pictures", "-0")
 
 
+@pytest.mark.tensorflow
 def test_strict_stops_at_the_first(run: Callable[..., Result]) -> None:
     with pytest.raises(DataError, match=r"^--strict: broken\.png: the file is empty$"):
         run("pictures", "broken.png", "gone.png", "--strict")
 
 
+@pytest.mark.tensorflow
 def test_abstaining_is_shown(run: Callable[..., Result]) -> None:
     done = run("pictures", "--abstain-below", 1, "--top", 1)
     assert done.stdout.splitlines()[0] == "pictures/stripes/0.png  (abstained)"
@@ -81,6 +85,7 @@ def test_abstaining_is_shown(run: Callable[..., Result]) -> None:
     assert "abstained" not in run("pictures").stdout
 
 
+@pytest.mark.tensorflow
 def test_ten_crops_give_other_probabilities(run: Callable[..., Result]) -> None:
     plain, ten = (rows(run("pictures", "--json", *option)) for option in ((), ("--ten-crop",)))
     assert [row["path"] for row in plain] == [row["path"] for row in ten]
@@ -111,6 +116,7 @@ def test_a_reader_that_stops_early(data: Path, tiny_weights: Path) -> None:
         assert process.wait() == 1
 
 
+@pytest.mark.tensorflow
 def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
     Path("one.txt").write_text("pictures/stripes/0.png\n")
     Path("list.txt").write_text("pictures/stripes/0.png\npictures/stripes/1.png\n")

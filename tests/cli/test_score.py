@@ -49,6 +49,7 @@ def rows(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+@pytest.mark.tensorflow
 def test_rows_are_those_of_predict(run: Callable[..., Result]) -> None:
     done = run("pictures", "--out", "rows.jsonl")
     assert (done.exit_code, done.stdout) == (3, "rows.jsonl: 7 rows, 1 of them not read\n")
@@ -56,10 +57,12 @@ def test_rows_are_those_of_predict(run: Callable[..., Result]) -> None:
     assert [str(path) for path in Path().glob("*rows*")] == ["rows.jsonl"]
 
 
+@pytest.mark.tensorflow
 def test_nothing_unreadable_is_exit_code_0(run: Callable[..., Result]) -> None:
     assert run("pictures/stripes", "--out", "rows.jsonl").exit_code == 0
 
 
+@pytest.mark.tensorflow
 def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     assert run("pictures", "--out", "rows.csv", "--top", 1, "--probabilities", "--abstain-below", 0.99).exit_code == 3
@@ -83,6 +86,7 @@ def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path)
     assert len(pq.read_table("conv5.parquet")["features"][0].as_py()) == 256
 
 
+@pytest.mark.tensorflow
 def test_strict_stops_and_can_be_resumed(run: Callable[..., Result]) -> None:
     arguments = ("pictures", "--out", "rows.jsonl", "--batch-size", 2)
     with pytest.raises(
@@ -94,6 +98,7 @@ def test_strict_stops_and_can_be_resumed(run: Callable[..., Result]) -> None:
     assert len(rows("rows.jsonl")) == 7
 
 
+@pytest.mark.tensorflow
 def test_existing_output_is_not_lost(run: Callable[..., Result]) -> None:
     Path("rows.jsonl").write_text("precious")
     with pytest.raises(RunError, match=r"rows\.jsonl exists; choose another --out, or --overwrite"):
@@ -106,6 +111,7 @@ def test_existing_output_is_not_lost(run: Callable[..., Result]) -> None:
     assert len(rows("rows.jsonl")) == 7
 
 
+@pytest.mark.tensorflow
 def test_interrupted(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> Iterator[object]:
         raise KeyboardInterrupt

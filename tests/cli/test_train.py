@@ -20,6 +20,7 @@ def test_every_option_is_in_the_help(finetune: Finetune) -> None:
     assert not [option for option in (*options, "--config", "--resume", "--dry-run", "--find-lr") if option not in out]
 
 
+@pytest.mark.tensorflow
 def test_options_win_over_the_file(
     finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -40,6 +41,7 @@ def test_options_win_over_the_file(
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
+@pytest.mark.tensorflow
 def test_stages_from_the_line(
     finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_mistake_in_the_file_names_it(finetune: Finetune, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.tensorflow
 def test_skipped_images_are_not_a_failure(
     finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -88,6 +91,7 @@ def test_skipped_images_are_not_a_failure(
     assert "broken.png" in (run / "skipped.csv").read_text()
 
 
+@pytest.mark.tensorflow
 def test_dry_run_prints_the_plan_to_stdout(
     finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path]
 ) -> None:

@@ -86,6 +86,21 @@ def test_without_changes_the_input_is_that_of_prediction() -> None:
     assert [name for name, level in LEVELS.items() if not level.changes] == ["none"]
 
 
+@pytest.mark.parametrize("change", [{"crop": "random"}, {"flip": True}, {"color_jitter": 0.1}, {"lighting": 0.1}])
+def test_any_setting_changes_the_views(change: dict[str, Any]) -> None:
+    assert Augmentation(**change).changes
+
+
+@pytest.mark.parametrize("crop", ["center", "random"])
+def test_a_warping_network_sees_the_whole_image(crop: Any) -> None:
+    """It has no crop that could be moved."""
+    image, warping = places(120, 160), replace(CROP, resize="warp")
+    plain = to_input(image, warping)
+    for seed in range(8):
+        result = augmented_input(image, warping, np.random.default_rng(seed), Augmentation(crop=crop, flip=True))
+        assert np.array_equal(result, plain) or np.array_equal(result, plain[:, ::-1])
+
+
 @pytest.mark.parametrize(
     ("order", "mean", "expected"),
     [("BGR", (0, 0, 0), (60, 102, 164)), ("RGB", (0, 0, 0), (164, 102, 60)), ("GRAY", (0,), (116,))],

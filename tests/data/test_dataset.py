@@ -47,6 +47,22 @@ def test_files_become_records_in_their_order(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_files_with_a_split_do_not_count_for_the_share_of_the_others(tmp_path: Path) -> None:
+    """Two files without a split: one of them validates, though theirs are the first digests of the class."""
+    paths = [file(tmp_path, f"{number}.png", number) for number in range(10)]
+    first, second, *others = sorted(paths, key=lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
+    files = [LabelledFile(first, "a", None), LabelledFile(second, "a", None)]
+    files += [LabelledFile(path, "a", "train") for path in others]
+    assert [record.split for record in make_dataset(files, ("a",), 0.5).records] == ["val", *["train"] * 9]
+
+
+def test_a_file_keeps_its_split_whatever_its_copies_get(tmp_path: Path) -> None:
+    copies = [file(tmp_path, f"{name}.png", 1) for name in "xy"]
+    other = file(tmp_path, "z.png", 2)
+    files = [LabelledFile(copies[0], "a", "val"), LabelledFile(copies[1], "b", None), LabelledFile(other, "a", "train")]
+    assert [record.split for record in make_dataset(files, ("a", "b"), 0.5).records] == ["val", "train", "train"]
+
+
 def test_unreadable_files_are_skipped_with_the_reason(tmp_path: Path) -> None:
     files = [LabelledFile(file(tmp_path, f"{n}.png", n), "ab"[n % 2], None) for n in range(4)]
     files.insert(1, LabelledFile(file(tmp_path, "words.png", None), "a", None))

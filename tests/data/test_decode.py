@@ -184,6 +184,17 @@ def test_gif_frame_smaller_than_the_screen() -> None:
     assert decode(gif(transparent=1)).image[..., 2].tolist() == clear
 
 
+def test_too_little_memory_is_not_a_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        error = cv2.error("Failed to allocate 300000000 bytes")
+        error.code = cv2.Error.StsNoMem
+        raise error
+
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(MemoryError):
+        decode(encode(RGB, "PNG"))
+
+
 def test_every_photo_of_the_reference_set_can_be_decoded(shared: Path) -> None:
     paths = sorted(path for path in (shared / "data" / "hymenoptera").rglob("*.*") if path.is_file())
     assert len(paths) >= 397

@@ -143,11 +143,12 @@ def test_folds_may_be_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     ]
 
 
-def test_classes_of_nested_folders_are_classes(tmp_path: Path) -> None:
+def test_classes_of_nested_folders_are_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One folder in each class, different folders in each, or images next to the folders: people sort like that."""
     for number, inner in enumerate((("images/1", "images/2"), ("{}1/1", "{}2/2"), ("x/1", "y/2", "3"))):
         files = {f"{name}/{path.format(name)}.png": ord(name) + 9 * i for name in "ab" for i, path in enumerate(inner)}
         assert read_folder(write_files(tmp_path / str(number), files)).class_names == ("a", "b")
+    assert caplog.messages == []
 
 
 def test_classes_may_be_called_train_or_val(tmp_path: Path) -> None:
@@ -259,6 +260,14 @@ def test_folders_that_cannot_be_trained_on(tmp_path: Path, files: dict[str, int 
     with pytest.raises(DataError) as caught:
         read_folder(root)
     assert str(caught.value) == message.replace("{root}", str(root))
+
+
+def test_pipes_are_not_images(tmp_path: Path) -> None:
+    """Opening one would wait for a writer."""
+    root = write_files(tmp_path / "data", {"a.png": 1})
+    os.mkfifo(root / "pipe.png")
+    os.mkfifo(root / "pipe")
+    assert list(image_files(root)) == [root / "a.png"]
 
 
 def test_links(tmp_path: Path) -> None:

@@ -44,6 +44,23 @@ def test_formats_that_are_recognized_but_not_read(brand: bytes, format: str) -> 
         read_header(data)
 
 
+@pytest.mark.parametrize(
+    ("head", "format"), [(b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF")]
+)
+def test_formats_that_begin_in_two_ways(head: bytes, format: str) -> None:
+    assert image_format(head) == format
+
+
+def test_the_end_of_an_embedded_thumbnail_is_not_the_end_of_a_jpeg() -> None:
+    """Cameras put a whole JPEG into the EXIF block; cut behind it, the file still has an end marker."""
+    data = encode(RGB, "JPEG")
+    block = b"Exif\0\0" + data
+    whole = data[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2) + block + data[2:]
+    assert read_header(whole)[:3] == ("JPEG", 48, 32)
+    with pytest.raises(ImageError, match=r"^the JPEG is cut short \(no end marker\)$"):
+        read_header(whole[:-40])
+
+
 @pytest.mark.parametrize("head", [b"\0\0\0\x18ftypisom", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b""])
 def test_other_files_are_not_images(head: bytes) -> None:
     assert image_format(head) is None

@@ -11,6 +11,7 @@ import pytest
 from support.encoded_images import RGB, encode
 
 from finetune.data import images
+from finetune.data.decode import decode
 from finetune.data.images import (
     MAX_BYTES,
     array_to_bgr,
@@ -23,6 +24,7 @@ from finetune.data.images import (
     ten_crop_preprocessing,
     ten_crops,
 )
+from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError, UsageError
 
@@ -39,6 +41,15 @@ def test_an_array_gives_the_same_input_as_its_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_input(BLUE_BGR, SMALL, "bgr"), from_file)
     np.testing.assert_array_equal(read_input(BLUE_BGR[..., ::-1], SMALL, "rgb"), from_file)
     np.testing.assert_array_equal(read_input(BLUE_BGR, SMALL, "rgb"), np.full((2, 2, 3), (10, 20, 200)))
+
+
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.jpg"), noise)
+    data = (tmp_path / "noise.jpg").read_bytes()
+    reduced, full = (to_input(decode(data, short_side).image, SMALL) for short_side in (2, None))
+    assert not np.array_equal(reduced, full)
+    np.testing.assert_array_equal(read_input(tmp_path / "noise.jpg", SMALL), reduced)
 
 
 def test_gray_needs_no_order_and_stays_gray() -> None:

@@ -89,6 +89,8 @@ def test_a_list_has_a_name_per_line(tmp_path: Path) -> None:
 def test_csv_with_a_column_path() -> None:
     Path("sub/list.csv").write_text('label, path\nx,c.jpg\n"y, z","b.jpg"\nx,"a, b.jpg"\n')
     assert names("sub/list.csv") == ["sub/c.jpg", "b.jpg", "sub/a, b.jpg"]
+    Path("sheet.csv").write_text("path\n'=1+1.jpg\n'-rf.jpg\n")  # written so that no spreadsheet computes it
+    assert names("sheet.csv") == ["=1+1.jpg", "-rf.jpg"]
     Path(MANIFEST).write_text("path,label,split\nsub/c.jpg,ants,train\n")
     assert names(MANIFEST) == ["sub/c.jpg"]
 

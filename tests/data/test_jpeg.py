@@ -111,7 +111,9 @@ def test_a_damaged_file_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptu
 
 def test_a_chroma_subsampling_that_turbojpeg_does_not_know() -> None:
     """Blue at half the height and red at half the width: 4:4:4 with the factors of its frame header changed."""
-    data = bytearray(jpeg(subsampling=0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # not undone here
+    data = bytearray(jpeg(subsampling=0, exif=exif))
     frame = data.index(b"\xff\xc0")
     assert data[frame + 9] == 3
     for component, factors in enumerate((0x22, 0x21, 0x12)):

@@ -203,6 +203,15 @@ def test_csvs_that_cannot_be_trained_on(root: Path, text: str, expected: str) ->
     assert message(write(root, "list.csv", text)) == expected
 
 
+def test_names_that_look_like_formulas_are_read_as_they_were(root: Path) -> None:
+    """A ' before them keeps spreadsheets from computing them."""
+    for number, name in enumerate(("=1.png", "=2.png", "-3.png", "it's.png")):
+        (root / name).write_bytes((root / IMAGES[number]).read_bytes())
+    text = "path,label\n'=1.png,'=ants\n'=2.png,'=ants\n'-3.png,bees\nit's.png,bees\n"
+    dataset = read_data(write(root, "list.csv", text))
+    assert labels(dataset, root) == {"=1.png": "=ants", "=2.png": "=ants", "-3.png": "bees", "it's.png": "bees"}
+
+
 def test_paths_are_relative_to_the_csv_else_to_the_current_folder(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def run(colours: Path, tiny_model: Model, tmp_path: Path) -> Path:
     return made.path
 
 
+@pytest.mark.tensorflow
 def test_own_validation_images_give_what_predict_gives(run: Path, colours: Path) -> None:
     paths = {path: name for name in NAMES for path in sorted((colours / name).glob("[01].png"))}
     predictions = list(load(str(run)).predict(paths, top=3))
@@ -56,6 +57,7 @@ def test_own_validation_images_give_what_predict_gives(run: Path, colours: Path)
     assert {j.path: j.probability for j in done.least_certain} == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.tensorflow
 def test_another_folder_is_matched_by_class_name(run: Path, colours: Path, tmp_path: Path) -> None:
     assert [metrics.support for metrics in evaluate(run, colours).per_class] == [5, 4, 3]
     some = tmp_path / "some"
@@ -77,6 +79,7 @@ def test_classes_the_model_does_not_know(run: Path, colours: Path) -> None:
         evaluate(run, colours)
 
 
+@pytest.mark.tensorflow
 def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: Path) -> None:
     """All lines of a list count, but of a CSV with splits only validation; the results are the folder's."""
     plain, splits = tmp_path / "plain.txt", tmp_path / "splits.csv"
@@ -93,6 +96,7 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
     assert evaluate(run, splits).images == 4
 
 
+@pytest.mark.tensorflow
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "red").mkdir(parents=True)
     with pytest.raises(DataError, match="empty has no labelled images; expected a folder of images per class"):
@@ -104,6 +108,7 @@ def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
         evaluate(run, tmp_path / "nowhere")
 
 
+@pytest.mark.tensorflow
 def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -> None:
     (colours / "red" / "0.png").write_bytes(b"")
     (colours / "green" / "1.png").unlink()
@@ -119,6 +124,7 @@ def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -
         evaluate(run)
 
 
+@pytest.mark.tensorflow
 def test_from_another_folder_than_train_was_run_in(
     run: Path, colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -144,6 +150,7 @@ def test_from_another_folder_than_train_was_run_in(
         evaluate(tmp_path / "moved")
 
 
+@pytest.mark.tensorflow
 def test_images_used_in_training_are_counted(run: Path, colours: Path) -> None:
     """Of 5, 4 and 3 images, the first two of each class are for validation."""
     assert evaluate(run, colours).overlap == (6, 6)
@@ -159,6 +166,7 @@ def test_a_run_with_files_of_two_runs(run: Path, tmp_path: Path) -> None:
         evaluate(tmp_path)
 
 
+@pytest.mark.tensorflow
 def test_predict_divides_by_the_temperature(tiny_model: Model, pictures: Callable[..., Path]) -> None:
     image = next(pictures(dots=1).rglob("*.png"))
     classifier = Classifier(replace(tiny_model, about={"temperature": 3.0}))

@@ -37,6 +37,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
+@pytest.mark.tensorflow
 def test_predicted_and_chosen(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     predicted, chosen = explain(classifier, photo, tmp_path / "out.png", "tinca TINCA")
     powers = np.exp([-1, 2, 0, 1])
@@ -52,6 +53,7 @@ def test_predicted_and_chosen(classifier: Classifier, photo: Path, tmp_path: Pat
     assert predicted.occlusion[5, 7] > 0 > chosen.occlusion[5, 7]
 
 
+@pytest.mark.tensorflow
 def test_names(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     """The predicted class is explained once, and of two classes with one name the more probable one is meant."""
     assert len(explain(classifier, photo, tmp_path / "1.png")) == 1
@@ -93,6 +95,7 @@ def test_colours_are_right(tiny_model: Model, tmp_path: Path, monkeypatch: pytes
     assert [rgb[0, 0].tolist() for rgb in drawn] == [[255, 0, 0]] * 2
 
 
+@pytest.mark.tensorflow
 def test_the_same_call_writes_the_same_bytes(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
         explain(classifier, photo, tmp_path / name, "tench")
@@ -114,6 +117,7 @@ def test_the_map_is_drawn_where_it_belongs(tmp_path: Path) -> None:
     assert columns.max() < (columns.min() + dark_columns.max()) / 2 + 2
 
 
+@pytest.mark.tensorflow
 def test_arguments_that_are_refused(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     before = photo.read_bytes()
     with pytest.raises(RunError, match=r"photo\.png exists already; choose another name, or --overwrite"):

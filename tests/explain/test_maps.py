@@ -35,6 +35,7 @@ def one_convolution(handmade: Handmade) -> Classifier:
     )
 
 
+@pytest.mark.tensorflow
 def test_grad_cam_by_hand(handmade: Handmade) -> None:
     x = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 0], [0, 0, 0, 5]], np.uint8)
     yes, no = grad_cam(one_convolution(handmade), x[..., None], [0, 1])
@@ -44,6 +45,7 @@ def test_grad_cam_by_hand(handmade: Handmade) -> None:
     assert not no.any()  # nothing supports a class with only negative weights: no division by 0
 
 
+@pytest.mark.tensorflow
 def test_grad_cam_is_enlarged_linearly(handmade: Handmade) -> None:
     """Of 2 × 2 cells only the last is above 0; pixel centres are at a quarter and three quarters of a cell."""
     classifier = handmade(
@@ -77,6 +79,7 @@ def test_grad_cam_layers(handmade: Handmade) -> None:
         grad_cam(classifier, x, [0], "fc")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_grad_cam_of_every_network(name: str) -> None:
     size = {"alexnet-mnist": 16, "vgg16": 32}.get(name, 67)
@@ -104,6 +107,7 @@ def one_pixel(handmade: Handmade, row: int, column: int, **about: object) -> tup
     return handmade(layers, weights, size=12, mean=99.7, **about), x
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_occlusion_by_hand(handmade: Handmade, temperature: float) -> None:
     """In 12 pixels, squares are 2 × 2 and one pixel apart; two of the four over a neighbour cover the pixel too."""
@@ -120,6 +124,7 @@ def test_occlusion_by_hand(handmade: Handmade, temperature: float) -> None:
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.tensorflow
 def test_occlusion_reaches_the_corner(handmade: Handmade) -> None:
     """Four squares cover the corner pixel, although three of them reach beyond the image."""
     classifier, x = one_pixel(handmade, 0, 0)

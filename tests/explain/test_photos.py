@@ -62,6 +62,7 @@ def test_the_map_is_on_the_dog(starter: Classifier, poodle: Image, dog: np.ndarr
     assert drop.max() > 0.3
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_random_weights_look_everywhere(
     starter: Classifier, poodle: Image, dog: np.ndarray, shared: Path, seed: int

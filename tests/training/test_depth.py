@@ -144,6 +144,7 @@ def test_the_fewest_layers_that_are_not_clearly_worse(worse: tuple[float, ...], 
     assert choose([common + more + (number != best) * swing for number, more in enumerate(worse)]) == chosen
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(("dead", "skip"), [("fc7", FC7), ("fc6", FC6)])
 def test_as_deep_as_images_can_be_distinguished(
     pictures: Callable[..., Path], tmp_path: Path, dead: str, skip: tuple[str, ...]
@@ -166,6 +167,7 @@ def test_as_deep_as_images_can_be_distinguished(
     assert plan.cuts[0].error == pytest.approx(1)
 
 
+@pytest.mark.tensorflow
 def test_weights_that_give_infinite_features(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
     """Finite ones that overflow: the sum of eight times 3e38."""
     infinite = {"fc6/bias": np.full(8, 3e38, np.float32), "fc7/kernel": np.ones((8, 8), np.float32)}
@@ -178,6 +180,7 @@ def test_weights_that_give_infinite_features(tiny_model: Model, pictures: Callab
     assert str(error.value) == "the features before fc8 are not all finite; check the weights, or name --skip"
 
 
+@pytest.mark.tensorflow
 def test_the_run_records_the_choice_and_resumes_with_it(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +203,7 @@ def test_the_run_records_the_choice_and_resumes_with_it(
     assert training.resume(run.path).config() == config
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_choice_costs_no_more_features_than_training_does(
     tiny_weights: Path,
@@ -241,6 +245,7 @@ def test_a_choice_costs_no_more_features_than_training_does(
         decoded.clear()
 
 
+@pytest.mark.tensorflow
 def test_chosen_by_a_sample_of_many(
     tiny_weights: Path, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +272,7 @@ def test_chosen_by_a_sample_of_many(
     assert [r.digest for r in seen[1]] == [r.digest for r in seen[0]][:12]
 
 
+@pytest.mark.tensorflow
 def test_no_picture_can_be_read(
     tiny_weights: Path, pictures: Callable[..., Path], break_png: Callable[[Path], None], tmp_path: Path
 ) -> None:

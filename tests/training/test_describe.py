@@ -64,6 +64,7 @@ def test_many_classes_are_not_all_shown(tiny_weights: Path, pictures: Callable[.
     assert "(the first 20 classes are shown)" in text
 
 
+@pytest.mark.tensorflow
 def test_dry_run_trains_and_writes_nothing(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
     """40 training images of 3 views and 10 of validation: 130 forward passes, and 2 epochs of 5 batches."""
     data = pictures(stripes=25, dots=25)
@@ -75,6 +76,7 @@ def test_dry_run_trains_and_writes_nothing(tiny_weights: Path, pictures: Callabl
     assert "cost of fc8: 66 forward passes" in dry_run(config), "the two batches of the probe are in the cache"
 
 
+@pytest.mark.tensorflow
 def test_a_run_keeps_its_plan(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

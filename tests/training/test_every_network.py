@@ -15,6 +15,8 @@ from finetune.networks.layers import STATISTICS
 from finetune.training.store import cache_folder
 from finetune.training.train import train
 
+pytestmark = pytest.mark.tensorflow
+
 SMALLEST = {  # input sizes at which something is left for fc6
     "alexnet": 67, "caffenet": 67, "alexnet-owt": 63, "alexnet-book": 67, "alexnet-bn": 67, "alexnet-mnist": 28,
     "vgg16": 32,

@@ -15,6 +15,8 @@ from finetune.networks.initialize import fresh_weights
 from finetune.training.plan import Plan
 from finetune.training.train import train
 
+pytestmark = pytest.mark.tensorflow
+
 SMALL = {
     "alexnet": {"num_classes": 3, "input_size": 67, "fc_units": 8},
     "alexnet-bn": {"num_classes": 3, "input_size": 67, "fc_units": 8},

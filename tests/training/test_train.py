@@ -22,6 +22,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
+@pytest.mark.tensorflow
 def test_the_run_directory(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
     data = pictures(stripes=10, dots=10)
     (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
@@ -47,12 +48,14 @@ def test_the_run_directory(tiny_weights: Path, pictures: Callable[..., Path], tm
     assert (config["skip"], config["source_weights"]["name"]) == (["fc8"], "tiny.safetensors")
 
 
+@pytest.mark.tensorflow
 def test_only_the_skipped_layer_changed(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
     config = TrainConfig(data=pictures(stripes=6, dots=6), out=tmp_path / "run", weights=str(tiny_weights), epochs=1)
     before, after = load_model(tiny_weights).weights, load_model(train(config).model).weights
     assert [name for name in before if not np.array_equal(before[name], after[name])] == ["fc8/kernel", "fc8/bias"]
 
 
+@pytest.mark.tensorflow
 def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
     """The share of validation images that predict gets right is the accuracy that training reported."""
     config = TrainConfig(
@@ -89,6 +92,7 @@ def test_the_metrics_of_a_run_are_those_of_the_model_in_use(pictures: Callable[.
     assert (run.path / "plan.txt").read_text().splitlines()[-1] == line
 
 
+@pytest.mark.tensorflow
 def test_equal_runs_give_equal_files(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
     data = pictures(stripes=8, dots=8)
     first, again = (
@@ -99,6 +103,7 @@ def test_equal_runs_give_equal_files(tiny_weights: Path, pictures: Callable[...,
         assert (first.path / name).read_bytes() == (again.path / name).read_bytes(), name
 
 
+@pytest.mark.tensorflow
 def test_an_image_that_breaks_only_when_decoded_is_skipped(
     tiny_weights: Path,
     pictures: Callable[..., Path],
@@ -134,6 +139,7 @@ def test_nothing_is_written_when_something_is_wrong(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.tensorflow
 def test_resume_ends_with_the_same_files(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +168,7 @@ def test_resume_ends_with_the_same_files(
         assert (whole.path / name).read_bytes() == (stopped.path / name).read_bytes(), name
 
 
+@pytest.mark.tensorflow
 def test_resume_refuses_a_run_that_has_changed(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -174,6 +181,7 @@ def test_resume_refuses_a_run_that_has_changed(
         resume(run.path)
 
 
+@pytest.mark.tensorflow
 def test_a_copy_in_both_splits_is_reported_before_training(
     tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
