@@ -17,8 +17,7 @@ def resize_for_crop(image: Image, preprocessing: Preprocessing) -> Image:
     image = _without_far_ends(image)
     height, width = image.shape[:2]
     scale = preprocessing.resize_to / min(height, width)
-    smallest = preprocessing.size
-    return resize(image, max(smallest, round(width * scale)), max(smallest, round(height * scale)))
+    return resize(image, round(width * scale), round(height * scale))
 
 
 def _without_far_ends(image: Image) -> Image:

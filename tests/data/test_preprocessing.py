@@ -13,6 +13,12 @@ CROP = Preprocessing(size=227, mean=CAFFE_MEAN_BGR)
 WARP = Preprocessing(size=227, mean=CAFFE_MEAN_BGR, resize="warp")
 
 
+def test_resize_to_and_short_side() -> None:
+    assert Preprocessing(size=163, mean=CAFFE_MEAN_BGR).resize_to == 184  # 163 · 256 / 227 = 183.8
+    assert (CROP.resize_to, CROP.short_side) == (256, 256)
+    assert (WARP.resize_to, WARP.short_side) == (256, 227)
+
+
 def test_normalize_by_hand() -> None:
     preprocessing = Preprocessing(size=1, mean=(10, 20, 30), std=(1, 2, 4))
     values = preprocessing.normalize(np.array([[[11, 24, 20]], [[0, 255, 30]]], np.uint8))
@@ -59,6 +65,27 @@ def test_invalid_values(change: dict[str, Any], message: str) -> None:
         Preprocessing.from_json({"std": (1, 1, 1), **fields})
     wrapped = f"the preprocessing in the file cannot be understood ({message}); write the file again"
     assert str(caught_in_file.value) == wrapped
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 2049, "resize_to": 2049}, "size and resize_to must be whole numbers up to 2048"),
+        ({"resize_to": 2049}, "size and resize_to must be whole numbers up to 2048"),
+        ({"size": 227.0}, "size and resize_to must be whole numbers up to 2048"),
+        ({"size": True}, "size and resize_to must be whole numbers up to 2048"),
+        ({"std": (1, 0, 1)}, "mean must be finite numbers, std finite numbers above 0"),
+        ({"std": (1, float("inf"), 1)}, "mean must be finite numbers, std finite numbers above 0"),
+        ({"mean": (float("nan"), 0, 0)}, "mean must be finite numbers, std finite numbers above 0"),
+    ],
+)
+def test_values_that_a_file_may_not_have(change: dict[str, Any], message: str) -> None:
+    """A hostile file must not ask for gigabytes or give NaN."""
+    with pytest.raises(WeightsError) as caught:
+        Preprocessing.from_json({**CROP.to_json(), **change})
+    assert str(caught.value) == (
+        f"the preprocessing in the file cannot be understood ({message}); write the file again"
+    )
 
 
 @pytest.mark.parametrize(
