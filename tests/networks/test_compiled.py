@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from finetune.data.preprocessing import Preprocessing
 from finetune.networks import build
 from finetune.networks.compiled import BATCH_SIZE, FEW_IMAGES, Compiled
 from finetune.networks.forward import forward
+from finetune.networks.layers import Dense
 from finetune.networks.network import Network
 
 RNG = np.random.default_rng(2)
@@ -40,6 +42,16 @@ def test_bfloat16_is_close(random_weights) -> None:
     for many in (False, True):
         rough = Compiled(network.layers, weights, network.preprocessing, "bfloat16")(batch, many)
         assert 1e-5 < np.abs(rough - exact).max() / np.abs(exact).max() < 0.05
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize(("relu", "expected"), [(True, 1.0), (False, 1 + 2**-10)])
+def test_logits_stay_in_float32(relu: bool, expected: float, many: bool) -> None:
+    """1 + 2^-10 is a number of float32 and rounds to 1 in bfloat16; a layer without ReLU gives the logits."""
+    preprocessing = Preprocessing(size=1, mean=(0,), std=(1,), channel_order="GRAY", resize_to=1)
+    weights = {"fc/kernel": np.float32([[1 + 2**-10]]), "fc/bias": np.float32([0])}
+    compiled = Compiled([Dense("fc", 1, relu=relu)], weights, preprocessing, "bfloat16")
+    assert compiled(np.ones((1, 1, 1, 1), np.uint8), many).item() == expected
 
 
 @pytest.mark.slow
