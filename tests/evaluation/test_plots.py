@@ -24,7 +24,7 @@ from finetune.evaluation.plots import (
 HISTORY = [
     {
         "epoch": epoch,
-        "learning_rate": 0.1 / epoch,
+        "learning_rate": 0.5**epoch,
         "train_loss": 2.0 / epoch,
         "train_accuracy": 0.2 * epoch,
         "val_loss": 3.0 / epoch,
