@@ -85,7 +85,7 @@ def test_report() -> None:
         "forward            150.0 ± 2.5     213.3    150.0                  75%",
         "forward-backward   500.0 ± 0.0      64.0     50.0                  25%",
         "",
-        "mean ± standard deviation; 2 operations for a multiply-add; backward counted as 2 × forward",
+        "mean ± standard deviation; a multiply-add counts as 2 operations, backward as 2 × forward",
     ]
     rows = _report(measured, 100, "auto").splitlines()
     assert rows[4].split() == ["forward-backward,", "float32", "500.0", "±", "0.0", "64.0", "50.0"]

@@ -100,6 +100,12 @@ def test_preprocessing(
     np.testing.assert_allclose(preprocessing.normalize(np.uint8([[pixel]]))[0, 0], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_adams_learning_rate(name: str) -> None:
+    """Ten times as large only for the one network without wide layers, which is meant to be trained from scratch."""
+    assert build(name).adam_learning_rate == (1e-3 if name == "alexnet-mnist" else 1e-4)
+
+
 def test_unknown_network_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"no network 'vgg19' \(did you mean vgg16\?\); the networks are alexnet, caf"):
         build("vgg19")
