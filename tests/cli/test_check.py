@@ -129,6 +129,8 @@ def test_outputs_that_are_refused(data: Path, tmp_path: Path) -> None:
     assert page.read_text() == "mine"
     assert invoke(data, "--html", page, "--overwrite").exit_code == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    (tmp_path / "folder.html").mkdir()
+    assert "already exists" in refused("--html", tmp_path / "folder.html", "--overwrite")
     listing.write_text("path,label\n")
     with pytest.raises(UsageError, match="is in the data"):
         invoke(listing, "--write-list", listing, "--overwrite")

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copy
 
+import numpy as np
 import pytest
 import typer
 from support.runs import started
 from typer.testing import CliRunner, Result
 
-from finetune.cli.evaluate import evaluate
+from finetune.cli.evaluate import _report, evaluate
 from finetune.data.dataset import Dataset, Record
 from finetune.errors import DataError
+from finetune.evaluation.assess import assess
 from finetune.model import Model
 from finetune.runs.run import Run
 
@@ -116,3 +118,22 @@ def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.
     assert caplog.messages == [
         f"it is not known whether the model was trained on these images: those of {run} are not here"
     ]
+
+
+@pytest.mark.parametrize(
+    ("classes", "top5", "matrix"), [(5, False, True), (6, True, True), (20, True, True), (21, True, False)]
+)
+def test_top_5_and_the_matrix_are_shown_where_they_help(classes: int, top5: bool, matrix: bool) -> None:
+    """Top-5 accuracy only for more than five classes, the confusion matrix for up to twenty."""
+    names = tuple(f"class{index}" for index in range(classes))
+    logits = np.eye(classes, dtype=np.float32)
+    shown = _report(assess([(Path(name), index) for index, name in enumerate(names)], logits, names, 1.0))
+    assert ("\ntop-5 " in shown) is top5
+    assert ("true class by row" in shown) is matrix
+
+
+def test_at_most_ten_absent_classes_are_named() -> None:
+    names = tuple(f"class{index}" for index in range(12))
+    shown = _report(assess([(Path("x.png"), 0)], np.eye(1, 12, dtype=np.float32), names, 1.0))
+    assert "no images of       class1, class2, " in shown
+    assert ", class10 and 1 more\n" in shown

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from finetune.classifier import load
+
 Finetune = Callable[..., tuple[int, str, str]]
 
 
@@ -21,6 +23,13 @@ def test_kernels_and_activations(
     header, *rows, file = out.splitlines()
     assert (code, header.split(), len(rows), file) == (0, ["channel", "largest"], 16, str(activations))
     assert all(cv2.imread(str(path)) is not None for path in (kernels, activations))
+    (features,) = load(tiny_weights).features([image], layer="pool2")
+    assert features.values is not None
+    largest = features.values.max(axis=(0, 1))
+    assert [row.split() for row in rows] == [
+        [channel, f"{largest[int(channel)]:.4g}"] for channel, _ in map(str.split, rows)
+    ]
+    assert float(rows[0].split()[1]) == pytest.approx(largest.max(), rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from finetune.cli.predict import predict
+from finetune.classifier import Prediction, Score
+from finetune.cli.predict import _table, predict
 from finetune.errors import DataError, FinetuneError, UsageError
 
 app = typer.Typer()
@@ -98,6 +99,11 @@ def test_names_cannot_reach_the_terminal(run: Callable[..., Result]) -> None:
     assert done.stdout.splitlines()[0] == r"\x1b[2Jna\udcffme.png"
     (row,) = rows(run("-", "--json", stdin=b"\x1b[2Jna\xffme.png\n"))
     assert row["path"] == "\x1b[2Jna\udcffme.png"
+
+
+def test_class_names_cannot_reach_the_terminal() -> None:
+    shown = _table(Prediction(Path("a.png"), (Score(0, "ant\x1b[2J", 0.75),)))
+    assert shown.splitlines() == ["a.png", "   1   75.00%  ant\\x1b[2J"]
 
 
 @pytest.mark.slow

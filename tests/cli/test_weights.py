@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -102,6 +103,15 @@ def test_inspect_as_json(tiny_weights: Path) -> None:
     facts = json.loads(line)
     assert facts["networks"] == ["alexnet"]
     assert facts["tensors"][0]["name"] == "conv1/kernel"
+
+
+def test_a_tensor_that_is_not_finite(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{"fc8/kernel": np.float32([[1, np.nan]]), "fc8/bias": np.float32([1, 2])})
+    rows = {
+        line.split()[0]: line for line in run("inspect", tmp_path / "x.npz").splitlines() if line.startswith("fc8/")
+    }
+    assert rows["fc8/kernel"].count("not finite") == 3
+    assert rows["fc8/bias"].split()[3:] == ["1", "2", "1.5"]
 
 
 def test_convert(tiny_weights: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from finetune.data import textures
 from finetune.data.folder import read_folder
-from finetune.data.textures import PER_CLASS, SIZE, TEXTURES, draw_folder
+from finetune.data.textures import PER_CLASS, TEXTURES, draw_folder
 from finetune.errors import RunError
 
 
@@ -35,7 +35,7 @@ def test_thirty_images_of_each_texture_and_one_more(tmp_path: Path) -> None:
     assert len(set(files.values())) == 121
     for name in files:
         with Image.open(tmp_path / name) as image:
-            assert (image.size, image.mode) == ((SIZE, SIZE), "RGB")
+            assert (image.size, image.mode) == ((240, 240), "RGB")
             assert np.asarray(image).std() > 10
     dataset = read_folder(tmp_path / "images")
     assert dataset.class_names == tuple(TEXTURES)
@@ -106,5 +106,20 @@ def test_half_a_folder_is_removed(
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     (tmp_path / "mine").unlink()
     with pytest.raises(kind):
+        draw_folder(tmp_path / "new" / "images", tmp_path / "new" / "held-out.png", 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_a_held_out_image_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = textures._write
+
+    def fill_the_disk(path: Path, image: np.ndarray) -> None:
+        write(path, image)
+        if path.name == "held-out.png":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(textures, "PER_CLASS", 1)
+    monkeypatch.setattr(textures, "_write", fill_the_disk)
+    with pytest.raises(RunError, match="cannot be written"):
         draw_folder(tmp_path / "new" / "images", tmp_path / "new" / "held-out.png", 0)
     assert list(tmp_path.iterdir()) == []
