@@ -28,10 +28,11 @@ def test_identical_images() -> None:
         Record(Path("copy.jpg"), 1, "train", sound[0].digest),
         Record(Path("copy2.jpg"), 1, "train", sound[1].digest),
         Record(Path("leak.jpg"), 0, "val", sound[2].digest),
+        *(Record(Path(f"leak{number}.jpg"), 0, "val", sound[2].digest) for number in (2, 3)),
     ]
     assert training_warnings(dataset(*extra)) == [
         "identical in different classes: ants0.jpg ('ants') = copy.jpg ('bees') and 1 more",
-        "identical in training and validation: ants2.jpg = leak.jpg",
+        "identical in training and validation: ants2.jpg = leak.jpg = leak2.jpg",
     ]
 
 
