@@ -39,9 +39,9 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture
-def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two hundred images, one unreadable, one with a name that is not UTF-8; the current folder is the one above."""
-    folder = pictures(stripes=4, dots=3)
+    folder = image_folder(stripes=4, dots=3)
     (folder / "dots" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for number in range(192):
         (folder / f"{number:03}.png").symlink_to(folder / "stripes" / f"{number % 4}.png")
@@ -72,7 +72,7 @@ def test_a_killed_worker_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = ScoreOptions(batch_size=4, probabilities=True)
-    assert score(["pictures"], Path("local.jsonl"), options, str(tiny_weights)) == (200, 1)
+    assert score(["images"], Path("local.jsonl"), options, str(tiny_weights)) == (200, 1)
     pids: list[set[int]] = [set(), set()]
     write = ResumableOutput.write
 
@@ -85,7 +85,7 @@ def test_a_killed_worker_changes_nothing(
             os.kill(min(pids[1]), signal.SIGKILL)
 
     monkeypatch.setattr(ResumableOutput, "write", write_and_kill)
-    counts = score(["pictures"], Path("ray.jsonl"), options, str(tiny_weights), engine="ray", address=cluster.address)
+    counts = score(["images"], Path("ray.jsonl"), options, str(tiny_weights), engine="ray", address=cluster.address)
     assert counts == (200, 1)
     assert [len(machine) for machine in pids] == [1, 2], "another worker has replaced the dead one"
     assert Path("ray.jsonl").read_bytes() == Path("local.jsonl").read_bytes()
@@ -98,9 +98,9 @@ def test_the_local_engine_finishes_what_ray_started(
 ) -> None:
     monkeypatch.setattr(ray_engine, "WINDOW", 7)
     options = ScoreOptions(batch_size=16, features="fc7")
-    score(["pictures"], Path("local.npy"), options, str(tiny_weights))
-    arguments = (["pictures"], Path("ray.npy"), options, str(tiny_weights))
-    with pytest.raises(DataError, match=r"^--strict: pictures/dots/2\.png: the PNG"):
+    score(["images"], Path("local.npy"), options, str(tiny_weights))
+    arguments = (["images"], Path("ray.npy"), options, str(tiny_weights))
+    with pytest.raises(DataError, match=r"^--strict: images/dots/2\.png: the PNG"):
         score(*arguments, strict=True, engine="ray", address=cluster.address)
     assert score(*arguments, resume=True) == (200, 1)
     for ending in ("npy", "npy.csv"):
@@ -113,8 +113,8 @@ def test_errors_of_workers_are_reported_as_local_ones(
 ) -> None:
     weights = {**tiny_model.weights, "fc8/kernel": np.full((8, 3), 3e38, np.float32)}  # their sums overflow
     save_model(Path("damaged.safetensors"), replace(tiny_model, weights=weights))
-    arguments = (["pictures"], Path("rows.jsonl"), ScoreOptions(), "damaged.safetensors")
-    with pytest.raises(WeightsError, match=r"output for .*pictures/000\.png is not finite"):
+    arguments = (["images"], Path("rows.jsonl"), ScoreOptions(), "damaged.safetensors")
+    with pytest.raises(WeightsError, match=r"output for .*images/000\.png is not finite"):
         score(*arguments, engine="ray", address=cluster.address)
     monkeypatch.setattr(ray_engine, "__version__", "9.9")
     with pytest.raises(

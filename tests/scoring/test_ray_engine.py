@@ -18,9 +18,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  #
 
 
 @pytest.fixture
-def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One image; the current folder is the one above."""
-    folder = pictures(stripes=1)
+    folder = image_folder(stripes=1)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -38,7 +38,7 @@ def test_on_a_cluster() -> None:
     assert "3 passed" in done.stdout
 
 
-@pytest.mark.parametrize("address", ["here", ":6379", "host:", "http://host:6379", "host:65536"])
+@pytest.mark.parametrize("address", ["here", ":6379", "host:", "host:six", "host:-1", "http://host:6379", "host:65536"])
 def test_invalid_addresses(address: str) -> None:
     with pytest.raises(UsageError, match=rf"--address {address}: expected HOST:PORT, as `ray start` shows it"):
         next(ray_engine.connected(address).gen)
@@ -49,11 +49,11 @@ def test_nothing_listens(data: Path, tiny_weights: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(RunError, match=rf"nothing listens at --address {address} \(Connection refused\); expected"):
-            score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray", address=address)
+            score(["images"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray", address=address)
     assert list(Path().glob("x.csv*")) == [], "nothing is written"
 
 
 def test_ray_is_missing(data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"score --engine ray needs ray; pip install 'ray\[data\]>=2.60'"):
-        score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray")
+        score(["images"], Path("x.csv"), ScoreOptions(), str(tiny_weights), engine="ray")

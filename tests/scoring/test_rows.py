@@ -30,8 +30,8 @@ def test_options_that_contradict_each_other(options: dict[str, object], message:
 
 
 @pytest.mark.tensorflow
-def test_rows_are_predictions_or_features(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    inputs = [*sorted(pictures(stripes=2).rglob("*.png")), tmp_path / "gone.png"]
+def test_rows_are_predictions_or_features(tiny_model: Model, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    inputs = [*sorted(image_folder(stripes=2).rglob("*.png")), tmp_path / "gone.png"]
     classifier = Classifier(tiny_model)
     rows = list(compute_rows(classifier, inputs, ScoreOptions(top=2, abstain_below=1.0)))
     assert [row.path for row in rows] == inputs

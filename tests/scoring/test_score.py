@@ -29,9 +29,9 @@ def classifier(tiny_model: Model) -> Classifier:
 
 
 @pytest.fixture
-def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five images, of which the second cannot be read; the current folder is the one above."""
-    folder = pictures(dots=3, stripes=2)
+    folder = image_folder(dots=3, stripes=2)
     (folder / "dots" / "1.png").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     return folder
@@ -76,15 +76,15 @@ def test_formats_that_cannot_hold_the_rows(
 
 def stopped(data: Path, weights: str, options: ScoreOptions) -> None:
     """Leave a run that --strict stopped at the second image."""
-    with pytest.raises(DataError, match=r"^--strict: pictures/dots/1\.png: the file is empty; fix it and continue"):
-        score(["pictures"], Path("rows.csv"), options, weights, strict=True)
+    with pytest.raises(DataError, match=r"^--strict: images/dots/1\.png: the file is empty; fix it and continue"):
+        score(["images"], Path("rows.csv"), options, weights, strict=True)
     assert not Path("rows.csv").exists()
 
 
 @pytest.mark.tensorflow
 def test_counts(data: Path, tiny_weights: Path) -> None:
-    assert score(["pictures"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)) == (5, 1)
-    assert score(["pictures/stripes"], Path("more.csv"), ScoreOptions(), str(tiny_weights), strict=True) == (2, 0)
+    assert score(["images"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)) == (5, 1)
+    assert score(["images/stripes"], Path("more.csv"), ScoreOptions(), str(tiny_weights), strict=True) == (2, 0)
 
 
 @pytest.mark.tensorflow
@@ -119,9 +119,9 @@ def test_resuming_needs_the_same_model_wherever_its_file_is(data: Path, tiny_mod
     ):
         save_model(Path("b.safetensors"), other)
         with pytest.raises(RunError, match="was started with another --model; use the same"):
-            score(["pictures"], Path("rows.csv"), options, "b.safetensors", resume=True)
+            score(["images"], Path("rows.csv"), options, "b.safetensors", resume=True)
     Path("a.safetensors").rename("c.safetensors")
-    assert score(["pictures"], Path("rows.csv"), options, "c.safetensors", resume=True) == (5, 1)
+    assert score(["images"], Path("rows.csv"), options, "c.safetensors", resume=True) == (5, 1)
 
 
 def warped(model: Model):
@@ -139,8 +139,8 @@ def test_progress_counts_the_remaining_images(data: Path, tiny_weights: Path, mo
     monkeypatch.setattr("finetune.scoring.score.track", track)
     options = ScoreOptions(batch_size=1)
     stopped(data, str(tiny_weights), options)  # after one row
-    score(["pictures"], Path("rows.csv"), options, str(tiny_weights), resume=True)
-    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"pictures/dots/0.png\n")))
+    score(["images"], Path("rows.csv"), options, str(tiny_weights), resume=True)
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"images/dots/0.png\n")))
     score(["-"], Path("stdin.csv"), options, str(tiny_weights))
     assert totals == [5, 4, None]
 
@@ -161,12 +161,12 @@ def test_an_interrupted_run_says_how_to_continue(
     monkeypatch.setattr(ResumableOutput, "write", interrupted)
     options = ScoreOptions(batch_size=2)
     with pytest.raises(RunError, match="interrupted after 4 rows; add --resume to the same command to continue"):
-        score(["pictures"], Path("rows.csv"), options, str(tiny_weights))
+        score(["images"], Path("rows.csv"), options, str(tiny_weights))
     monkeypatch.undo()
     monkeypatch.chdir(data.parent)
-    assert score(["pictures"], Path("rows.csv"), options, str(tiny_weights), resume=True) == (5, 1)
+    assert score(["images"], Path("rows.csv"), options, str(tiny_weights), resume=True) == (5, 1)
 
 
 def test_an_address_needs_ray(data: Path, tiny_weights: Path) -> None:
     with pytest.raises(UsageError, match="--address is only for --engine ray; omit it"):
-        score(["pictures"], Path("x.csv"), ScoreOptions(), str(tiny_weights), address="127.0.0.1:6379")
+        score(["images"], Path("x.csv"), ScoreOptions(), str(tiny_weights), address="127.0.0.1:6379")
