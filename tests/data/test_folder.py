@@ -117,8 +117,13 @@ def test_two_folders_for_one_split(tmp_path: Path, pair: tuple[str, str]) -> Non
             "'testing', 'training' have no images of their own, but each has the folders 'a', 'b'; "
             "rename {root}/training to train and the other split to val",
         ),
+        (
+            [f"{data}/{split}/1.png" for data in ("flies", "bees") for split in ("test_1", "test_2")],
+            "'bees', 'flies' have no images of their own, but each has the folders 'test_1', 'test_2'; "
+            "pass {root}/bees",
+        ),
     ],
-    ids=["two data sets", "splits of other names"],
+    ids=["two data sets", "splits of other names", "two test sets"],
 )
 def test_data_sets_are_not_classes(tmp_path: Path, files: list[str], found: str) -> None:
     root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
@@ -149,6 +154,13 @@ def test_classes_of_nested_folders_are_classes(tmp_path: Path, caplog: pytest.Lo
         files = {f"{name}/{path.format(name)}.png": ord(name) + 9 * i for name in "ab" for i, path in enumerate(inner)}
         assert read_folder(write_files(tmp_path / str(number), files)).class_names == ("a", "b")
     assert caplog.messages == []
+
+
+def test_the_classes_may_be_in_a_train_folder_alone(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "data", {f"train/{name}/{i}.png": ord(name) + 9 * i for name in "ab" for i in (0, 1)})
+    dataset = read_folder(root)
+    assert dataset.class_names == ("a", "b")
+    assert {record.split for record in dataset.records} == {"train", "val"}, "and they are split by their bytes"
 
 
 def test_classes_may_be_called_train_or_val(tmp_path: Path) -> None:
@@ -266,7 +278,6 @@ def test_pipes_are_not_images(tmp_path: Path) -> None:
     """Opening one would wait for a writer."""
     root = write_files(tmp_path / "data", {"a.png": 1})
     os.mkfifo(root / "pipe.png")
-    os.mkfifo(root / "pipe")
     assert list(image_files(root)) == [root / "a.png"]
 
 

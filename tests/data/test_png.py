@@ -27,6 +27,10 @@ def test_transparent_gray_is_white_at_any_depth(bits: int) -> None:
     assert decode(data).image[0, :, 0].tolist() == [255, 0] * 4
 
 
+def test_only_gray_images_have_a_transparent_gray() -> None:
+    assert read_png(encode(RGB, "PNG", transparency=(1, 2, 3))).transparent is None
+
+
 def test_transparent_gray_of_16_bits() -> None:
     data = png(2, 1, 16, 0, b"\0" + b"\x12\x34\x12\x35", png_chunk(b"tRNS", b"\x12\x34"))
     assert decode(data).image[0, :, 0].tolist() == [255, 0x12]

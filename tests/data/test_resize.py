@@ -37,6 +37,7 @@ def test_fine_stripes_become_gray_without_aliasing() -> None:
     [
         (512, 600, (256, 300)),
         (600, 512, (300, 256)),
+        (512, 603, (256, 302)),  # 301.5
         (64, 100, (256, 400)),
         (512, 2048, (256, 1024)),  # four times as long as wide: not cut
         (512, 4000, (256, 1024)),  # longer: only the middle

@@ -7,12 +7,15 @@ from PIL import Image
 from support.encoded_images import BITMAP, GRAY, GRAY_ALPHA, RGB, assert_decodes, blocks, encode, tiff
 
 from finetune.data.decode import decode
+from finetune.data.header import read_header
 from finetune.errors import ImageError
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
 def test_cmyk_is_not_taken_for_transparent(compression: str | None) -> None:
-    assert_decodes(encode(RGB.convert("CMYK"), "TIFF", compression=compression), RGB)
+    data = encode(RGB.convert("CMYK"), "TIFF", compression=compression)
+    assert read_header(data).alpha == "none"
+    assert_decodes(data, RGB)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "jpeg"])
