@@ -1,5 +1,9 @@
 """Every error is one line on stderr with its exit code; -v adds the traceback."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from finetune.cli.exit_codes import FAILED, WRONG_USAGE
@@ -93,3 +97,14 @@ def test_too_little_memory_in_any_library(error: Exception, capsys: pytest.Captu
 def test_a_message_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     report_failure(DataError("a\x1b[2J"))
     assert capsys.readouterr().err == "finetune: error: a\\x1b[2J\n"
+
+
+def test_a_closed_pipe_needs_no_message() -> None:
+    """As `finetune summary alexnet | true`, with stdout buffered: the pipe is found closed at the very end."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "finetune", "summary", "alexnet"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (FAILED, b"")

@@ -1,0 +1,25 @@
+"""The entry point of the command."""
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from finetune.__main__ import main
+
+
+class Interrupted(ModuleType):
+    """A module whose import is interrupted by Ctrl-C."""
+
+    def __getattr__(self, name: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_during_the_import_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "finetune.cli.app", Interrupted("finetune.cli.app"))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert capsys.readouterr() == ("", "finetune: error: interrupted; nothing was finished\n")
