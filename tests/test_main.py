@@ -12,7 +12,9 @@ class Interrupted(ModuleType):
     """A module whose import is interrupted by Ctrl-C."""
 
     def __getattr__(self, name: str) -> None:
-        raise KeyboardInterrupt
+        if name == "main":
+            raise KeyboardInterrupt
+        raise AttributeError(name)
 
 
 def test_ctrl_c_during_the_import_is_one_line(
