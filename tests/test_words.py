@@ -21,12 +21,14 @@ PACKAGE = ROOT / "finetune"
 PARTS = ["finetune", *sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())]
 DOCUMENTS = ["README.md", "SECURITY.md", "CONTRIBUTING.md"]
 
+COMPARATIVES = "longer|more|less|larger|smaller|higher|lower|faster|slower|better|worse"
+
 # A regular expression for words that are not used, and the words to use instead.
 INSTEAD = {
     r"pictures?|pictured": "image",
     r"mend|mends|mended|mending": "fix",
     r"(go|goes|going|went|gone) on": "resume, continue",
-    r"(?<!there )(is|are|was|were) no(?! (longer|more|less|larger|smaller|higher|lower|faster|slower|better|worse)\b)": "is not a, has no, there is no",
+    rf"(?<!there )(is|are|was|were) no(?! ({COMPARATIVES})\b)": "is not a, has no, there is no",
     r"told|tells|telling": "report, warn, list, say; for a difference, distinguish",
     r"passed over": "skipped",
     r"(leave|leaves|leaving|left) (it |them |one )?out": "skip, exclude, omit",
