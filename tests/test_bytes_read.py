@@ -57,6 +57,4 @@ def test_images_are_read_once_for_each_job(noise: Path, tiny_model: Model) -> No
             trunk.compute(dict.fromkeys(dataset.records, tuple(View(n, "float32") for n in range(3))), store)
 
     assert size <= read_by(lambda: compute(cache=False)) < 1.1 * size, "three views of an image need one reading"
-    assert read_by(lambda: compute(cache=True)) < 0.1 * size, (
-        "stored features are mapped, their images not read"
-    )
+    assert read_by(lambda: compute(cache=True)) < 0.1 * size, "stored features are mapped, their images not read"
