@@ -118,10 +118,10 @@ def break_png() -> Callable[[Path], None]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a folder of textures: `pictures(stripes=6, dots=4)`."""
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a folder of textures: `image_folder(stripes=6, dots=4)`."""
 
-    def write(folder: str = "pictures", **counts: int) -> Path:
+    def write(folder: str = "images", **counts: int) -> Path:
         generator = np.random.default_rng(3)
         for name, count in counts.items():
             (tmp_path / folder / name).mkdir(parents=True)

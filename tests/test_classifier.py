@@ -21,9 +21,9 @@ from finetune.model import Model, save_model
 from finetune.networks.forward import activations, forward
 
 
-def test_probabilities(tiny_model: Model, tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+def test_probabilities(tiny_model: Model, tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
     """Every probability is the softmax of the network's output for the decoded image."""
-    paths = sorted(pictures(stripes=2, dots=3).rglob("*.png"))
+    paths = sorted(image_folder(stripes=2, dots=3).rglob("*.png"))
     predictions = list(load(str(tiny_weights)).predict(paths, top=3, batch_size=2))
     assert [prediction.path for prediction in predictions] == paths
     preprocessing = tiny_model.network.preprocessing
@@ -38,8 +38,8 @@ def test_probabilities(tiny_model: Model, tiny_weights: Path, pictures: Callable
         assert all(("red", "green", "blue")[score.index] == score.label for score in prediction.scores)
 
 
-def test_batch_size_and_order_do_not_matter(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
-    paths = sorted(pictures(stripes=4, dots=3).rglob("*.png"))
+def test_batch_size_and_order_do_not_matter(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
+    paths = sorted(image_folder(stripes=4, dots=3).rglob("*.png"))
     classifier = load(str(tiny_weights))
     one_by_one = {p.path: p.scores for p in classifier.predict(paths, top=3, batch_size=1)}
     for order, size in ((paths, 7), (paths[::-1], 3)):
@@ -48,8 +48,10 @@ def test_batch_size_and_order_do_not_matter(tiny_weights: Path, pictures: Callab
             assert {s.label: s.probability for s in prediction.scores} == pytest.approx(expected, abs=1e-5)
 
 
-def test_unreadable_images_keep_their_rows(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    good = next(pictures(stripes=1).rglob("*.png"))
+def test_unreadable_images_keep_their_rows(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    good = next(image_folder(stripes=1).rglob("*.png"))
     empty = tmp_path / "empty.jpg"
     empty.touch()
     rows = [p.to_json() for p in load(str(tiny_weights)).predict([empty, good, tmp_path / "gone.png", tmp_path], top=1)]
@@ -101,8 +103,8 @@ def test_softmax_by_hand() -> None:
     )
 
 
-def test_arrays_give_what_their_files_give(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
-    paths = sorted(pictures(stripes=2, dots=1).rglob("*.png"))
+def test_arrays_give_what_their_files_give(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
+    paths = sorted(image_folder(stripes=2, dots=1).rglob("*.png"))
     classifier = load(tiny_weights)
     from_files = list(classifier.predict(paths))
     arrays = [read_image(path) for path in paths]
@@ -118,9 +120,9 @@ def test_arrays_give_what_their_files_give(tiny_weights: Path, pictures: Callabl
 
 
 def test_probabilities_of_all_classes_are_in_the_order_of_the_classes(
-    tiny_weights: Path, pictures: Callable[..., Path]
+    tiny_weights: Path, image_folder: Callable[..., Path]
 ) -> None:
-    (prediction,) = load(tiny_weights).predict(pictures(stripes=1).rglob("*.png"), top=1)
+    (prediction,) = load(tiny_weights).predict(image_folder(stripes=1).rglob("*.png"), top=1)
     assert prediction.probabilities is not None
     assert prediction.probabilities.sum() == pytest.approx(1)
     assert prediction.probabilities.argmax() == prediction.scores[0].index
@@ -129,9 +131,9 @@ def test_probabilities_of_all_classes_are_in_the_order_of_the_classes(
 
 
 def test_features_are_what_the_layer_gives(
-    tiny_model: Model, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    tiny_model: Model, tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = next(pictures(stripes=1).rglob("*.png"))
+    path = next(image_folder(stripes=1).rglob("*.png"))
     classifier = load(tiny_weights)
     pixels = to_input(read_image(path), tiny_model.network.preprocessing)
     pixels = tiny_model.network.preprocessing.normalize(pixels)[None]
@@ -177,8 +179,8 @@ def test_ten_crops_by_hand(tiny_model: Model, tiny_weights: Path) -> None:
         np.testing.assert_allclose(second.probabilities, expected, rtol=1e-4)  # type: ignore[arg-type]
 
 
-def test_abstaining(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
-    paths = sorted(pictures(stripes=2).rglob("*.png"))
+def test_abstaining(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
+    paths = sorted(image_folder(stripes=2).rglob("*.png"))
     classifier = load(tiny_weights)
     (first, second) = (prediction.scores[0].probability for prediction in classifier.predict(paths))
     between = (first + second) / 2
@@ -193,8 +195,8 @@ def test_abstaining(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
         classifier.predict(paths, abstain_below=80)
 
 
-def test_paths_are_read_as_they_are_needed(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
-    path = next(pictures(stripes=1).rglob("*.png"))
+def test_paths_are_read_as_they_are_needed(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
+    path = next(image_folder(stripes=1).rglob("*.png"))
     taken = 0
 
     def endless() -> Iterator[Path]:
@@ -212,8 +214,10 @@ def test_paths_are_read_as_they_are_needed(tiny_weights: Path, pictures: Callabl
 
 
 @pytest.mark.parametrize("bias", [(np.nan, 0, 0), (0, np.inf, 0), (np.nan, np.nan, np.nan)])
-def test_output_that_is_not_finite(bias: tuple[float, ...], tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    path = next(pictures(stripes=1).rglob("*.png"))
+def test_output_that_is_not_finite(
+    bias: tuple[float, ...], tiny_model: Model, image_folder: Callable[..., Path]
+) -> None:
+    path = next(image_folder(stripes=1).rglob("*.png"))
     damaged = Classifier(replace(tiny_model, weights={**tiny_model.weights, "fc8/bias": np.float32(bias)}))
     with pytest.raises(WeightsError, match=r"the model's output for .*0\.png is not finite: its weights are damaged"):
         list(damaged.predict([path]))

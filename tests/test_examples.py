@@ -11,8 +11,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.slow
-def test_batch_score(pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path) -> None:
-    data = pictures(stripes=2, dots=1)
+def test_batch_score(image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path) -> None:
+    data = image_folder(stripes=2, dots=1)
     (data / "broken.png").touch()
     done = subprocess.run(
         [sys.executable, EXAMPLES / "batch_score.py", data, tiny_weights],

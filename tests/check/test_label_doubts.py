@@ -99,8 +99,8 @@ def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.tensorflow
-def test_features_are_what_the_last_layer_receives(pictures: Callable[..., Path], model: Model) -> None:
-    paths = sorted(pictures(stripes=35).glob("*/*.png"))
+def test_features_are_what_the_last_layer_receives(image_folder: Callable[..., Path], model: Model) -> None:
+    paths = sorted(image_folder(stripes=35).glob("*/*.png"))
     collector = FeatureCollector(model)
     for path in paths:
         pixels = read_input(path, model.network.preprocessing)
@@ -123,8 +123,8 @@ def test_no_image_and_damaged_weights(model: Model) -> None:
 
 
 @pytest.mark.tensorflow
-def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_path: Path) -> None:
-    data = pictures(stripes=14, dots=14)
+def test_a_check_with_a_model(image_folder: Callable[..., Path], model: Model, tmp_path: Path) -> None:
+    data = image_folder(stripes=14, dots=14)
     (data / "dots" / "broken.png").touch()
     save_model(tmp_path / "model.safetensors", model)
     checked = check(data, str(tmp_path / "model.safetensors"))
@@ -135,9 +135,9 @@ def test_a_check_with_a_model(pictures: Callable[..., Path], model: Model, tmp_p
 
 @pytest.mark.tensorflow
 def test_a_check_puts_copies_into_one_group(
-    pictures: Callable[..., Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_folder: Callable[..., Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = pictures(stripes=3, dots=3)
+    data = image_folder(stripes=3, dots=3)
     (data / "dots" / "copy.png").write_bytes((data / "dots" / "0.png").read_bytes())
     save_model(tmp_path / "model.safetensors", model)
     given: dict[str, int] = {}

@@ -57,9 +57,9 @@ def test_failed_work_is_one_line_and_exit_code_1(finetune: Finetune, tmp_path: P
 
 @pytest.mark.tensorflow
 def test_train_then_predict(
-    finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+    finetune: Finetune, image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
-    data, run = pictures(stripes=6, dots=6), tmp_path / "run"
+    data, run = image_folder(stripes=6, dots=6), tmp_path / "run"
     arguments = ("train", "--data", data, "--weights", tiny_weights, "--out", run, "--epochs", 2, "--skip", "fc8,fc7")
     code, out, err = finetune(*arguments)
     assert code == 0
@@ -93,7 +93,7 @@ def test_train_then_predict(
 @pytest.mark.tensorflow
 def test_ctrl_c_keeps_the_best_and_says_so(
     finetune: Finetune,
-    pictures: Callable[..., Path],
+    image_folder: Callable[..., Path],
     tiny_weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -112,11 +112,13 @@ def test_ctrl_c_keeps_the_best_and_says_so(
 
     monkeypatch.setattr(Head, "evaluate", interrupted)
     run = tmp_path / "run"
-    code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", run)
+    code, out, err = finetune(
+        "train", "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--out", run
+    )
     assert code == 1
     assert "interrupted: 2 of 30 epochs are done; keeping the best" in err
     assert f"model {run / 'model.safetensors'}" in out
-    assert finetune("predict", tmp_path / "pictures" / "dots" / "0.png", "--model", run)[0] == 0
+    assert finetune("predict", tmp_path / "images" / "dots" / "0.png", "--model", run)[0] == 0
 
 
 def test_interrupted_before_anything(finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +141,8 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     assert not modules & {"tensorflow", "keras", "cv2", "numpy"}
 
 
-def test_errors_about_data_and_weights_need_no_tensorflow(tmp_path: Path, pictures: Callable[..., Path]) -> None:
-    data = pictures(stripes=2, dots=2)
+def test_errors_about_data_and_weights_need_no_tensorflow(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    data = image_folder(stripes=2, dots=2)
     code = (
         "from pathlib import Path\nfrom finetune.config import TrainConfig\nfrom finetune.errors import FinetuneError\n"
         "from finetune.training.train import train\n"

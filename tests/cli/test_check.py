@@ -25,9 +25,9 @@ def invoke(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def data(pictures: Callable[..., Path]) -> Path:
+def data(image_folder: Callable[..., Path]) -> Path:
     """Two classes of drawn textures with an empty file, a copy, and four files that are not images."""
-    folder = pictures(stripes=14, dots=14)
+    folder = image_folder(stripes=14, dots=14)
     (folder / "dots" / "broken.png").touch()
     (folder / "dots" / "<b>copy.png").write_bytes((folder / "dots" / "3.png").read_bytes())
     for number in range(4):
@@ -96,8 +96,8 @@ def test_page_and_list(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "1 × cannot be read" in page.words
 
 
-def test_a_page_without_findings(pictures: Callable[..., Path], tmp_path: Path) -> None:
-    assert invoke(pictures(stripes=14, dots=14), "--html", tmp_path / "check.html").exit_code == 0
+def test_a_page_without_findings(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    assert invoke(image_folder(stripes=14, dots=14), "--html", tmp_path / "check.html").exit_code == 0
     page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
     assert page.words.count("Nothing found.") == 2
 

@@ -30,9 +30,9 @@ def invoke(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
+def run(image_folder: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
     """A finished run of three classes, two validation images in each, one of them unreadable."""
-    data = pictures(stripes=2, dots=2, waves=2)
+    data = image_folder(stripes=2, dots=2, waves=2)
     folders = ("stripes", "dots", "waves")
     records = [Record(data / name / f"{i}.png", label, "val", "") for label, name in enumerate(folders) for i in (0, 1)]
     made = Run(tmp_path / "run")
@@ -73,7 +73,7 @@ def test_json_is_one_object_with_the_same_metrics(run: Path) -> None:
 
 
 def test_unreadable_images_are_exit_code_3(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    broken = tmp_path / "pictures" / "dots" / "1.png"
+    broken = tmp_path / "images" / "dots" / "1.png"
     broken.write_bytes(b"")
     done = invoke(run)
     assert done.exit_code == 3
@@ -87,7 +87,7 @@ def test_unreadable_images_are_exit_code_3(run: Path, tmp_path: Path, caplog: py
 def test_some_of_the_classes(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    (tmp_path / "pictures" / "dots").rename(other / "green")
+    (tmp_path / "images" / "dots").rename(other / "green")
     done = invoke(run, "--data", other)
     assert done.exit_code == 0
     assert "no images of       red, blue\n" in done.stdout
@@ -101,7 +101,7 @@ def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.
     manifest.write_text(manifest.read_text().replace("0.png,red,val", "0.png,red,train"))
     (tmp_path / "other" / "red").mkdir(parents=True)
     for number in (0, 1):
-        copy(tmp_path / "pictures" / "stripes" / f"{number}.png", tmp_path / "other" / "red")
+        copy(tmp_path / "images" / "stripes" / f"{number}.png", tmp_path / "other" / "red")
     done = invoke(run, "--data", tmp_path / "other")
     assert "were chosen on 1 of these images, so the metrics are slightly optimistic" in done.stdout
     assert caplog.messages == ["the model was trained on 1 of these 2 images, so the metrics are too optimistic"]
@@ -110,10 +110,10 @@ def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.
 
     caplog.clear()
     (tmp_path / "other" / "red" / "0.png").unlink()
-    (tmp_path / "other" / "red" / "1.png").write_bytes((tmp_path / "pictures" / "dots" / "1.png").read_bytes() + b"x")
+    (tmp_path / "other" / "red" / "1.png").write_bytes((tmp_path / "images" / "dots" / "1.png").read_bytes() + b"x")
     assert "optimistic" not in invoke(run, "--data", tmp_path / "other").stdout
     assert caplog.messages == []
-    (tmp_path / "pictures").rename(tmp_path / "gone")
+    (tmp_path / "images").rename(tmp_path / "gone")
     invoke(run, "--data", tmp_path / "other")
     assert caplog.messages == [
         f"it is not known whether the model was trained on these images: those of {run} are not here"

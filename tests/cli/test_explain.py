@@ -10,8 +10,8 @@ Finetune = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def image(pictures: Callable[..., Path]) -> Path:
-    return pictures(dots=1) / "dots" / "0.png"
+def image(image_folder: Callable[..., Path]) -> Path:
+    return image_folder(dots=1) / "dots" / "0.png"
 
 
 @pytest.mark.tensorflow

@@ -29,9 +29,9 @@ def invoke(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def run(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
+def run(image_folder: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
     """A finished run of three classes with three images each, one of them for validation."""
-    data = pictures(stripes=3, dots=3, waves=3)
+    data = image_folder(stripes=3, dots=3, waves=3)
     records = [
         Record(data / name / f"{i}.png", label, "val" if i == 2 else "train", "")
         for label, name in enumerate(("stripes", "dots", "waves"))
@@ -58,7 +58,7 @@ def test_a_run_to_npy_with_its_card(run: Path) -> None:
     assert (folder / "classes.txt").read_text(encoding="utf-8") == "red\ngreen\nblue\n"
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "| 1 | green | 2 | 1 |" in card
-    assert "`pictures`: 6 training images, 3 validation images, 0 skipped" in card
+    assert "`images`: 6 training images, 3 validation images, 0 skipped" in card
     assert str(run.parent) not in card, "whoever gets the model need not know the layout of this disk"
     assert "`starter` (part of this package), SHA-256 `34cd`. Licence: trained on Tiny ImageNet" in card
     assert "trained with finetune 0.0.9" in card

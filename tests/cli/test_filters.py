@@ -13,9 +13,9 @@ Finetune = Callable[..., tuple[int, str, str]]
 
 @pytest.mark.tensorflow
 def test_kernels_and_activations(
-    finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+    finetune: Finetune, image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:
-    image = pictures(dots=1) / "dots" / "0.png"
+    image = image_folder(dots=1) / "dots" / "0.png"
     kernels, activations = tmp_path / "kernels.png", tmp_path / "activations.png"
     code, out, err = finetune("filters", "--model", tiny_weights, "--out", kernels)
     assert (code, out, err) == (0, f"{kernels}\n", "")

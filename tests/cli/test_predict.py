@@ -21,9 +21,9 @@ app.command()(predict)
 
 
 @pytest.fixture
-def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images, next to an empty one; the current folder is the one above."""
-    folder = pictures(stripes=2)
+    folder = image_folder(stripes=2)
     (tmp_path / "broken.png").touch()
     monkeypatch.chdir(tmp_path)
     return folder
@@ -46,14 +46,14 @@ def rows(done: Result) -> list[dict[str, Any]]:
 
 @pytest.mark.tensorflow
 def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> None:
-    Path("names.txt").write_text("pictures/stripes/1.png\ngone.png\n")
+    Path("names.txt").write_text("images/stripes/1.png\ngone.png\n")
     Path("names.csv").write_text("path,label\npictures/stripes/0.png,x\n")
     done = run(
-        "pictures", "**/1.png", "@names.txt", "names.csv", "http://127.0.0.1/x.png", "broken.png", "-", "--json",
-        stdin=b"pictures/stripes/0.png\n",
+        "images", "**/1.png", "@names.txt", "names.csv", "http://127.0.0.1/x.png", "broken.png", "-", "--json",
+        stdin=b"images/stripes/0.png\n",
     )  # fmt: skip
     assert done.exit_code == 3
-    assert [row["path"].removeprefix("pictures/stripes/") for row in rows(done)] == [
+    assert [row["path"].removeprefix("images/stripes/") for row in rows(done)] == [
         "0.png", "1.png", "1.png", "1.png", "gone.png", "0.png", "http://127.0.0.1/x.png", "broken.png", "0.png",
     ]  # fmt: skip
     assert [row["error"] for row in rows(done) if "error" in row] == [
@@ -65,30 +65,30 @@ def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> N
 
 @pytest.mark.tensorflow
 def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
-    os.rename("pictures/stripes/0.png", "new\nline.png")  # noqa: PTH104
+    os.rename("images/stripes/0.png", "new\nline.png")  # noqa: PTH104
     done = run("-", "-0", "--json", stdin=b"new\nline.png\0pictures/stripes/1.png\0")
-    assert (done.exit_code, [row["path"] for row in rows(done)]) == (0, ["new\nline.png", "pictures/stripes/1.png"])
+    assert (done.exit_code, [row["path"] for row in rows(done)]) == (0, ["new\nline.png", "images/stripes/1.png"])
     with pytest.raises(UsageError, match="-0 applies to names on stdin"):
-        run("pictures", "-0")
+        run("images", "-0")
 
 
 @pytest.mark.tensorflow
 def test_strict_stops_at_the_first(run: Callable[..., Result]) -> None:
     with pytest.raises(DataError, match=r"^--strict: broken\.png: the file is empty$"):
-        run("pictures", "broken.png", "gone.png", "--strict")
+        run("images", "broken.png", "gone.png", "--strict")
 
 
 @pytest.mark.tensorflow
 def test_abstaining_is_shown(run: Callable[..., Result]) -> None:
-    done = run("pictures", "--abstain-below", 1, "--top", 1)
-    assert done.stdout.splitlines()[0] == "pictures/stripes/0.png  (abstained)"
-    assert all(row["abstained"] for row in rows(run("pictures", "--abstain-below", 1, "--json")))
-    assert "abstained" not in run("pictures").stdout
+    done = run("images", "--abstain-below", 1, "--top", 1)
+    assert done.stdout.splitlines()[0] == "images/stripes/0.png  (abstained)"
+    assert all(row["abstained"] for row in rows(run("images", "--abstain-below", 1, "--json")))
+    assert "abstained" not in run("images").stdout
 
 
 @pytest.mark.tensorflow
 def test_ten_crops_give_other_probabilities(run: Callable[..., Result]) -> None:
-    plain, ten = (rows(run("pictures", "--json", *option)) for option in ((), ("--ten-crop",)))
+    plain, ten = (rows(run("images", "--json", *option)) for option in ((), ("--ten-crop",)))
     assert [row["path"] for row in plain] == [row["path"] for row in ten]
     assert plain != ten
 
@@ -108,7 +108,7 @@ def test_class_names_cannot_reach_the_terminal() -> None:
 
 @pytest.mark.slow
 def test_a_reader_that_stops_early(data: Path, tiny_weights: Path) -> None:
-    """As `finetune predict pictures | head -1`: no traceback."""
+    """As `finetune predict images | head -1`: no traceback."""
     (data / "more").mkdir()
     for number in range(200):
         (data / "more" / f"{number}.png").symlink_to(data / "stripes" / "0.png")
@@ -124,16 +124,16 @@ def test_a_reader_that_stops_early(data: Path, tiny_weights: Path) -> None:
 
 @pytest.mark.tensorflow
 def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
-    Path("one.txt").write_text("pictures/stripes/0.png\n")
-    Path("list.txt").write_text("pictures/stripes/0.png\npictures/stripes/1.png\n")
-    done = run("pictures/stripes/0.png", "--explain", "why.png", "--top", "1")
+    Path("one.txt").write_text("images/stripes/0.png\n")
+    Path("list.txt").write_text("images/stripes/0.png\npictures/stripes/1.png\n")
+    done = run("images/stripes/0.png", "--explain", "why.png", "--top", "1")
     assert done.exit_code == 0
     assert Path("why.png").read_bytes().startswith(b"\x89PNG")
     for several in (
-        ("pictures/stripes/0.png", "pictures/stripes/1.png"),
-        ("pictures/stripes",),
+        ("images/stripes/0.png", "images/stripes/1.png"),
+        ("images/stripes",),
         ("@list.txt",),
-        ("pictures/**/*.png",),
+        ("images/**/*.png",),
     ):
         with pytest.raises(UsageError, match="--explain draws one image; name one, or use finetune explain for each"):
             run(*several, "--explain", "other.png")
@@ -155,5 +155,5 @@ def test_explain_is_refused_before_the_rows(
     monkeypatch.setattr("finetune.classifier.load", lambda *_: pytest.fail("the model was loaded"))
     Path("why.png").write_text("mine")
     with pytest.raises(FinetuneError, match=message):
-        run("pictures/stripes/0.png", "--explain", name)
+        run("images/stripes/0.png", "--explain", name)
     assert Path("why.png").read_text() == "mine"

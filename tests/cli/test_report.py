@@ -12,9 +12,9 @@ Finetune = Callable[..., tuple[int, str, str]]
 
 
 def test_the_page_is_written_and_printed(
-    finetune: Finetune, pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path
+    finetune: Finetune, image_folder: Callable[..., Path], tiny_model: Model, tmp_path: Path
 ) -> None:
-    data, path = pictures(stripes=1), tmp_path / "run"
+    data, path = image_folder(stripes=1), tmp_path / "run"
     records = (Record(data / "stripes" / "0.png", 0, "val", ""),)
     run = started(path, {"data": str(data)}, Dataset(records, tiny_model.class_names))
     run.write_history(

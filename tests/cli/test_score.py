@@ -25,9 +25,9 @@ app.command()(predict)
 
 
 @pytest.fixture
-def data(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Seven images, the third of them unreadable; the current folder is the one above."""
-    folder = pictures(stripes=4, dots=3)
+    folder = image_folder(stripes=4, dots=3)
     (folder / "dots" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.chdir(tmp_path)
     return folder
@@ -51,46 +51,46 @@ def rows(path: str) -> list[dict[str, Any]]:
 
 @pytest.mark.tensorflow
 def test_rows_are_those_of_predict(run: Callable[..., Result]) -> None:
-    done = run("pictures", "--out", "rows.jsonl")
+    done = run("images", "--out", "rows.jsonl")
     assert (done.exit_code, done.stdout) == (3, "rows.jsonl: 7 rows, 1 of them not read\n")
-    assert rows("rows.jsonl") == [json.loads(line) for line in run("predict", "pictures", "--json").stdout.splitlines()]
+    assert rows("rows.jsonl") == [json.loads(line) for line in run("predict", "images", "--json").stdout.splitlines()]
     assert [str(path) for path in Path().glob("*rows*")] == ["rows.jsonl"]
 
 
 @pytest.mark.tensorflow
 def test_nothing_unreadable_is_exit_code_0(run: Callable[..., Result]) -> None:
-    assert run("pictures/stripes", "--out", "rows.jsonl").exit_code == 0
+    assert run("images/stripes", "--out", "rows.jsonl").exit_code == 0
 
 
 @pytest.mark.tensorflow
 def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
-    assert run("pictures", "--out", "rows.csv", "--top", 1, "--probabilities", "--abstain-below", 0.99).exit_code == 3
+    assert run("images", "--out", "rows.csv", "--top", 1, "--probabilities", "--abstain-below", 0.99).exit_code == 3
     with Path("rows.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["path"] for line in lines] == [row["path"] for row in map(dict, lines)]
     assert sum(float(lines[0][f"p:{name}"]) for name in ("red", "green", "blue")) == pytest.approx(1)
     assert lines[0]["abstained"] == "true"
     assert lines[2]["error"]
-    assert run("pictures", "--out", "rows.parquet", "--ten-crop").exit_code == 3
+    assert run("images", "--out", "rows.parquet", "--ten-crop").exit_code == 3
     assert pq.read_table("rows.parquet").num_rows == 7
-    assert run("pictures", "--out", "fc7.npy", "--features", "fc7").exit_code == 3
-    expected = list(load(tiny_weights).features(sorted(Path("pictures").rglob("*.png")), "fc7"))
+    assert run("images", "--out", "fc7.npy", "--features", "fc7").exit_code == 3
+    expected = list(load(tiny_weights).features(sorted(Path("images").rglob("*.png")), "fc7"))
     found = np.load("fc7.npy")
     assert np.isnan(found[2]).all()
     for row, features in zip(np.delete(found, 2, 0), (f for f in expected if f.values is not None), strict=True):
         np.testing.assert_array_equal(row, features.values)
     with Path("fc7.npy.csv").open(newline="") as file:
         assert [line["path"] for line in csv.DictReader(file)] == [str(features.path) for features in expected]
-    assert run("pictures", "--out", "conv5.parquet", "--features", "conv5", "--pool", "mean").exit_code == 3
+    assert run("images", "--out", "conv5.parquet", "--features", "conv5", "--pool", "mean").exit_code == 3
     assert len(pq.read_table("conv5.parquet")["features"][0].as_py()) == 256
 
 
 @pytest.mark.tensorflow
 def test_strict_stops_and_can_be_resumed(run: Callable[..., Result]) -> None:
-    arguments = ("pictures", "--out", "rows.jsonl", "--batch-size", 2)
+    arguments = ("images", "--out", "rows.jsonl", "--batch-size", 2)
     with pytest.raises(
-        DataError, match=r"^--strict: pictures/dots/2\.png: the PNG .*; fix it and continue with --resume"
+        DataError, match=r"^--strict: images/dots/2\.png: the PNG .*; fix it and continue with --resume"
     ):
         run(*arguments, "--strict")
     assert not Path("rows.jsonl").exists()
@@ -102,12 +102,12 @@ def test_strict_stops_and_can_be_resumed(run: Callable[..., Result]) -> None:
 def test_existing_output_is_not_lost(run: Callable[..., Result]) -> None:
     Path("rows.jsonl").write_text("precious")
     with pytest.raises(RunError, match=r"rows\.jsonl exists; choose another --out, or --overwrite"):
-        run("pictures", "--out", "rows.jsonl")
-    for wrong in (["nowhere/*.png"], ["pictures", "--features", "fc9"], ["pictures", "--resume"]):
+        run("images", "--out", "rows.jsonl")
+    for wrong in (["nowhere/*.png"], ["images", "--features", "fc9"], ["images", "--resume"]):
         with pytest.raises((DataError, UsageError)):
             run(*wrong, "--out", "rows.jsonl", "--overwrite")
     assert Path("rows.jsonl").read_text() == "precious"
-    assert run("pictures", "--out", "rows.jsonl", "--overwrite").exit_code == 3
+    assert run("images", "--out", "rows.jsonl", "--overwrite").exit_code == 3
     assert len(rows("rows.jsonl")) == 7
 
 
@@ -119,7 +119,7 @@ def test_interrupted(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("finetune.scoring.score.compute_rows", interrupted)
     with pytest.raises(RunError, match="interrupted after 0 rows; add --resume to the same command to continue"):
-        run("pictures", "--out", "rows.jsonl")
+        run("images", "--out", "rows.jsonl")
 
 
 KILLED = """
@@ -147,7 +147,7 @@ def test_killed_twice(run: Callable[..., Result], data: Path, tiny_weights: Path
     """What is finished after two kills has the very bytes of what was never stopped."""
     for number in range(60):
         (data / f"{number:03}.png").symlink_to(data / "stripes" / f"{number % 4}.png")
-    arguments = ["pictures", "--features", "fc7", "--batch-size", "4"]
+    arguments = ["images", "--features", "fc7", "--batch-size", "4"]
     run(*arguments, "--out", "whole.npy")
     command = ["score", *arguments, "--out", "killed.npy", "--model", str(tiny_weights)]
     for more, after in (([], 20), (["--resume"], 44)):

@@ -22,9 +22,9 @@ def test_every_option_is_in_the_help(finetune: Finetune) -> None:
 
 @pytest.mark.tensorflow
 def test_options_win_over_the_file(
-    finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'data = "{data}"\nweights = "{tiny_weights}"\nepochs = 5\nseed = 3\nflip = true\nviews = 2\n')
     code, out, _ = finetune("train", "--config", recipe, "--epochs", 1, "--no-flip", "--out", tmp_path / "run")
@@ -43,11 +43,11 @@ def test_options_win_over_the_file(
 
 @pytest.mark.tensorflow
 def test_stages_from_the_line(
-    finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The cost of every stage is logged, the epochs are numbered across stages, and a resumed run has the same bits."""
     options = (
-        "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", tmp_path / "run",
+        "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--out", tmp_path / "run",
         "--stages", "fc8:1,fc7-fc8:2,all:1",
     )  # fmt: skip
     code, _, err = finetune("train", *options)
@@ -79,10 +79,10 @@ def test_a_mistake_in_the_file_names_it(finetune: Finetune, tmp_path: Path) -> N
 
 @pytest.mark.tensorflow
 def test_skipped_images_are_not_a_failure(
-    finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     """So that `finetune train … && finetune predict …` continues; skipped.csv names them."""
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     (data / "dots" / "broken.png").touch()
     run = tmp_path / "run"
     code, _, err = finetune("train", "--data", data, "--weights", tiny_weights, "--out", run, "--epochs", 1)
@@ -93,9 +93,9 @@ def test_skipped_images_are_not_a_failure(
 
 @pytest.mark.tensorflow
 def test_dry_run_prints_the_plan_to_stdout(
-    finetune: Finetune, tiny_weights: Path, pictures: Callable[..., Path]
+    finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path]
 ) -> None:
-    code, out, _ = finetune("train", "--data", pictures(stripes=2, dots=2), "--weights", tiny_weights, "--dry-run")
+    code, out, _ = finetune("train", "--data", image_folder(stripes=2, dots=2), "--weights", tiny_weights, "--dry-run")
     assert code == 0
     assert "fc8    fresh    trained" in out
     assert "cost of fc8: 4 forward passes" in out

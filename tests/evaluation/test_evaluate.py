@@ -20,9 +20,9 @@ NAMES = ("red", "green", "blue")
 
 
 @pytest.fixture
-def colours(pictures: Callable[..., Path]) -> Path:
+def colours(image_folder: Callable[..., Path]) -> Path:
     """A folder with 5, 4 and 3 textures as the classes of `tiny_model`."""
-    data = pictures(stripes=5, dots=4, waves=3)
+    data = image_folder(stripes=5, dots=4, waves=3)
     for texture, name in zip(("stripes", "dots", "waves"), NAMES, strict=True):
         (data / texture).rename(data / name)
     return data
@@ -167,8 +167,8 @@ def test_a_run_with_files_of_two_runs(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_predict_divides_by_the_temperature(tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    image = next(pictures(dots=1).rglob("*.png"))
+def test_predict_divides_by_the_temperature(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
+    image = next(image_folder(dots=1).rglob("*.png"))
     classifier = Classifier(replace(tiny_model, about={"temperature": 3.0}))
     ((path, row),) = classifier.logits([image])
     assert path == image

@@ -73,8 +73,8 @@ def evaluation_json(names: tuple[str, ...], paths: list[Path], temperature: floa
     return with_thumbnails(assess(labelled, output, names, temperature).to_json())
 
 
-def test_names_and_paths_are_escaped(pictures: Callable[..., Path]) -> None:
-    paths = sorted(pictures(stripes=6).rglob("*.png"))
+def test_names_and_paths_are_escaped(image_folder: Callable[..., Path]) -> None:
+    paths = sorted(image_folder(stripes=6).rglob("*.png"))
     hostile = paths[0].with_name(f"{HOSTILE[0].replace('/', '')}.png")
     paths[0].rename(hostile)
     paths[0] = hostile
@@ -91,8 +91,8 @@ def test_names_and_paths_are_escaped(pictures: Callable[..., Path]) -> None:
         assert text in page.words
 
 
-def test_the_page_loads_nothing_from_the_network(pictures: Callable[..., Path]) -> None:
-    paths = sorted(pictures(stripes=6).rglob("*.png"))
+def test_the_page_loads_nothing_from_the_network(image_folder: Callable[..., Path]) -> None:
+    paths = sorted(image_folder(stripes=6).rglob("*.png"))
     text = render_report(
         "run", CONFIG, "plan", METRICS, EPOCHS, dataset(HOSTILE, paths), evaluation_json(HOSTILE, paths, 2.0)
     )
@@ -108,9 +108,9 @@ def test_the_page_loads_nothing_from_the_network(pictures: Callable[..., Path]) 
         assert not re.search(r'href="(?!#)', plot)
 
 
-def test_the_words_and_numbers_on_the_page(pictures: Callable[..., Path]) -> None:
+def test_the_words_and_numbers_on_the_page(image_folder: Callable[..., Path]) -> None:
     """The model predicts ants for all of five images: three are ants, two are bees."""
-    paths = sorted(pictures(stripes=5).rglob("*.png"))
+    paths = sorted(image_folder(stripes=5).rglob("*.png"))
     names = ("ants", "bees")
     config = {
         "data": "my/photos",
@@ -231,7 +231,7 @@ def test_a_wrong_image_shows_both_classes_with_their_probabilities() -> None:
     assert "The least certain is ants (75.0 %) predicted correctly b.png" in words
 
 
-def test_the_legend_of_the_reliability_plot_is_below_it(pictures: Callable[..., Path]) -> None:
+def test_the_legend_of_the_reliability_plot_is_below_it(image_folder: Callable[..., Path]) -> None:
     """49 images make three bins; the words of the legend are below those of the axis."""
     names = ("ants", "bees")
     evaluation = evaluation_json(names, [Path(f"{i}.png") for i in range(49)])
@@ -267,9 +267,9 @@ def test_only_the_first_skipped_files_are_listed() -> None:
     assert "skipped.csv lists 3 more." in page.words
 
 
-def test_from_the_run_directory_alone(pictures: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> None:
+def test_from_the_run_directory_alone(image_folder: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> None:
     """The page written again is the same to the byte, although the images are gone."""
-    data = pictures(stripes=3, dots=3)
+    data = image_folder(stripes=3, dots=3)
     paths, names = sorted(data.rglob("*.png")), ("dots", "stripes")
     images, evaluation = dataset(names, paths), evaluation_json(names, paths)
     run = Run(tmp_path / "run")

@@ -62,6 +62,7 @@ def test_names(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     assert explain(classifier, photo, tmp_path / "4.png", "tench, Tinca tinca")[1].score.index == 0
 
 
+@pytest.mark.tensorflow
 def test_grad_cam_is_of_the_layer_asked_for(handmade: Callable[..., Classifier], photo: Path, tmp_path: Path) -> None:
     """conv1 gives the pixels, conv2 only what is above 5."""
     cv2.imwrite(str(photo), np.arange(144, dtype=np.uint8).reshape(12, 12) // 14)
@@ -83,6 +84,7 @@ def test_grad_cam_is_of_the_layer_asked_for(handmade: Callable[..., Classifier],
     assert (last.grad_cam > 0).sum() == 144 - 6 * 14
 
 
+@pytest.mark.tensorflow
 def test_colours_are_right(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network takes BGR, the drawing RGB."""
     drawn: list[np.ndarray] = []

@@ -21,7 +21,6 @@ from finetune.formats.safetensors_file import write_safetensors
 @pytest.mark.parametrize(
     ("write", "form"),
     [(write_npy, "npy"), (write_npz, "npz"), (write_safetensors, "safetensors")],
-    ids=lambda x: str(x),
 )
 @pytest.mark.parametrize("name", ["w.npy", "w.npz", "w.caffemodel", "w.safetensors", "w.pth", "w.h5", "w"])
 def test_our_own_files_read_under_any_name(write: Any, form: str, name: str, tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ FILES = ("model.safetensors", "history.csv", "manifest.csv", "metrics.json", "ev
 
 
 @pytest.fixture
-def config(pictures: Callable[..., Path], tiny_weights: Path, tmp_path: Path) -> TrainConfig:
+def config(image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
-        data=pictures(stripes=8, dots=8), weights=str(tiny_weights), out=tmp_path / "0", epochs=2, views=0, mixup=0.2,
-        augmentation="strong", batch_size=5, cache=False,
+        data=image_folder(stripes=8, dots=8), weights=str(tiny_weights), out=tmp_path / "0", epochs=2, views=0,
+        mixup=0.2, augmentation="strong", batch_size=5, cache=False,
     )  # fmt: skip
 
 
@@ -48,9 +48,11 @@ def test_results_keep_their_order_when_later_ones_finish_first() -> None:
 
 
 @pytest.mark.slow
-def test_a_prediction_does_not_depend_on_the_order_of_images(pictures: Callable[..., Path], tiny_weights: Path) -> None:
+def test_a_prediction_does_not_depend_on_the_order_of_images(
+    image_folder: Callable[..., Path], tiny_weights: Path
+) -> None:
     """In reverse order, with the same batch size, every image gets the same bits."""
-    paths = sorted(pictures(stripes=8, dots=8).rglob("*.png"))
+    paths = sorted(image_folder(stripes=8, dots=8).rglob("*.png"))
     classifier = load(tiny_weights)
     forward = {prediction.path: prediction.scores for prediction in classifier.predict(paths, batch_size=4)}
     backward = {prediction.path: prediction.scores for prediction in classifier.predict(paths[::-1], batch_size=4)}

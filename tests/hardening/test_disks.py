@@ -15,7 +15,7 @@ from support.readers import write_run
 from finetune.runs.run import Run
 
 Finetune = Callable[..., tuple[int, str, str]]
-Pictures = Callable[..., Path]
+ImageFolder = Callable[..., Path]
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,11 @@ COMMANDS = {  # command -> (where it writes, its arguments, the advice in the er
     "train": ("run", "--data {data} --weights {weights} --epochs 1 --overwrite --out {out}", "choose another --out"),
     "report": ("run", "{out}", "fix that and run the same command again"),
     "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "mend that, or choose another --out"),
-    "explain": ("new.png", "{image} --model {weights} --overwrite --out {out}", "fix that and run the same command again"),
+    "explain": (
+        "new.png",
+        "{image} --model {weights} --overwrite --out {out}",
+        "fix that and run the same command again",
+    ),
     "filters": ("new.png", "--model {weights} --overwrite --out {out}", "fix that and run the same command again"),
     "check": ("page.html", "{data} --overwrite --html {out}", "choose another place"),
     "weights convert": ("new.npz", "{weights} {out} --overwrite", "check {disk}"),
@@ -90,10 +94,10 @@ COMMANDS = {  # command -> (where it writes, its arguments, the advice in the er
 @pytest.mark.parametrize("fault", ["Read-only file system", "No space left on device"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_failed_command_leaves_existing_files_unchanged(
-    command: str, fault: str, disk: Disk, finetune: Finetune, pictures: Pictures, tiny_weights: Path
+    command: str, fault: str, disk: Disk, finetune: Finetune, image_folder: ImageFolder, tiny_weights: Path
 ) -> None:
     name, arguments, advice = COMMANDS[command]
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     out = earlier_result(disk, name) if name != "demo" else disk.path / "demo"
     before = disk.contents()
     disk.fill(0)
@@ -107,8 +111,8 @@ def test_a_failed_command_leaves_existing_files_unchanged(
 
 
 @pytest.fixture
-def training(pictures: Pictures, tiny_weights: Path) -> list[object]:
-    return ["train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--epochs", "1", "--out"]
+def training(image_folder: ImageFolder, tiny_weights: Path) -> list[object]:
+    return ["train", "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--epochs", "1", "--out"]
 
 
 def test_a_training_that_fills_the_disk_can_be_resumed(disk: Disk, finetune: Finetune, training: list[object]) -> None:
@@ -161,10 +165,10 @@ def test_a_cache_that_is_full(
 
 
 def test_scoring_is_resumed_when_there_is_room(
-    disk: Disk, finetune: Finetune, pictures: Pictures, tiny_weights: Path
+    disk: Disk, finetune: Finetune, image_folder: ImageFolder, tiny_weights: Path
 ) -> None:
     """The disk has room for the state and the features of a few images: conv1 of one image is 83 kB."""
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     options = ["--model", tiny_weights, "--features", "conv1", "--batch-size", 1]
     out = disk.path / "rows.npy"
     disk.fill(400 << 10)

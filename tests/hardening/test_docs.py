@@ -93,10 +93,10 @@ def test_every_example_can_be_parsed(line: str) -> None:
 
 @pytest.mark.slow
 def test_the_examples_run_one_after_the_other(
-    pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On small drawn images and with fewer epochs; `demo` has its own test."""
-    data = pictures("images", stripes=6, dots=6)
+    data = image_folder("images", stripes=6, dots=6)
     shutil.copy(data / "dots" / "0.png", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", "2")

@@ -21,9 +21,9 @@ from finetune.runs.run import Run
 
 
 @pytest.fixture
-def nested(pictures: Callable[..., Path]) -> Iterator[Callable[[int], Path]]:
+def nested(image_folder: Callable[..., Path]) -> Iterator[Callable[[int], Path]]:
     """Return a function that nests `depth` folders inside a class folder and returns the data folder."""
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
 
     def make(depth: int) -> Path:
         here = os.open(data / "dots", os.O_RDONLY)  # one folder at a time, because the length of a path is limited
@@ -60,9 +60,9 @@ def test_10000_nested_folders(nested: Callable[[int], Path]) -> None:
         list(expand([str(data)]))
 
 
-def test_a_folder_that_cannot_be_entered(pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_entered(image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its images must not be missing silently. Simulated, because root may enter every folder."""
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     locked = data / "dots" / "locked"
     locked.mkdir()
     scandir = os.scandir
@@ -77,9 +77,9 @@ def test_a_folder_that_cannot_be_entered(pictures: Callable[..., Path], monkeypa
         read_data(data)
 
 
-def test_a_pipe_among_the_images(pictures: Callable[..., Path]) -> None:
+def test_a_pipe_among_the_images(image_folder: Callable[..., Path]) -> None:
     """Nothing writes into it, so opening it would block forever."""
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     os.mkfifo(data / "dots" / "pipe.png")
     os.mkfifo(data / "dots" / "pipe")
     assert len(read_data(data).records) == 8
@@ -127,9 +127,9 @@ NAMES = [
 ]
 
 
-def test_every_name_that_linux_allows(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_every_name_that_linux_allows(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """Names are the same after they were written to and read from the files of a run."""
-    data = pictures(stripes=8, dots=8)
+    data = image_folder(stripes=8, dots=8)
     for number, name in enumerate(NAMES):
         (data / "dots" / f"{number}.png").rename(os.fsdecode(bytes(data / "dots") + b"/" + name))
     dataset = read_data(data)
@@ -143,8 +143,8 @@ def test_every_name_that_linux_allows(pictures: Callable[..., Path], tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\rb"])
-def test_a_class_with_a_line_break(pictures: Callable[..., Path], name: str) -> None:
-    data = pictures(stripes=4, dots=4)
+def test_a_class_with_a_line_break(image_folder: Callable[..., Path], name: str) -> None:
+    data = image_folder(stripes=4, dots=4)
     (data / "dots").rename(data / name)
     with pytest.raises(DataError, match=r"class 'a\\.b' has a line break in its name, .*; rename it"):
         read_data(data)

@@ -63,7 +63,7 @@ def reads_stdin(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_sigterm_keeps_the_best_epoch(
-    finetune: Finetune, pictures: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+    finetune: Finetune, image_folder: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune.training.head import Head
 
@@ -77,7 +77,9 @@ def test_sigterm_keeps_the_best_epoch(
         return evaluate(head, data)
 
     monkeypatch.setattr(Head, "evaluate", evaluate_until_terminated)
-    code, out, err = finetune("train", "--data", pictures(stripes=4, dots=4), "--weights", tiny_weights, "--out", "run")
+    code, out, err = finetune(
+        "train", "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--out", "run"
+    )
     assert code == 1
     assert "interrupted: 2 of 30 epochs are done; keeping the best" in err
     assert "model run/model.safetensors" in out
@@ -138,7 +140,7 @@ def test_folders_that_cannot_be_written(
     command: str,
     code: int,
     finetune: Finetune,
-    pictures: Callable[..., Path],
+    image_folder: Callable[..., Path],
     tiny_weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -146,7 +148,7 @@ def test_folders_that_cannot_be_written(
     """Every command that writes fails with one line, and existing files stay unchanged."""
     from support.readers import write_run
 
-    data, run = pictures(stripes=4, dots=4), write_run(tmp_path / "run")
+    data, run = image_folder(stripes=4, dots=4), write_run(tmp_path / "run")
     paths = {"weights": tiny_weights, "data": data, "run": run.path, "image": data / "dots" / "0.png"}
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 

@@ -143,26 +143,26 @@ def test_forward_backward_takes_the_gradient_of_half_the_sum_of_squares() -> Non
 
 
 @pytest.mark.slow
-def test_batches_from_files(pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_from_files(image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BURN_IN", 1)
     monkeypatch.setattr(module, "MATRIX_SIDE", 8)
     monkeypatch.setattr("finetune.networks.build", lambda name: build(name, SMALL[name]))
     seen: list[Path] = []
     read = module.read_input
     monkeypatch.setattr(module, "read_input", lambda path, how: seen.append(path) or read(path, how))
-    folder = pictures(stripes=3, dots=2)
+    folder = image_folder(stripes=3, dots=2)
     run("alexnet", "--batches", "2", "--batch-size", "4", "--from-files", folder)
     assert len(seen) == 2 * (1 + 2) * 4  # forward and forward-backward, burn-in and two batches of four
     assert set(seen) == set(folder.rglob("*.png"))
 
 
-def test_errors(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_errors(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no network 'alexnat' \(did you mean alexnet\?\)"):
         run("alexnat")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty has no images; name a folder of images, or omit --from-files"):
         run("alexnet-mnist", "--from-files", tmp_path / "empty")
-    folder = pictures(stripes=1)
+    folder = image_folder(stripes=1)
     (folder / "stripes" / "0.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"0\.png cannot be read: not an image.*; remove it from the folder"):
         run("alexnet-mnist", "--from-files", folder)

@@ -16,12 +16,12 @@ NAMES = ("dots", "waves")
 
 
 @pytest.fixture
-def run(pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run made in `tmp_path` with relative names only; of each class the first picture is for validation."""
-    pictures(dots=3, waves=2)
+    image_folder(dots=3, waves=2)
     monkeypatch.chdir(tmp_path)
     made = Run(Path("runs", "mine"))
-    started(made.path, {"out": "runs/mine", "data": "pictures"}, Dataset(records(), NAMES))
+    started(made.path, {"out": "runs/mine", "data": "images"}, Dataset(records(), NAMES))
     return made
 
 
@@ -29,7 +29,7 @@ def records() -> tuple[Record, ...]:
     return tuple(
         Record(path, label, "val" if path.stem == "0" else "train", "")
         for label, name in enumerate(NAMES)
-        for path in sorted(Path("pictures", name).iterdir())
+        for path in sorted(Path("images", name).iterdir())
     )
 
 
@@ -47,7 +47,7 @@ def test_pictures_are_found_from_any_folder(run: Run, tmp_path: Path, monkeypatc
 
 def test_a_run_without_a_name_of_its_own_stands_in_runs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "runs" / "mine" / "config.json").write_text('{"out": null}')
-    given = (Record(Path("pictures", "dots", "0.png"), 0, "val", ""),)
+    given = (Record(Path("images", "dots", "0.png"), 0, "val", ""),)
     assert locate_images(Run(tmp_path / "runs" / "mine"), given) == list(given)
 
 
@@ -68,17 +68,17 @@ def test_absolute_paths_stay(run: Run, tmp_path: Path, monkeypatch: pytest.Monke
 def test_seen_by_digest_whatever_the_name(run: Run, tmp_path: Path) -> None:
     """A copy counts, one changed byte does not, and twice the same picture counts twice."""
     train, val, changed = (tmp_path / f"{name}.png" for name in ("train", "val", "changed"))
-    shutil.copy("pictures/dots/1.png", train)
-    shutil.copy("pictures/waves/0.png", val)
-    changed.write_bytes(b"x" + Path("pictures/dots/2.png").read_bytes()[1:])
+    shutil.copy("images/dots/1.png", train)
+    shutil.copy("images/waves/0.png", val)
+    changed.write_bytes(b"x" + Path("images/dots/2.png").read_bytes()[1:])
     assert count_overlap(run, [train, train, val, changed]) == (2, 1)
     assert count_overlap(run, [changed, tmp_path / "gone.png"]) == (0, 0)
     assert count_overlap(run, (record.path for record in records())) == (3, 2)
 
 
 def test_a_picture_on_both_sides_counts_on_both(run: Run, tmp_path: Path) -> None:
-    shutil.copy("pictures/dots/0.png", "pictures/dots/1.png")
-    assert count_overlap(run, [Path("pictures/dots/0.png")]) == (1, 1)
+    shutil.copy("images/dots/0.png", "images/dots/1.png")
+    assert count_overlap(run, [Path("images/dots/0.png")]) == (1, 1)
 
 
 def test_images_of_one_file_are_told_apart(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_images_of_one_file_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_not_known_without_the_pictures_or_the_manifest(run: Run, tmp_path: Path) -> None:
-    other = shutil.copy("pictures/dots/1.png", tmp_path / "other.png")
-    shutil.rmtree("pictures")
+    other = shutil.copy("images/dots/1.png", tmp_path / "other.png")
+    shutil.rmtree("images")
     assert count_overlap(run, [other]) is None
     (run.path / "manifest.csv").unlink()
     assert count_overlap(run, [other]) is None

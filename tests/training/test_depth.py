@@ -30,7 +30,7 @@ FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"skip": ("fc7", "auto")}, "--skip auto chooses the layers itself; leave out fc7, or auto"),
+        ({"skip": ("fc7", "auto")}, "--skip auto chooses the layers itself; omit fc7, or auto"),
         (
             {"train": ("conv5",)},
             "--skip auto and --train cannot both be given: name the layers of both, or of neither",
@@ -44,7 +44,7 @@ FC8, FC7, FC6 = ("fc8",), ("fc7", "fc8"), ("fc6", "fc7", "fc8")
 )
 def test_what_auto_does_not_go_with(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        TrainConfig(data=Path("pictures"), **{"skip": ("auto",), **options})
+        TrainConfig(data=Path("images"), **{"skip": ("auto",), **options})
     assert str(error.value) == message
 
 
@@ -147,14 +147,14 @@ def test_the_fewest_layers_that_are_not_clearly_worse(worse: tuple[float, ...], 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(("dead", "skip"), [("fc7", FC7), ("fc6", FC6)])
 def test_as_deep_as_images_can_be_distinguished(
-    pictures: Callable[..., Path], tmp_path: Path, dead: str, skip: tuple[str, ...]
+    image_folder: Callable[..., Path], tmp_path: Path, dead: str, skip: tuple[str, ...]
 ) -> None:
     """After a layer of zeros all images are alike; before it they are not."""
     network = build("alexnet", {"num_classes": 3, "input_size": 67, "fc_units": 256})
     weights = fresh_weights(network, tuple(network.weighted_layers()), seed=7)
     weights[f"{dead}/kernel"] *= 0
     save_model(tmp_path / "dead.safetensors", Model(network, weights, ("red", "green", "blue")))
-    data = pictures(stripes=20, dots=20)
+    data = image_folder(stripes=20, dots=20)
     config = TrainConfig(data=data, skip=("auto",), weights=str(tmp_path / "dead.safetensors"))
     plan = make_plan(config, read_data(data, 0.2))
     assert (plan.skip, plan.trainable) == (skip, ())
@@ -168,11 +168,13 @@ def test_as_deep_as_images_can_be_distinguished(
 
 
 @pytest.mark.tensorflow
-def test_weights_that_give_infinite_features(tiny_model: Model, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_weights_that_give_infinite_features(
+    tiny_model: Model, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
     """Finite ones that overflow: the sum of eight times 3e38."""
     infinite = {"fc6/bias": np.full(8, 3e38, np.float32), "fc7/kernel": np.ones((8, 8), np.float32)}
     save_model(tmp_path / "bad.safetensors", replace(tiny_model, weights={**tiny_model.weights, **infinite}))
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     with pytest.raises(FinetuneError) as error:
         make_plan(
             TrainConfig(data=data, skip=("auto",), weights=str(tmp_path / "bad.safetensors")), read_data(data, 0.2)
@@ -182,9 +184,9 @@ def test_weights_that_give_infinite_features(tiny_model: Model, pictures: Callab
 
 @pytest.mark.tensorflow
 def test_the_run_records_the_choice_and_resumes_with_it(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = pictures(stripes=10, dots=10)
+    data = image_folder(stripes=10, dots=10)
     (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
     run = training.train(
         TrainConfig(data=data, out=tmp_path / "run", skip=("auto",), weights=str(tiny_weights), epochs=1)
@@ -207,7 +209,7 @@ def test_the_run_records_the_choice_and_resumes_with_it(
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_choice_costs_no_more_features_than_training_does(
     tiny_weights: Path,
-    pictures: Callable[..., Path],
+    image_folder: Callable[..., Path],
     break_png: Callable[[Path], None],
     monkeypatch: pytest.MonkeyPatch,
     precision: Precision,
@@ -222,7 +224,7 @@ def test_a_choice_costs_no_more_features_than_training_does(
     monkeypatch.setattr(
         features, "decode", lambda data, *rest, **told: (decoded.append(data), decode(data, *rest, **told))[1]
     )
-    data = pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE // 2)
+    data = image_folder(stripes=BATCH_SIZE, dots=BATCH_SIZE // 2)
     break_png(data / "dots" / "3.png")
     config = TrainConfig(data=data, weights=str(tiny_weights), precision=precision)
     records = read_data(data, 0.2).records
@@ -247,12 +249,12 @@ def test_a_choice_costs_no_more_features_than_training_does(
 
 @pytest.mark.tensorflow
 def test_chosen_by_a_sample_of_many(
-    tiny_weights: Path, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training images only, each content once, at most MOST_IMAGES, whatever the order of the files."""
     from finetune.training import cut_features
 
-    data = pictures(stripes=20, dots=20)
+    data = image_folder(stripes=20, dots=20)
     (data / "dots" / "copy.png").write_bytes((data / "dots" / "0.png").read_bytes())
     seen: list[tuple[str, ...]] = []
     original = cut_features.cut_features
@@ -274,9 +276,9 @@ def test_chosen_by_a_sample_of_many(
 
 @pytest.mark.tensorflow
 def test_no_picture_can_be_read(
-    tiny_weights: Path, pictures: Callable[..., Path], break_png: Callable[[Path], None], tmp_path: Path
+    tiny_weights: Path, image_folder: Callable[..., Path], break_png: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    data = pictures(stripes=3, dots=3)
+    data = image_folder(stripes=3, dots=3)
     for picture in data.rglob("*.png"):
         break_png(picture)
         picture.write_bytes(picture.read_bytes() + str(picture).encode())  # each its own content

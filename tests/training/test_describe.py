@@ -22,8 +22,8 @@ def rows(text: str) -> dict[str, str]:
     return {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line.strip()}
 
 
-def test_a_row_for_every_layer(pictures: Callable[..., Path], tiny_weights: Path) -> None:
-    data = pictures(stripes=6, dots=4)
+def test_a_row_for_every_layer(image_folder: Callable[..., Path], tiny_weights: Path) -> None:
+    data = image_folder(stripes=6, dots=4)
     config = TrainConfig(
         data=data, weights=str(tiny_weights), stages="fc8:2,fc6-fc8:3", layer_lr=("fc6=0.1",), learning_rate=0.01
     )
@@ -37,12 +37,12 @@ def test_a_row_for_every_layer(pictures: Callable[..., Path], tiny_weights: Path
     assert (found["dots"], found["stripes"], found["all"]) == ("dots 3 1", "stripes 5 1", "all 2 classes 8 2")
 
 
-def test_batch_norm_says_its_mode(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_batch_norm_says_its_mode(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """A frozen one is in inference mode, a trained one moves its statistics."""
     network = build("alexnet-bn", {"num_classes": 2, "input_size": 67, "fc_units": 8})
     weights = fresh_weights(network, tuple(network.weighted_layers()), 1)
     save_model(tmp_path / "bn.safetensors", Model(network, weights, ("a", "b")))
-    data = pictures(stripes=2, dots=2)
+    data = image_folder(stripes=2, dots=2)
     norms = [name for name in network.weighted_layers() if f"{name}/moving_mean" in network.weight_shapes()]
     config = TrainConfig(data=data, network="alexnet-bn", weights=str(tmp_path / "bn.safetensors"), train=(norms[-1],))
     plan = plan_layers(config, 2)
@@ -53,8 +53,8 @@ def test_batch_norm_says_its_mode(pictures: Callable[..., Path], tmp_path: Path)
     assert not found["fc8"].endswith("inference")
 
 
-def test_many_classes_are_not_all_shown(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
-    data = pictures(stripes=2, dots=2)
+def test_many_classes_are_not_all_shown(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
+    data = image_folder(stripes=2, dots=2)
     config = TrainConfig(data=data, weights=str(tiny_weights))
     plan = plan_layers(config, 30)
     dataset = replace(read_folder(data), class_names=tuple(f"class{i}" for i in range(30)))
@@ -65,9 +65,11 @@ def test_many_classes_are_not_all_shown(tiny_weights: Path, pictures: Callable[.
 
 
 @pytest.mark.tensorflow
-def test_dry_run_trains_and_writes_nothing(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_dry_run_trains_and_writes_nothing(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
     """40 training images of 3 views and 10 of validation: 130 forward passes, and 2 epochs of 5 batches."""
-    data = pictures(stripes=25, dots=25)
+    data = image_folder(stripes=25, dots=25)
     config = TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "run", epochs=2, batch_size=8, views=3)
     text = dry_run(config)
     assert "fc8    fresh    trained" in text
@@ -78,9 +80,11 @@ def test_dry_run_trains_and_writes_nothing(tiny_weights: Path, pictures: Callabl
 
 @pytest.mark.tensorflow
 def test_a_run_keeps_its_plan(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = TrainConfig(data=pictures(stripes=3, dots=3), weights=str(tiny_weights), out=tmp_path / "run", epochs=1)
+    config = TrainConfig(
+        data=image_folder(stripes=3, dots=3), weights=str(tiny_weights), out=tmp_path / "run", epochs=1
+    )
     with caplog.at_level("INFO"):
         run: Run = train(config)
     plan = (run.path / "plan.txt").read_text()

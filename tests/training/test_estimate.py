@@ -67,9 +67,9 @@ def test_disk_of_pixels_by_hand() -> None:
 
 
 @pytest.mark.tensorflow
-def test_counts_of_passes_and_steps(tiny_weights: Path, pictures: Callable[..., Path]) -> None:
+def test_counts_of_passes_and_steps(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
     """16 training images of 2 views and 4 of validation; with --views 0 the views of every epoch are passes too."""
-    dataset = read_folder(pictures(stripes=10, dots=10))
+    dataset = read_folder(image_folder(stripes=10, dots=10))
     config = TrainConfig(data=Path(), weights=str(tiny_weights), epochs=3, batch_size=5, views=2)
     for views, passes in ((2, 16 * 2 + 4), (0, 16 + 4 + 3 * 16)):
         plan = plan_layers(replace(config, views=views), 2)

@@ -22,9 +22,13 @@ def scalars(folder: Path) -> dict[tuple[str, int], float]:
     return found
 
 
-def test_events_hold_the_history(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_events_hold_the_history(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     config = TrainConfig(
-        data=pictures(stripes=4, dots=4), weights=str(tiny_weights), out=tmp_path / "run", epochs=2, tensorboard=True
+        data=image_folder(stripes=4, dots=4),
+        weights=str(tiny_weights),
+        out=tmp_path / "run",
+        epochs=2,
+        tensorboard=True,
     )
     run = train(config)
     for _ in range(2):  # a run that is resumed writes its history again
@@ -38,7 +42,7 @@ def test_events_hold_the_history(tiny_weights: Path, pictures: Callable[..., Pat
         resume(run.path)
 
 
-def test_none_without_the_option(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    data = pictures(stripes=3, dots=3)
+def test_none_without_the_option(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = image_folder(stripes=3, dots=3)
     run = train(TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "run", epochs=1))
     assert not (run.path / "tensorboard").exists()

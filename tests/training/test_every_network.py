@@ -33,8 +33,8 @@ def small_model(name: str) -> Model:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_whole_way(name: str, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    data = pictures(stripes=5, dots=5)
+def test_the_whole_way(name: str, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = image_folder(stripes=5, dots=5)
     before = small_model(name)
     save_model(tmp_path / "source.safetensors", before)
     config = TrainConfig(
@@ -52,13 +52,13 @@ def test_the_whole_way(name: str, pictures: Callable[..., Path], tmp_path: Path)
     assert {score.label for score in prediction.scores} == {"dots", "stripes"}
 
 
-def test_batch_norm_statistics_move_only_in_trained_layers(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_batch_norm_statistics_move_only_in_trained_layers(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """bn4 is frozen behind the trained conv4 and between trained layers; bn5 is trained."""
     before = small_model("alexnet-bn")
     save_model(tmp_path / "source.safetensors", before)
     run = train(
         TrainConfig(
-            data=pictures(stripes=5, dots=5), out=tmp_path / "run", network="alexnet-bn", epochs=1,
+            data=image_folder(stripes=5, dots=5), out=tmp_path / "run", network="alexnet-bn", epochs=1,
             weights=str(tmp_path / "source.safetensors"), skip=("fc8",), train=("conv4", "conv5", "bn5"),
         )
     )  # fmt: skip
@@ -70,7 +70,7 @@ def test_batch_norm_statistics_move_only_in_trained_layers(pictures: Callable[..
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_from_scratch(
-    name: str, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--weights none starts every layer fresh; here at the smallest size, so that it takes no time."""
     full = NETWORKS[name]
@@ -79,7 +79,9 @@ def test_from_scratch(
         return full(num_classes=num_classes, input_size=input_size, fc_units=fc_units)
 
     monkeypatch.setitem(NETWORKS, name, small)
-    config = TrainConfig(data=pictures(stripes=3, dots=3), out=tmp_path / "run", network=name, weights="none", epochs=1)
+    config = TrainConfig(
+        data=image_folder(stripes=3, dots=3), out=tmp_path / "run", network=name, weights="none", epochs=1
+    )
     run = train(config)
     assert np.isfinite(run.metrics()["val_loss"])
     assert run.config()["optimizer"] == "adam"

@@ -24,8 +24,8 @@ from finetune.training.train import resume, train
 
 
 @pytest.fixture
-def config(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> TrainConfig:
-    return TrainConfig(data=pictures(stripes=6, dots=6), weights=str(tiny_weights), out=tmp_path / "run", epochs=2)
+def config(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> TrainConfig:
+    return TrainConfig(data=image_folder(stripes=6, dots=6), weights=str(tiny_weights), out=tmp_path / "run", epochs=2)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -41,11 +41,11 @@ def test_an_old_run_stays_when_the_new_one_cannot_start(config: TrainConfig, tmp
 
 
 def test_an_old_run_stays_when_no_new_image_can_be_read(
-    config: TrainConfig, tmp_path: Path, pictures: Callable[..., Path], break_png: Callable[[Path], None]
+    config: TrainConfig, tmp_path: Path, image_folder: Callable[..., Path], break_png: Callable[[Path], None]
 ) -> None:
     """The headers are sound, so it shows only when they are decoded; a new folder is removed again."""
     old = contents(train(config).path)
-    broken = pictures("broken", stripes=4, dots=4)
+    broken = image_folder("broken", stripes=4, dots=4)
     for path in (broken / "dots").iterdir():
         break_png(path)
     for out in (tmp_path / "run", tmp_path / "new"):

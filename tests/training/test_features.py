@@ -58,10 +58,10 @@ def compute(plan: Plan, dataset: Dataset, count: int = 1, **options: Any) -> tup
 
 
 def test_rows_are_the_trunk_s_output_in_order(
-    tiny_model: Model, pictures: Callable[..., Path], break_png: Callable[[Path], None]
+    tiny_model: Model, image_folder: Callable[..., Path], break_png: Callable[[Path], None]
 ) -> None:
     network = tiny_model.network
-    folder = pictures(stripes=BATCH_SIZE, dots=5)  # more than one batch, and a short one
+    folder = image_folder(stripes=BATCH_SIZE, dots=5)  # more than one batch, and a short one
     broken = folder / "dots" / "2.png"
     break_png(broken)
     dataset = read_folder(folder)
@@ -76,8 +76,8 @@ def test_rows_are_the_trunk_s_output_in_order(
         np.testing.assert_allclose(row, expected, atol=1e-3 * float(np.abs(expected).max()))  # float16 on disk
 
 
-def test_without_a_trunk_the_rows_are_pixels(tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    dataset = read_folder(pictures(stripes=2, dots=2))
+def test_without_a_trunk_the_rows_are_pixels(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
+    dataset = read_folder(image_folder(stripes=2, dots=2))
     preprocessing = tiny_model.network.preprocessing
     rows, _ = compute(plan_of(tiny_model, tuple(tiny_model.network.weighted_layers())), dataset)
     assert rows.dtype == np.uint8
@@ -85,9 +85,9 @@ def test_without_a_trunk_the_rows_are_pixels(tiny_model: Model, pictures: Callab
     assert not cache_folder().exists(), "pixels are not worth the cache"
 
 
-def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, pictures: Callable[..., Path]) -> None:
+def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
     """View 0 is the picture as in use; the others are windows of the resized picture, both ways round."""
-    record = read_folder(pictures(stripes=3, dots=3)).records[0]
+    record = read_folder(image_folder(stripes=3, dots=3)).records[0]
     preprocessing = replace(tiny_model.network.preprocessing, resize_to=72)  # the picture's own height: 72 × 80
     image = read_image(record.path)
     windows = {
@@ -106,9 +106,11 @@ def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, pictur
     assert len({(top, left) for top, left, _ in drawn}) > 15
 
 
-def test_views_of_every_augmentation_have_places_of_their_own(tiny_model: Model, pictures: Callable[..., Path]) -> None:
+def test_views_of_every_augmentation_have_places_of_their_own(
+    tiny_model: Model, image_folder: Callable[..., Path]
+) -> None:
     """All in one store: the rows are each augmentation's own, in the order of the records; view 0 serves them all."""
-    records = read_folder(pictures(stripes=3, dots=3)).records
+    records = read_folder(image_folder(stripes=3, dots=3)).records
     plan = plan_of(tiny_model, tuple(tiny_model.network.weighted_layers()))  # no trunk: the rows are pixels
     strong = replace(LEVELS["strong"], components=Lighting.of((60, 20, 5), np.eye(3)))
     keys = set()
@@ -128,8 +130,8 @@ def test_views_of_every_augmentation_have_places_of_their_own(tiny_model: Model,
 
 
 @pytest.mark.parametrize("how", ["deleted", "changed"])
-def test_an_image_that_has_changed_is_refused(how: str, tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    folder = pictures(stripes=3, dots=3)
+def test_an_image_that_has_changed_is_refused(how: str, tiny_model: Model, image_folder: Callable[..., Path]) -> None:
+    folder = image_folder(stripes=3, dots=3)
     dataset = read_folder(folder)
     path = folder / "dots" / "1.png"
     if how == "deleted":
@@ -143,9 +145,9 @@ def test_an_image_that_has_changed_is_refused(how: str, tiny_model: Model, pictu
 
 
 def test_an_augmentation_that_changes_nothing_is_computed_once(
-    tiny_model: Model, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tiny_model: Model, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = read_folder(pictures(stripes=2, dots=2)).records
+    records = read_folder(image_folder(stripes=2, dots=2)).records
     calls: list[int | None] = []
     generators = lambda digest, view: (calls.append(view), view_generator(digest, view))[1]  # noqa: E731
     monkeypatch.setattr(features, "view_generator", generators)
@@ -156,10 +158,10 @@ def test_an_augmentation_that_changes_nothing_is_computed_once(
 
 
 def test_stored_rows_are_not_computed_again(
-    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path]
+    tiny_model: Model, image_folder: Callable[..., Path], decoded: list[Path]
 ) -> None:
     """One decode an image whatever its views; a second run none; one new picture one; a copy of a file none."""
-    folder = pictures(stripes=5, dots=5)
+    folder = image_folder(stripes=5, dots=5)
     plan = plan_of(tiny_model, ("fc8",))
     dataset = read_folder(folder)
     first, _ = compute(plan, dataset, count=3)
@@ -170,7 +172,7 @@ def test_stored_rows_are_not_computed_again(
     np.testing.assert_array_equal(first, again)
 
     shutil.copy(folder / "dots" / "0.png", folder / "dots" / "copy.png")
-    (folder / "dots" / "new.png").write_bytes(pictures("more", waves=1).joinpath("waves", "0.png").read_bytes())
+    (folder / "dots" / "new.png").write_bytes(image_folder("more", waves=1).joinpath("waves", "0.png").read_bytes())
     compute(plan, read_folder(folder), count=3)
     assert decoded == [folder / "dots" / "new.png"]
 
@@ -180,10 +182,10 @@ def test_stored_rows_are_not_computed_again(
 
 
 def test_one_forward_pass_for_every_view(
-    tiny_model: Model, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tiny_model: Model, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten pictures, one of them twice, three views each: 30 rows are computed, and none the second time."""
-    folder = pictures(stripes=5, dots=5)
+    folder = image_folder(stripes=5, dots=5)
     shutil.copy(folder / "dots" / "0.png", folder / "dots" / "copy.png")
     dataset = read_folder(folder)
     computed: list[int] = []
@@ -198,10 +200,10 @@ def test_one_forward_pass_for_every_view(
 
 
 def test_each_precision_has_rows_of_its_own(
-    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path]
+    tiny_model: Model, image_folder: Callable[..., Path], decoded: list[Path]
 ) -> None:
     """Those of float32 are the same to the bit, whether bfloat16 is computed in the same pass or not."""
-    records = read_folder(pictures(stripes=20, dots=5)).records
+    records = read_folder(image_folder(stripes=20, dots=5)).records
     plan = plan_of(tiny_model, ("fc8",))
     both = (View(0, "bfloat16"), View(0, "float32"))
     found: list[np.ndarray] = []
@@ -227,10 +229,10 @@ def test_pixels_have_no_precision(tiny_model: Model) -> None:
 
 
 def test_killed_at_once_leaves_whole_segments(
-    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path]
+    tiny_model: Model, image_folder: Callable[..., Path], decoded: list[Path]
 ) -> None:
     """SIGKILL after the first segment: the second run computes only what was not in it."""
-    folder = pictures(stripes=10, dots=10)
+    folder = image_folder(stripes=10, dots=10)
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
@@ -252,15 +254,15 @@ def test_killed_at_once_leaves_whole_segments(
     assert len(decoded) == 12
 
 
-def test_no_cache_leaves_nothing(tiny_model: Model, pictures: Callable[..., Path]) -> None:
-    compute(plan_of(tiny_model, ("fc8",)), read_folder(pictures(stripes=2, dots=2)), cache=False)
+def test_no_cache_leaves_nothing(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
+    compute(plan_of(tiny_model, ("fc8",)), read_folder(image_folder(stripes=2, dots=2)), cache=False)
     assert not cache_folder().exists()
 
 
 def test_interrupted_in_the_middle_keeps_the_rows_so_far(
-    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+    tiny_model: Model, image_folder: Callable[..., Path], decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = read_folder(pictures(stripes=BATCH_SIZE, dots=BATCH_SIZE))
+    dataset = read_folder(image_folder(stripes=BATCH_SIZE, dots=BATCH_SIZE))
     plan = plan_of(tiny_model, ("fc8",))
     trunk = Trunk(plan)
     function, calls = trunk._function("float32"), []
@@ -280,9 +282,9 @@ def test_interrupted_in_the_middle_keeps_the_rows_so_far(
 
 
 def test_a_damaged_store_is_computed_again(
-    tiny_model: Model, pictures: Callable[..., Path], decoded: list[Path], caplog: pytest.LogCaptureFixture
+    tiny_model: Model, image_folder: Callable[..., Path], decoded: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    dataset = read_folder(pictures(stripes=3, dots=3))
+    dataset = read_folder(image_folder(stripes=3, dots=3))
     plan = plan_of(tiny_model, ("fc8",))
     first, _ = compute(plan, dataset)
     (segment,) = cache_folder().rglob("*.npy")

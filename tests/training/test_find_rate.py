@@ -39,10 +39,10 @@ def test_rates_grow_evenly_and_end_where_it_diverges() -> None:
 
 
 def test_plot_and_table(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find_rate, "CLEARLY", 2)  # whatever random weights make of it
-    data = pictures(stripes=8, dots=8)
+    data = image_folder(stripes=8, dots=8)
     found = find(TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "rates"))
     assert {path.name for path in (tmp_path / "rates").iterdir()} == {"find_lr.png", "find_lr.csv"}
     assert cv2.imread(str(found.plot)).shape[:2] == (600, 840)
@@ -55,11 +55,11 @@ def test_plot_and_table(
 
 
 def test_no_suggestion_is_an_error_with_the_plot(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find_rate, "suggest", lambda rates, losses: None)
     with pytest.raises(
         FinetuneError, match=r"no learning rate lowered the loss clearly in \d+ steps, see .*find_lr.png"
     ):
-        find(TrainConfig(data=pictures(stripes=4, dots=4), weights=str(tiny_weights), out=tmp_path / "rates"))
+        find(TrainConfig(data=image_folder(stripes=4, dots=4), weights=str(tiny_weights), out=tmp_path / "rates"))
     assert (tmp_path / "rates" / "find_lr.png").is_file()

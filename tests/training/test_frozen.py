@@ -44,10 +44,10 @@ def trained_layers(weights: Path) -> tuple[str, str]:
     return names[0], names[-1]
 
 
-def test_frozen_tensors_keep_their_bits(weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_frozen_tensors_keep_their_bits(weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """Also those behind a trained layer, where gradients pass through, and the statistics of batch norm."""
     first, last = trained_layers(weights)
-    run = train(config(pictures(stripes=6, dots=6), weights, tmp_path, skip=(last,), train=(first,)))
+    run = train(config(image_folder(stripes=6, dots=6), weights, tmp_path, skip=(last,), train=(first,)))
     before, after = load_model(weights).weights, load_model(run.model).weights
     changed = {name.split("/")[0] for name in before if not np.array_equal(before[name], after[name])}
     assert changed == {first, last}
@@ -57,7 +57,7 @@ def test_frozen_tensors_keep_their_bits(weights: Path, pictures: Callable[..., P
 
 @pytest.mark.parametrize("kind", ["kernel", "moving_mean"])
 def test_a_layer_thawed_by_hand_is_found(
-    kind: str, weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training is made to change a layer that the plan calls frozen."""
     first, last = trained_layers(weights)
@@ -71,6 +71,6 @@ def test_a_layer_thawed_by_hand_is_found(
     trained = Plan.trained.fget  # type: ignore[attr-defined]
     monkeypatch.setattr(Plan, "trained", property(lambda plan: (*trained(plan), thawed)))
     with pytest.raises(RunError, match=rf"frozen layers have changed in training: {thawed}/.*this is a bug, please"):
-        train(config(pictures(stripes=6, dots=6), weights, tmp_path, skip=(last,), train=(first,)))
+        train(config(image_folder(stripes=6, dots=6), weights, tmp_path, skip=(last,), train=(first,)))
     figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["frozen"]
     assert {name.split("/")[0] for name in figures["changed"]} == {thawed}

@@ -10,10 +10,10 @@ import pytest
 
 
 @pytest.mark.slow
-def test_twenty_kills(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_twenty_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     program = Path(__file__).parents[1] / "support" / "kill_training.py"
-    data = pictures(stripes=30, dots=30)
+    data = image_folder(stripes=30, dots=30)
     (data / "dots" / "broken.jpg").write_bytes(b"no picture")
     command = [sys.executable, program, data, tiny_weights, tmp_path / "runs", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)

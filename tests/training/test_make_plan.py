@@ -153,9 +153,9 @@ def test_how_views_differ(tiny_weights: Path, options: dict[str, Any], augmentat
 
 
 def test_lighting_gets_the_colours_of_the_training_images(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     dataset = read_data(data, 0.25)
     asked = TrainConfig(data=data, weights=str(tiny_weights), augmentation="alexnet", views=2)
     plan = make_plan(asked, dataset)

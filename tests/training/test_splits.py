@@ -37,8 +37,8 @@ def pixels(plan: Plan, dataset: Dataset, split: str, view: int) -> list[np.ndarr
 
 
 @pytest.fixture
-def dataset(pictures: Callable[..., Path]) -> Dataset:
-    return read_folder(pictures(stripes=6, dots=3), 0.4)
+def dataset(image_folder: Callable[..., Path]) -> Dataset:
+    return read_folder(image_folder(stripes=6, dots=3), 0.4)
 
 
 def test_training_follows_the_plan_and_validation_is_exact(tiny_model: Model) -> None:
@@ -92,9 +92,9 @@ def test_balanced_weights_by_hand(tiny_model: Model, dataset: Dataset) -> None:
 
 
 def test_unreadable_images_are_skipped(
-    tiny_model: Model, pictures: Callable[..., Path], break_png: Callable[[Path], None]
+    tiny_model: Model, image_folder: Callable[..., Path], break_png: Callable[[Path], None]
 ) -> None:
-    folder = pictures("more", stripes=3, dots=3)
+    folder = image_folder("more", stripes=3, dots=3)
     dataset = read_folder(folder, 0.4)
     broken = next(record.path for record in dataset.records if record.split == "train")
     break_png(broken)

@@ -22,7 +22,7 @@ FILES = ("model.safetensors", "evaluation.json", "history.csv", "metrics.json", 
 
 @pytest.fixture
 def config(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainConfig:
     """Three stages; the later ones move fc6 and fc7 far, and are made to look worse."""
     measure = Head.evaluate
@@ -30,7 +30,7 @@ def config(
         Head, "evaluate", lambda head, data: (measure(head, data)[0], 0.5 if len(head._variables) == 2 else 0.0)
     )
     return TrainConfig(
-        data=pictures(stripes=10, dots=10), weights=str(tiny_weights), out=tmp_path / "run", val_fraction=0.5,
+        data=image_folder(stripes=10, dots=10), weights=str(tiny_weights), out=tmp_path / "run", val_fraction=0.5,
         stages="fc8:2,fc7-fc8:1,fc6-fc8:2", learning_rate=0.01, layer_lr=("fc6=100", "fc7=100"),
     )  # fmt: skip
 

@@ -23,8 +23,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.tensorflow
-def test_the_run_directory(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    data = pictures(stripes=10, dots=10)
+def test_the_run_directory(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = image_folder(stripes=10, dots=10)
     (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
     (data / "dots" / "notes.txt").write_text("ignored")
     run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=2))
@@ -49,17 +49,19 @@ def test_the_run_directory(tiny_weights: Path, pictures: Callable[..., Path], tm
 
 
 @pytest.mark.tensorflow
-def test_only_the_skipped_layer_changed(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    config = TrainConfig(data=pictures(stripes=6, dots=6), out=tmp_path / "run", weights=str(tiny_weights), epochs=1)
+def test_only_the_skipped_layer_changed(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    config = TrainConfig(
+        data=image_folder(stripes=6, dots=6), out=tmp_path / "run", weights=str(tiny_weights), epochs=1
+    )
     before, after = load_model(tiny_weights).weights, load_model(train(config).model).weights
     assert [name for name in before if not np.array_equal(before[name], after[name])] == ["fc8/kernel", "fc8/bias"]
 
 
 @pytest.mark.tensorflow
-def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_accuracy_in_training_is_the_accuracy_in_use(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """The share of validation images that predict gets right is the accuracy that training reported."""
     config = TrainConfig(
-        data=pictures(stripes=20, dots=20, waves=20),
+        data=image_folder(stripes=20, dots=20, waves=20),
         out=tmp_path / "run",
         weights="starter",
         epochs=5,
@@ -75,10 +77,10 @@ def test_the_accuracy_in_training_is_the_accuracy_in_use(pictures: Callable[...,
 
 
 @pytest.mark.slow
-def test_the_metrics_of_a_run_are_those_of_the_model_in_use(pictures: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_metrics_of_a_run_are_those_of_the_model_in_use(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """The frozen layers compute in bfloat16 to train on; the metrics are those that evaluate finds, in float32."""
     config = TrainConfig(
-        data=pictures(stripes=20, dots=20), out=tmp_path / "run", weights="starter", epochs=3, val_fraction=0.5,
+        data=image_folder(stripes=20, dots=20), out=tmp_path / "run", weights="starter", epochs=3, val_fraction=0.5,
         precision="bfloat16",
     )  # fmt: skip
     run = train(config)
@@ -93,8 +95,8 @@ def test_the_metrics_of_a_run_are_those_of_the_model_in_use(pictures: Callable[.
 
 
 @pytest.mark.tensorflow
-def test_equal_runs_give_equal_files(tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path) -> None:
-    data = pictures(stripes=8, dots=8)
+def test_equal_runs_give_equal_files(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = image_folder(stripes=8, dots=8)
     first, again = (
         train(TrainConfig(data=data, out=tmp_path / name, weights=str(tiny_weights), epochs=2, train=("fc7",)))
         for name in ("first", "again")
@@ -106,12 +108,12 @@ def test_equal_runs_give_equal_files(tiny_weights: Path, pictures: Callable[...,
 @pytest.mark.tensorflow
 def test_an_image_that_breaks_only_when_decoded_is_skipped(
     tiny_weights: Path,
-    pictures: Callable[..., Path],
+    image_folder: Callable[..., Path],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     break_png: Callable[[Path], None],
 ) -> None:
-    data = pictures(stripes=6, dots=6)
+    data = image_folder(stripes=6, dots=6)
     broken = data / "dots" / "2.png"
     break_png(broken)
     with caplog.at_level(logging.WARNING):
@@ -123,10 +125,10 @@ def test_an_image_that_breaks_only_when_decoded_is_skipped(
 
 
 def test_nothing_is_written_when_something_is_wrong(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    data = pictures(stripes=3, dots=3)
+    data = image_folder(stripes=3, dots=3)
     wrong: list[tuple[TrainConfig, type[Exception]]] = [
         (TrainConfig(data=tmp_path / "nowhere", out=out, weights=str(tiny_weights)), DataError),
         (TrainConfig(data=data, out=out, weights=str(tmp_path / "nothing.npy")), WeightsError),
@@ -141,12 +143,12 @@ def test_nothing_is_written_when_something_is_wrong(
 
 @pytest.mark.tensorflow
 def test_resume_ends_with_the_same_files(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that is stopped after two epochs and resumed leaves the same files as one that never stopped."""
     from finetune.training import head
 
-    data = pictures(stripes=8, dots=8)
+    data = image_folder(stripes=8, dots=8)
     config = TrainConfig(data=data, out=tmp_path / "whole", weights=str(tiny_weights), epochs=5)
     whole = train(config)
     evaluate = head.Head.evaluate
@@ -170,9 +172,9 @@ def test_resume_ends_with_the_same_files(
 
 @pytest.mark.tensorflow
 def test_resume_refuses_a_run_that_has_changed(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    data = pictures(stripes=4, dots=4)
+    data = image_folder(stripes=4, dots=4)
     with pytest.raises(RunError, match=r"has no config\.json: expected a run that `finetune train` started"):
         resume(data)
     run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1))
@@ -183,10 +185,10 @@ def test_resume_refuses_a_run_that_has_changed(
 
 @pytest.mark.tensorflow
 def test_a_copy_in_both_splits_is_reported_before_training(
-    tiny_weights: Path, pictures: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same bytes in training and in validation: a warning, unless the check is off."""
-    data = pictures(stripes=3, dots=3)
+    data = image_folder(stripes=3, dots=3)
     listed = data / "splits.csv"
     rows = [f"{path},{path.parent.name}" for path in sorted(data.rglob("*.png"))]
     listed.write_text("path,label,split\n" + "".join(f"{row},train\n{row},val\n" for row in rows))
