@@ -40,7 +40,8 @@ def _precision(plan: Plan) -> str:
     """Return one line that says in which arithmetic what is computed."""
     if plan.precision == "float32":
         return "precision: float32"
-    return f"precision: {plan.precision} for the frozen layers' features to train on, float32 for everything else, validation included"
+    others = "float32 for everything else, validation included"
+    return f"precision: {plan.precision} for the frozen layers' features to train on, {others}"
 
 
 def _cuts(plan: Plan) -> Iterator[str]:
