@@ -66,7 +66,7 @@ def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> N
 @pytest.mark.tensorflow
 def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
     os.rename("images/stripes/0.png", "new\nline.png")  # noqa: PTH104
-    done = run("-", "-0", "--json", stdin=b"new\nline.png\0pictures/stripes/1.png\0")
+    done = run("-", "-0", "--json", stdin=b"new\nline.png\0images/stripes/1.png\0")
     assert (done.exit_code, [row["path"] for row in rows(done)]) == (0, ["new\nline.png", "images/stripes/1.png"])
     with pytest.raises(UsageError, match="-0 applies to names on stdin"):
         run("images", "-0")
