@@ -47,7 +47,7 @@ def rows(done: Result) -> list[dict[str, Any]]:
 @pytest.mark.tensorflow
 def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> None:
     Path("names.txt").write_text("images/stripes/1.png\ngone.png\n")
-    Path("names.csv").write_text("path,label\npictures/stripes/0.png,x\n")
+    Path("names.csv").write_text("path,label\nimages/stripes/0.png,x\n")
     done = run(
         "images", "**/1.png", "@names.txt", "names.csv", "http://127.0.0.1/x.png", "broken.png", "-", "--json",
         stdin=b"images/stripes/0.png\n",
@@ -125,7 +125,7 @@ def test_a_reader_that_stops_early(data: Path, tiny_weights: Path) -> None:
 @pytest.mark.tensorflow
 def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
     Path("one.txt").write_text("images/stripes/0.png\n")
-    Path("list.txt").write_text("images/stripes/0.png\npictures/stripes/1.png\n")
+    Path("list.txt").write_text("images/stripes/0.png\nimages/stripes/1.png\n")
     done = run("images/stripes/0.png", "--explain", "why.png", "--top", "1")
     assert done.exit_code == 0
     assert Path("why.png").read_bytes().startswith(b"\x89PNG")
