@@ -5,6 +5,7 @@ from collections import Counter
 from finetune.check.classes import check_classes
 from finetune.check.finding_kinds import KINDS
 from finetune.data.dataset import Dataset, Record
+from finetune.system.text import first_few
 
 
 def training_warnings(dataset: Dataset) -> list[str]:
@@ -33,5 +34,4 @@ def _line(kind: str, groups: list[list[str]]) -> str:
     """Return a line that shows the first group of copies and counts the others; empty when there is none."""
     if not groups:
         return ""
-    more = f" and {len(groups) - 1} more" if len(groups) > 1 else ""
-    return f"{KINDS[kind].title}: {' = '.join(groups[0][:3])}{more}"
+    return f"{KINDS[kind].title}: {first_few([' = '.join(group[:3]) for group in groups], most=1)}"
