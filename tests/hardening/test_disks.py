@@ -75,7 +75,7 @@ def earlier_result(disk: Disk, name: str) -> Path:
 COMMANDS = {  # command -> (where it writes, its arguments, the advice in the error)
     "train": ("run", "--data {data} --weights {weights} --epochs 1 --overwrite --out {out}", "choose another --out"),
     "report": ("run", "{out}", "fix that and run the same command again"),
-    "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "mend that, or choose another --out"),
+    "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "choose another --out"),
     "explain": (
         "new.png",
         "{image} --model {weights} --overwrite --out {out}",
@@ -174,7 +174,7 @@ def test_scoring_is_resumed_when_there_is_room(
     disk.fill(400 << 10)
     one_line(
         *finetune("score", data, *options, "--out", out),
-        f"what is done stays in {out}.partial, and --resume goes on with it",
+        f"the rows so far stay in {out}.partial; continue with --resume",
     )
     disk.make_room()
     assert finetune("score", data, *options, "--out", out, "--resume")[0] == 0
