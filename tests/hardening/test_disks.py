@@ -75,7 +75,7 @@ def earlier_result(disk: Disk, name: str) -> Path:
 COMMANDS = {  # command -> (where it writes, its arguments, the advice in the error)
     "train": ("run", "--data {data} --weights {weights} --epochs 1 --overwrite --out {out}", "choose another --out"),
     "report": ("run", "{out}", "fix that and run the same command again"),
-    "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "choose another --out"),
+    "score": ("rows.csv", "{data} --model {weights} --overwrite --out {out}", "fix that, or choose another --out"),
     "explain": (
         "new.png",
         "{image} --model {weights} --overwrite --out {out}",
