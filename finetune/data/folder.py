@@ -22,7 +22,7 @@ IMAGE_EXTENSIONS = frozenset((*_READABLE, ".heic", ".heif", ".avif"))  # the las
 CLUTTER = frozenset(("__MACOSX", "@eaDir"))  # folders that macOS adds to archives, and Synology to photo folders
 
 
-def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
+def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images below `data`: a folder per class, or two splits of such folders (`find_split_folders`).
 
     Images in nested folders belong to the topmost class folder. The class names are the sorted folder names of the
@@ -47,7 +47,7 @@ def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
     if val:
         check_validation_names((folder.name for folder in class_folders(val)), class_names, train, val)
         files += _labelled(val, "val")
-    return make_dataset(files, class_names, val_fraction)
+    return make_dataset(files, class_names, val_fraction, group_by)
 
 
 def folder_files(data: Path) -> list[LabelledFile]:

@@ -13,14 +13,15 @@ def is_mnist(data: Path) -> bool:
     return _has_files(data, MNIST_TRAIN)
 
 
-def read_mnist(data: Path, val_fraction: float = 0.2) -> Dataset:
+def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of `train-images-idx3-ubyte` with their labels; those of `t10k-…`, if present, validate.
 
     Each file name may end with .gz and may have a dot before `idx`. The path of a record is `IMAGES#NUMBER`; class
     names are the labels that occur in training, by value. Raises DataError if a file is missing, is damaged or does
     not fit the others.
     """
-    return make_listed_dataset(mnist_files(data), f"the train labels of {data}", "the t10k labels", val_fraction)
+    train, val = f"the train labels of {data}", "the t10k labels"
+    return make_listed_dataset(mnist_files(data), train, val, val_fraction, group_by)
 
 
 def mnist_files(data: Path) -> list[LabelledFile]:

@@ -14,18 +14,19 @@ from finetune.errors import DataError
 class _DataForm(NamedTuple):
     """How to read one form of data: as records to train on, and as files with their classes."""
 
-    read: Callable[[Path, float], Dataset]
+    read: Callable[[Path, float, str | None], Dataset]
     files: Callable[[Path], list[LabelledFile]]
 
 
-def read_data(data: Path, val_fraction: float = 0.2) -> Dataset:
+def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of MNIST's IDX files, of a folder, of a CSV or of a text list, ready to train on.
 
-    `val_fraction`: the share of each class that validates, if the data has no splits of its own. Raises DataError if
+    `val_fraction`: the share of each class that validates, if the data has no splits of its own. `group_by`: how paths
+    name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises DataError if
     the data does not exist or cannot be trained on.
     """
     try:
-        return _form_of(data).read(data, val_fraction)
+        return _form_of(data).read(data, val_fraction, group_by)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
 

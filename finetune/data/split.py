@@ -4,14 +4,17 @@
   does (`split_folders`).
 - A CSV with a `split` column says it line by line; there `test` always means validation (`SPLITS_IN_LISTS`).
 - MNIST: the `train-…` files are trained on, and the `t10k-…` files validate (`MNIST_TRAIN`, `MNIST_VALIDATION`).
-- Where the data has no splits of its own, the bytes of each image decide (`split_by_digest`).
+- Where the data has no splits of its own, the bytes of each image decide (`split_by_digest`); a group of images
+  is in one split.
 """
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from finetune.data.groups import Group, joined_groups
 from finetune.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -63,21 +66,73 @@ def split_folders(data: Path, folders: Sequence[Path]) -> SplitFolders:
     return found
 
 
-def split_by_digest(labelled: list[tuple[int, str]], val_fraction: float) -> dict[str, Split]:
+def split_by_digest(
+    labelled: Sequence[tuple[int, str]], val_fraction: float, together: Iterable[Sequence[str]] = ()
+) -> dict[str, Split]:
     """Return digest -> split: within each class, the first `val_fraction` of the images by digest validate.
 
     `labelled`: label and SHA-256 of every image. The split depends on the bytes alone: it hardly changes when images
     are added, every class keeps its share, and identical files, even in two classes, are always in the same split.
     A class keeps at least one image to train on and, if it has two different ones, at least one to validate, unless
     all of its images are in an earlier class too.
+
+    `together`: groups of these digests. Each group, joined with those that it shares an image with, is in one split.
+    Groups validate in the order of their smallest digests if the whole group is within the share, then one more if
+    that comes nearer to the share. With groups, every class keeps an image to train on; it has one to validate if it
+    has two groups, unless that would take the last images to train on from another class.
     """
     by_label: dict[int, set[str]] = {}
-    for label, digest in labelled:
+    for label, digest in sorted(labelled):
         by_label.setdefault(label, set()).add(digest)
-    splits: dict[str, Split] = {}
-    for _, digests in sorted(by_label.items()):
+    group_of = joined_groups((digest for _, digest in labelled), together)
+    validation = _Validation(by_label, guarded=len(set(group_of.values())) < len(group_of))
+    decided: set[str] = set()
+    for digests in by_label.values():
         share = min(max(round(len(digests) * val_fraction), 1), len(digests) - 1)
-        share -= sum(splits.get(digest) == "val" for digest in digests)  # already assigned with an earlier class
-        for rank, digest in enumerate(sorted(digest for digest in digests if digest not in splits)):
-            splits[digest] = "val" if rank < share else "train"
-    return splits
+        share -= len(digests & validation.digests)  # already assigned with an earlier class
+        open_groups = sorted({group_of[digest] for digest in digests - decided})
+        _take_share(validation, digests, open_groups, share)
+        decided.update(*open_groups)
+    if validation.guarded:
+        for digests in by_label.values():
+            if not digests & validation.digests:
+                groups = sorted({group_of[digest] for digest in digests})
+                next(filter(validation.take, sorted(groups, key=lambda group: len(digests.intersection(group)))), None)
+    return {digest: "val" if digest in validation.digests else "train" for digest in group_of}
+
+
+class _Validation:
+    """The digests taken for validation; `guarded`: no class may lose its last image to train on."""
+
+    def __init__(self, by_label: Mapping[int, set[str]], guarded: bool) -> None:
+        self.guarded = guarded
+        self.digests: set[str] = set()
+        self._left = {label: len(digests) for label, digests in by_label.items()}
+        self._labels: dict[str, list[int]] = {}
+        for label, digests in by_label.items():
+            for digest in digests:
+                self._labels.setdefault(digest, []).append(label)
+
+    def take(self, group: Group) -> bool:
+        """Take a group that is not taken yet; return False, without taking it, if it must not be."""
+        counts = Counter(label for digest in group for label in self._labels[digest])
+        if self.guarded and any(self._left[label] <= count for label, count in counts.items()):
+            return False
+        for label, count in counts.items():
+            self._left[label] -= count
+        self.digests.update(group)
+        return True
+
+
+def _take_share(validation: _Validation, digests: set[str], groups: Sequence[Group], share: int) -> None:
+    """Take the first groups that are within a class's share, and one more if that comes nearer to it."""
+    not_taken = []
+    for group in groups:
+        size = len(digests.intersection(group))
+        if size <= share and validation.take(group):
+            share -= size
+        else:
+            not_taken.append((size, group))
+    for size, group in sorted(not_taken):
+        if size >= 2 * share or validation.take(group):  # as far above the share as now below it, or farther
+            break

@@ -90,3 +90,7 @@ def _images(dataset: Dataset) -> Iterator[str]:
     yield table("lrr", [("class", "to train on", "to validate"), *rows, total])
     if len(dataset.class_names) > SHOWN_CLASSES:
         yield f"(the first {SHOWN_CLASSES} classes are shown)"
+    if groups := dataset.by_group():
+        alone = sum(not record.group for record in dataset.records)
+        without = f" and {alone:,} images without a group" if alone else ""
+        yield f"groups: {len(groups):,}{without}; in two splits: {len(dataset.divided_groups()) or 'none'}"

@@ -51,6 +51,21 @@ def test_the_share_that_validates(root: Path) -> None:
         assert [record.split for record in read_data(root, fraction).records].count("val") == count
 
 
+def test_every_form_has_groups_by_path(root: Path) -> None:
+    """Classes of three images, two of them in a group."""
+    lines = [(f"{'ab'[number % 2]}/{number}.png", "ab"[number % 2]) for number in range(6)]
+    text = written(root, "list.txt", "".join(f"{path} {label}\n" for path, label in lines))
+    table = written(root, "list.csv", "path,label\n" + "".join(f"{path},{label}\n" for path, label in lines))
+    for data in (root, text, table):
+        records = read_data(data, 0.4, r"(a/0|a/2|b/[35])\.png").records
+        groups = {record.path.name: record.group for record in records}
+        assert groups == {"0.png": "a/0", "2.png": "a/2", "4.png": "", "1.png": "", "3.png": "b/3", "5.png": "b/5"}
+        assert {record.group for record in read_data(data, 0.4, "([ab])/[0-3]").records} == {"a", "b", ""}
+    (root / "train-images-idx3-ubyte").write_bytes(idx(np.arange(24, dtype=np.uint8).reshape(4, 2, 3)))
+    (root / "train-labels-idx1-ubyte").write_bytes(idx(np.array([5, 7, 5, 7], np.uint8)))
+    assert [record.group for record in read_data(root, 0.5, "#([12])").records] == ["", "1", "2", ""]
+
+
 def test_labelled_files_are_those_that_validate_or_else_all(root: Path) -> None:
     assert len(labelled_files(root)) == 6
     lines = "a/0.png,a,train\nb/1.png,b,train\na/2.png,a,val\nb/3.png,b,val\n"

@@ -186,6 +186,32 @@ def test_resume_refuses_a_run_that_has_changed(
 
 
 @pytest.mark.tensorflow
+def test_groups_stay_together_in_the_run_and_whatever_continues_it(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four folders per class, one of a single image; a resumed run and the manifest as data have the same split."""
+    data = image_folder(stripes=10, dots=10)
+    for path in sorted(data.rglob("*.png")):
+        path = path.rename(path.with_name(f"day{int(path.stem) // 3}-{path.name}"))
+        path.parent.joinpath(path.name[:4]).mkdir(exist_ok=True)
+        path.rename(path.parent / path.name[:4] / path.name)
+    config = TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1, group_by="parent")
+    with caplog.at_level("INFO"):
+        run = train(config)
+    assert "groups: 8; in two splits: none" in caplog.text
+    manifest = read_csv(run.path / "manifest.csv")
+    splits = {(row["group"], row["split"]) for row in manifest}
+    assert len(splits) == len({row["group"] for row in manifest}) == 8
+    assert {row["group"] for row in manifest} == {str(path) for path in data.glob("*/day?")}
+    before = (run.path / "manifest.csv").read_bytes()
+    resume(run.path)
+    assert (run.path / "manifest.csv").read_bytes() == before
+    again = train(replace(config, data=run.path / "manifest.csv", out=tmp_path / "again", group_by=None))
+    assert (again.path / "manifest.csv").read_bytes() == before
+    assert evaluate(run.path).images == [row["split"] for row in manifest].count("val")
+
+
+@pytest.mark.tensorflow
 def test_a_copy_in_both_splits_is_reported_before_training(
     tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
