@@ -1,5 +1,6 @@
 """Which group a path names, and groups that share images."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,4 +34,4 @@ def test_joined_groups() -> None:
 
 def test_a_long_chain_of_groups() -> None:
     names = [f"{number:05}" for number in range(20_000)]
-    assert set(joined_groups(names, zip(names, names[1:], strict=False)).values()) == {tuple(names)}
+    assert set(joined_groups(names, pairwise(names)).values()) == {tuple(names)}
