@@ -111,7 +111,10 @@ HELP = {
         "--precision": "float32",
         "--from-files": "random pixels",
     },
-    "evaluate": {"--data": "the run's validation images"},
+    "evaluate": {
+        "--data": "the images of the run",
+        "--split": "the validation images, all if --data has no splits",
+    },
     "report": {},
     "export": {
         "--out": "export-FORMAT in RUN, NAME-FORMAT next to FILE or, for a NAME, in the current folder",

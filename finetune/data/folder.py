@@ -9,9 +9,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, check_validation_names, make_dataset
 from finetune.data.header import image_format
-from finetune.data.split import SPLIT_PREFIXES, Split, SplitFolders, split_folders
+from finetune.data.split import SPLIT_PREFIXES, Split, SplitFolders, split_folder, split_folders
 from finetune.errors import DataError
 from finetune.system.text import first_few
 
@@ -50,8 +51,13 @@ def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = No
     return make_dataset(files, class_names, val_fraction, group_by)
 
 
-def folder_files(data: Path) -> list[LabelledFile]:
-    """Return the images in the class folders of `data`, or of its validation folder if it has both splits."""
+def folder_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the images in the class folders of `data`, or of its validation folder if it has both splits.
+
+    With `split`: those in the folder with the name of that split.
+    """
+    if split:
+        return _labelled(split_folder(data, class_folders(data), split), None)
     train, val = find_split_folders(data)
     return _labelled(val or train, None)
 

@@ -8,9 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
-from finetune.data.split import SPLITS_IN_LISTS
+from finetune.data.split import SPLIT_NAMES, SPLITS_IN_LISTS, missing_split
 from finetune.errors import DataError
 from finetune.system.csv_cells import original
 
@@ -37,8 +38,10 @@ def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None
     return make_listed_dataset(list_files(data), data, data, val_fraction, group_by)
 
 
-def list_files(data: Path) -> list[LabelledFile]:
-    """Return the files of a text list with their classes."""
+def list_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the files of a text list with their classes; DataError for any `split`, which such a list cannot have."""
+    if split:
+        raise missing_split(data, split, ())
     files: list[tuple[int, LabelledFile]] = []
     for number, line in enumerate(_read_text(data).split("\n"), start=1):
         words = line.strip().rsplit(maxsplit=1)
@@ -61,8 +64,11 @@ def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None)
     return make_listed_dataset(csv_files(data), train, val, val_fraction, group_by)
 
 
-def csv_files(data: Path) -> list[LabelledFile]:
-    """Return the files of a CSV with their classes and, if it has them, their splits."""
+def csv_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the files of a CSV with their classes and, if it has them, their splits.
+
+    With `split`: only the lines that name it.
+    """
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
     if 0 < len(unsplit) < len(rows):
@@ -70,6 +76,11 @@ def csv_files(data: Path) -> list[LabelledFile]:
             f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val on every line, "
             "or on none"
         )
+    if split:
+        found = {SPLIT_NAMES[row.split] for row in rows if row.split}
+        if split not in found:
+            raise missing_split(data, split, found)
+        rows = [row for row in rows if SPLIT_NAMES[row.split] == split]
     files = (
         (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, SPLITS_IN_LISTS[row.split], row.group))
         for row in rows

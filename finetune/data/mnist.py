@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import read_idx, read_images
-from finetune.data.split import MNIST_TRAIN, MNIST_VALIDATION, Split
+from finetune.data.split import MNIST_SPLITS, MNIST_TRAIN, MNIST_VALIDATION, Split, missing_split
 from finetune.errors import DataError, ImageError
 
 
@@ -24,8 +25,16 @@ def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = Non
     return make_listed_dataset(mnist_files(data), train, val, val_fraction, group_by)
 
 
-def mnist_files(data: Path) -> list[LabelledFile]:
-    """Return the images of both pairs of files, or of the training pair if there is no other."""
+def mnist_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the images of both pairs of files, or of the training pair if there is no other.
+
+    With `split`: those of its pair; the `t10k-…` files are `test`.
+    """
+    if split:
+        found = {name: prefix for name, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)}
+        if split not in found:
+            raise missing_split(data, split, found)
+        return _labelled(data, found[split], None)
     has_validation = _has_files(data, MNIST_VALIDATION)
     files = _labelled(data, MNIST_TRAIN, "train" if has_validation else None)
     return [*files, *_labelled(data, MNIST_VALIDATION, "val")] if has_validation else files

@@ -6,14 +6,17 @@
 - MNIST: the `train-…` files are trained on, and the `t10k-…` files validate (`MNIST_TRAIN`, `MNIST_VALIDATION`).
 - Where the data has no splits of its own, the bytes of each image decide (`split_by_digest`); a group of images
   is in one split.
+- `evaluate --split` takes a split by its name, whatever training does with it: `test` is a folder or a cell called
+  `test`, or the `t10k-…` files, and `val` is a folder or a cell with one of VALIDATION_NAMES (`SPLIT_NAMES`).
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from finetune.choices import SplitName
 from finetune.data.groups import Group, joined_groups
 from finetune.errors import DataError
 
@@ -25,14 +28,17 @@ VALIDATION_NAMES = ("val", "valid", "validation")  # common names of the split t
 TEST_NAME = "test"  # validates too, where nothing has one of those names
 SPLIT_PREFIXES = ("train", "val", "test")  # what other names of splits begin with: training, test_set, …
 
+# The name of a folder or a cell, in lower case -> the split that it names.
+SPLIT_NAMES: dict[str, SplitName] = {"train": "train", **dict.fromkeys(VALIDATION_NAMES, "val"), TEST_NAME: "test"}
+
 # What the split column of a CSV says -> the split; an empty cell leaves it to `split_by_digest`.
 SPLITS_IN_LISTS: dict[str, Split | None] = {
     "": None,
-    "train": "train",
-    **dict.fromkeys((*VALIDATION_NAMES, TEST_NAME), "val"),
+    **{name: "train" if split == "train" else "val" for name, split in SPLIT_NAMES.items()},
 }
 
 MNIST_TRAIN, MNIST_VALIDATION = "train", "t10k"  # what the names of MNIST's files begin with
+MNIST_SPLITS: dict[SplitName, str] = {"train": MNIST_TRAIN, "test": MNIST_VALIDATION}
 
 
 class SplitFolders(NamedTuple):
@@ -48,22 +54,51 @@ def split_folders(data: Path, folders: Sequence[Path]) -> SplitFolders:
     If `data` does not have both splits, no folder validates; the classes are then in `train/` if that is the only
     folder, else in `data` itself. Logs which folders are not used. Raises DataError for two folders of one split.
     """
-    train, val, test = (
-        [folder for folder in folders if folder.name.lower() in names]
-        for names in (("train",), VALIDATION_NAMES, (TEST_NAME,))
-    )
+    named = _by_split(folders)
+    train, val, test = named["train"], named["val"], named["test"]
     val = val or test
     if not (train and val):
         return SplitFolders(train[0] if train and len(folders) == 1 else data, None)
-    for same in (train, val):
-        if len(same) > 1:
-            raise DataError(
-                f"{same[0]} and {same[1]} name the same split; expected one of them; move the other elsewhere"
-            )
-    found = SplitFolders(train[0], val[0])
+    found = SplitFolders(_only(train), _only(val))
     if unused := [str(folder) for folder in folders if folder not in found]:
         logger.info("validating on %s; not used (pass one to evaluate --data): %s", found.val, ", ".join(unused))
     return found
+
+
+def split_folder(data: Path, folders: Sequence[Path], split: SplitName) -> Path:
+    """Return which of the `folders` in `data` has the name of a split, in any case.
+
+    Raises DataError if there is none, or two.
+    """
+    named = _by_split(folders)
+    if not named.get(split):
+        raise missing_split(data, split, [name for name, found in named.items() if found])
+    return _only(named[split])
+
+
+def missing_split(data: Path, split: str, found: Collection[str]) -> DataError:
+    """Return the error for data that does not have a split, but those in `found`."""
+    has = " and ".join(name for name in dict.fromkeys(SPLIT_NAMES.values()) if name in found)
+    advice = "give one of those to --split" if has else "evaluate all of its images without --split"
+    return DataError(
+        f"expected a split {split!r} in {data}, but it has {has or 'no splits of its own'}; {advice}, or "
+        "give data with that split to --data"
+    )
+
+
+def _by_split(folders: Sequence[Path]) -> dict[SplitName, list[Path]]:
+    """Return every split with the folders that have its name."""
+    return {
+        split: [folder for folder in folders if SPLIT_NAMES.get(folder.name.lower()) == split]
+        for split in SPLIT_NAMES.values()
+    }
+
+
+def _only(same: list[Path]) -> Path:
+    """Return the folder of a split; raise DataError for two."""
+    if len(same) > 1:
+        raise DataError(f"{same[0]} and {same[1]} name the same split; expected one of them; move the other elsewhere")
+    return same[0]
 
 
 def split_by_digest(

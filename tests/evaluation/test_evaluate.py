@@ -97,6 +97,44 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
 
 
 @pytest.mark.tensorflow
+def test_a_split_of_the_runs_own_images(run: Path) -> None:
+    """Of 5, 4 and 3 images, the first two of each class are for validation."""
+    training = evaluate(run, split="train")
+    assert [metrics.support for metrics in training.per_class] == [3, 2, 1]
+    assert training.overlap == (6, 0)
+    assert evaluate(run, split="val").to_json() == evaluate(run).to_json()
+    with pytest.raises(DataError) as caught:
+        evaluate(run, split="test")
+    assert str(caught.value) == (
+        f"expected a split 'test' in {run / 'manifest.csv'}, but it has train and val; give one of those to --split, "
+        "or give data with that split to --data"
+    )
+
+
+@pytest.mark.tensorflow
+def test_a_split_of_other_data(run: Path, colours: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for split, name in (("train", "red"), ("val", "green"), ("TEST", "blue")):
+        (data / split).mkdir(parents=True)
+        (colours / name).rename(data / split / name)
+    found = {split: evaluate(run, data, split) for split in (None, "train", "val", "test")}  # type: ignore[arg-type]
+    assert {split: [metrics.support for metrics in done.per_class] for split, done in found.items()} == {
+        None: [0, 4, 0],
+        "train": [5, 0, 0],
+        "val": [0, 4, 0],
+        "test": [0, 0, 3],
+    }
+
+
+@pytest.mark.tensorflow
+def test_a_split_that_cannot_be_read_is_named(run: Path, colours: Path) -> None:
+    for image in colours.rglob("*.png"):
+        image.unlink()
+    with pytest.raises(DataError, match=r"no image of the training images of .* can be read; .* first: .*2\.png"):
+        evaluate(run, split="train")
+
+
+@pytest.mark.tensorflow
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "red").mkdir(parents=True)
     with pytest.raises(DataError, match="empty has no labelled images; expected a folder of images per class"):

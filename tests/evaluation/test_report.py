@@ -202,6 +202,7 @@ def test_the_numbers_of_calibration_and_intervals_are_in_their_places() -> None:
         "loss_after": 1.0,
         "ece_before": 0.2,
         "ece_after": 0.1,
+        "ece_floor": 0.0525,
     }
     page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)
     words = " ".join(Page(page).words.split())
@@ -209,8 +210,18 @@ def test_the_numbers_of_calibration_and_intervals_are_in_their_places() -> None:
         "50.0 % are classified correctly (95 % interval 25.0 % to 75.0 %).",
         "For 62.5 % the true class is among the five most probable (37.5 % to 87.5 %).",
         "validation loss 1.2500 1.0000 expected calibration error 20.0 % 10.0 %",
+        "as used, is 10.0 % (a perfectly calibrated model would show 5.2 % on this many images).",
     ):
         assert part in words, part
+
+
+def test_a_run_of_an_earlier_version_has_no_calibration_floor() -> None:
+    names, paths = ("a", "b"), [Path("x.png")]
+    evaluation = evaluation_json(names, paths)
+    del evaluation["ece_floor"]
+    words = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)).words
+    assert "expected calibration error" in words
+    assert "perfectly calibrated" not in words
 
 
 def test_a_wrong_image_shows_both_classes_with_their_probabilities() -> None:
