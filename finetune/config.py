@@ -119,6 +119,12 @@ class TrainConfig:
         "Train on mixtures of two images, in shares drawn from a beta distribution with this alpha; 0 is off.",
         _FINITE,
     )
+    dropout: float | None = _option(
+        None,
+        "Share of the values that dropout sets to 0 in training, in the trained layers; 0 is off. [default: the "
+        "network's own, 0.5 for alexnet]",
+        _BELOW_ONE,
+    )
     class_weights: Literal["none", "balanced"] = _option(
         "none", "balanced: every class counts the same in the loss, however many images it has."
     )
@@ -126,7 +132,10 @@ class TrainConfig:
         0.0, "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.", _BELOW_ONE
     )
     patience: int | None = _option(
-        None, "Stop after this many epochs without improvement. [default: train all epochs]", _at_least(1)
+        None,
+        "Stop after this many epochs without improvement, and keep the best epoch instead of the last. "
+        "[default: train all epochs]",
+        _at_least(1),
     )
     seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", _SEED)
     val_fraction: float = _option(

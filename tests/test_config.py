@@ -23,6 +23,8 @@ from finetune.errors import UsageError
         ({"weight_decay": -0.1}, "--weight-decay must be 0 or more, not -0.1"),
         ({"mixup": float("inf")}, "--mixup must be 0 or more, not inf"),
         ({"label_smoothing": 1.0}, "--label-smoothing must be 0 or more and below 1, not 1.0"),
+        ({"dropout": 1.0}, "--dropout must be 0 or more and below 1, not 1.0"),
+        ({"dropout": -0.1}, "--dropout must be 0 or more and below 1, not -0.1"),
         ({"ema": -0.1}, "--ema must be 0 or more and below 1, not -0.1"),
         ({"val_fraction": 1.0}, "--val-fraction must be above 0 and below 1, not 1.0"),
         ({"val_fraction": 0.0}, "--val-fraction must be above 0 and below 1, not 0.0"),
@@ -62,6 +64,8 @@ def test_unknown_option_in_json() -> None:
     "options",
     [
         {"epochs": 1, "warmup": 0, "views": 0, "mixup": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0, "ema": 0.0},
+        {"dropout": 0.0, "patience": 1},
+        {"dropout": 0.999},
         {"group_by": "parent"},
         {"group_by": r"patient(\d+)"},
         {"lighting": 0.0, "color_jitter": 0.0, "seed": 0},

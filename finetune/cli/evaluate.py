@@ -112,11 +112,16 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
 
 
 def _selection_note(evaluation: "Evaluation") -> list[str]:
-    """Return a note if the best epoch was selected on some of these images."""
+    """Return a note if the best epoch or the temperature was chosen on some of these images."""
     count = evaluation.overlap.validated_on if evaluation.overlap else 0
     if not count:
         return []
     these = "these images" if count == evaluation.images else f"{count} of these images"
+    if not evaluation.kept_best:
+        return [
+            f"Only the temperature was chosen on {these}: it does not change the accuracy, but the loss and the "
+            "calibration error are slightly optimistic."
+        ]
     return [
         f"The best epoch and the temperature were chosen on {these}, so the metrics are slightly optimistic;",
         "for unbiased ones, use images that training has not used: finetune evaluate RUN --data FOLDER",

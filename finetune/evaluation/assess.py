@@ -55,7 +55,8 @@ class Evaluation:
     `temperature`; `loss_before`, `loss_after`: the mean negative log-likelihood in nats. `ece_floor`: what a perfectly
     calibrated model with the same probabilities, temperature applied, shows as `ece_after`. `most_wrong`: wrong images
     whose true class has the lowest probability, the worst first. `least_certain`: images whose predicted class has the
-    lowest. `overlap`: how many of the images training used, None if unknown.
+    lowest. `overlap`: how many of the images training used, None if unknown. `kept_best`: the model is that of the
+    epoch which was the best on its validation images.
     """
 
     class_names: tuple[str, ...]
@@ -76,6 +77,7 @@ class Evaluation:
     least_certain: tuple[ImageResult, ...]
     unreadable: tuple[Skipped, ...]
     overlap: Overlap | None = None
+    kept_best: bool = False
 
     @property
     def ece_before(self) -> float:
@@ -93,6 +95,7 @@ class Evaluation:
         return {
             "images": self.images,
             **(self.overlap._asdict() if self.overlap else dict.fromkeys(Overlap._fields)),
+            "kept_best": self.kept_best,
             "top1": self.top1,
             "top5": self.top5,
             "intervals": {"top1": list(self.top1_interval), "top5": list(self.top5_interval)},

@@ -1,6 +1,6 @@
 """`evaluate`: how good the model of a run is, on the run's own validation images or on other data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from finetune.data.read_data import labelled_files
 from finetune.data.split import missing_split
 from finetune.errors import DataError, ImageError, RunError
 from finetune.evaluation.assess import Evaluation, LabelledPaths, assess
-from finetune.model import load_model
+from finetune.model import Model, load_model
 from finetune.runs.manifest import count_overlap, locate_images
 from finetune.runs.read_run import read_dataset
 from finetune.runs.run import MANIFEST, Run, open_run
@@ -55,7 +55,14 @@ def evaluate(run_path: Path, data: Path | None = None, split: SplitName | None =
         images = own if data is None else str(data)
         raise DataError(f"no image of {images} can be read; {_advice(run, data, unreadable)}")
     evaluation = assess(readable, np.stack(rows), classifier.class_names, classifier.temperature, unreadable)
-    return replace(evaluation, overlap=count_overlap(run, (path for path, _ in readable)))
+    overlap = count_overlap(run, (path for path, _ in readable))
+    return replace(evaluation, overlap=overlap, kept_best=_kept_best(classifier.model))
+
+
+def _kept_best(model: Model) -> bool:
+    """Return whether a model is that of the best epoch; those of 0.1, which have no such entry, are."""
+    metrics = model.about.get("metrics")
+    return not isinstance(metrics, Mapping) or metrics.get("kept", "best") == "best"
 
 
 def _own_images(run: Run, class_names: tuple[str, ...], split: SplitName | None) -> LabelledPaths:

@@ -69,7 +69,7 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The file of the best model."""
+        """The file of the model."""
         return self.path / MODEL
 
     @property
@@ -163,7 +163,7 @@ class Run:
         self._write_csv(HISTORY, columns, epochs)
 
     def write_model(self, model: Model) -> None:
-        """Write the best model."""
+        """Write the model of the kept epoch."""
         save_model(self.model, model)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:

@@ -70,6 +70,16 @@ def test_tables(run: Path) -> None:
     assert [sum(row) for row in counts] == [2, 2, 2]
 
 
+def test_where_the_last_epoch_is_kept_only_the_temperature_was_chosen(run: Path, tiny_model: Model) -> None:
+    Run(run).write_model(replace(tiny_model, about={"metrics": {"kept": "last"}}))
+    overall, *_ = invoke(run).stdout.split("\n\n")
+    assert overall.splitlines()[-1] == (
+        "Only the temperature was chosen on these images: it does not change the accuracy, but the loss and the "
+        "calibration error are slightly optimistic."
+    )
+    assert "best epoch" not in overall
+
+
 def test_json_is_one_object_with_the_same_metrics(run: Path) -> None:
     (line,) = invoke(run, "--json").stdout.splitlines()
     metrics = json.loads(line)

@@ -58,6 +58,17 @@ def test_own_validation_images_give_what_predict_gives(run: Path, colours: Path)
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("metrics", "kept_best"),
+    [({"kept": "last"}, False), ({"kept": "best"}, True), ({}, True), ("damaged", True)],
+)
+def test_which_epoch_was_kept(run: Path, tiny_model: Model, metrics: object, kept_best: bool) -> None:
+    Run(run).write_model(replace(tiny_model, about={"metrics": metrics}))
+    done = evaluate(run)
+    assert (done.kept_best, done.to_json()["kept_best"]) == (kept_best, kept_best)
+
+
+@pytest.mark.tensorflow
 def test_another_folder_is_matched_by_class_name(run: Path, colours: Path, tmp_path: Path) -> None:
     assert [metrics.support for metrics in evaluate(run, colours).per_class] == [5, 4, 3]
     some = tmp_path / "some"

@@ -144,6 +144,52 @@ def test_nothing_is_written_when_something_is_wrong(
 
 
 @pytest.mark.tensorflow
+def test_dropout_changes_training_but_neither_cache_nor_description(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    config = TrainConfig(
+        data=image_folder(stripes=8, dots=8), weights=str(tiny_weights), epochs=3, out=tmp_path / "own"
+    )
+    own = train(config)
+    cached = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    assert cached
+    half, none = (train(replace(config, out=tmp_path / str(rate), dropout=rate)) for rate in (0.5, 0.0))
+    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()} == cached
+    assert (own.config()["dropout"], half.config()["dropout"], none.config()["dropout"]) == (None, 0.5, 0.0)
+    assert own.model.read_bytes() == half.model.read_bytes(), "the network's own rate is 0.5"
+    assert load_model(none.model).network == load_model(own.model).network
+    assert (none.path / "history.csv").read_bytes() != (own.path / "history.csv").read_bytes()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("patience", "kept"), [(None, "last"), (4, "best")])
+def test_which_epoch_is_kept(
+    tiny_weights: Path,
+    image_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int | None,
+    kept: str,
+) -> None:
+    """The second of four epochs is made to look the best."""
+    from finetune.training import head
+
+    accuracies = iter([0.5, 0.75, 0.25, 0.5])
+    evaluate = head.Head.evaluate
+    monkeypatch.setattr(head.Head, "evaluate", lambda self, data: (evaluate(self, data)[0], next(accuracies)))
+    data = image_folder(stripes=8, dots=8)
+    run = train(
+        TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=4, ema=0.5, patience=patience)
+    )
+    metrics = run.metrics()
+    expected = ("last", 4, 0.5) if kept == "last" else ("best", 2, 0.75)
+    assert (metrics["kept"], metrics["best_epoch"], metrics["val_accuracy"]) == expected
+    assert load_model(run.model).about["metrics"]["kept"] == kept
+    assert json.loads((run.path / "evaluation.json").read_text())["kept_best"] == (kept == "best")
+
+
+@pytest.mark.tensorflow
 def test_resume_ends_with_the_same_files(
     tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
