@@ -1,11 +1,11 @@
 """The records that training takes from any form of data: which image, which class, which split."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.data.groups import group_name
+from finetune.data.groups import Group, group_name, joined_groups
 from finetune.data.header import read_header
 from finetune.data.images import read_bytes
 from finetune.data.split import Split, split_by_digest
@@ -50,19 +50,50 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """All records in a fixed order, the class names by label, and the images that were skipped."""
+    """All records in a fixed order, the class names by label, and the images that were skipped.
+
+    `val_fraction`: the share by which they were split, None if the data brought its own splits. `copies`: groups of
+    digests of images that count as one in the split.
+    """
 
     records: tuple[Record, ...]
     class_names: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    val_fraction: float | None = field(default=None, compare=False)
+    copies: tuple[Group, ...] = field(default=(), compare=False)
 
     def without(self, unreadable: dict[Path, str]) -> "Dataset":
         """Return the dataset less the images that turned out unreadable, path -> reason; DataError as in `check`."""
         records = tuple(record for record in self.records if record.path not in unreadable)
         skipped = (*self.skipped, *(Skipped(path, reason) for path, reason in unreadable.items()))
-        dataset = Dataset(records, self.class_names, skipped)
+        dataset = replace(self, records=records, skipped=skipped)
         dataset.check()
         return dataset
+
+    def with_copies(self, copies: Iterable[Sequence[str]]) -> "Dataset":
+        """Return the dataset split again, by its `val_fraction`, with each group of copies in one split.
+
+        `copies`: the digests of each group. If no image could validate, because every class is one group, the split
+        is that without them.
+        """
+        if self.val_fraction is None:
+            raise DataError("the data has its own splits; expected data without splits")
+        labelled = [(record.label, record.digest) for record in self.records]
+        groups = [[record.digest for record in same] for same in self.by_group().values()]
+        copied = tuple(tuple(group) for group in copies)
+        splits = split_by_digest(labelled, self.val_fraction, (*groups, *copied))
+        if "val" not in splits.values():
+            splits = split_by_digest(labelled, self.val_fraction, groups)
+        records = tuple(record._replace(split=splits[record.digest]) for record in self.records)
+        return replace(self, records=records, copies=copied)
+
+    def by_copy(self) -> list[list[Record]]:
+        """Return the groups of two or more images that are identical, or that `copies` joins."""
+        group_of = joined_groups((record.digest for record in self.records), self.copies)
+        groups: dict[Group, list[Record]] = {}
+        for record in self.records:
+            groups.setdefault(group_of[record.digest], []).append(record)
+        return [same for same in groups.values() if len(same) > 1]
 
     def by_group(self) -> dict[str, list[Record]]:
         """Return group name -> its records; empty if no image is in a group with a name."""
@@ -128,7 +159,8 @@ def make_dataset(
         Record(file.path, labels[file.class_name], file.split or splits[digest], digest, file.group)
         for file, digest in hashed
     )
-    dataset = Dataset(records, class_names, tuple(skipped))
+    ours = val_fraction if all(file.split is None for file in files) else None
+    dataset = Dataset(records, class_names, tuple(skipped), ours)
     dataset.check()
     return dataset
 

@@ -25,7 +25,7 @@ def group_name(path: Path, group_by: str) -> str:
 def joined_groups(digests: Iterable[str], together: Iterable[Sequence[str]]) -> dict[str, Group]:
     """Return digest -> all digests of its group; groups in `together` that share a digest are one.
 
-    A digest that is not in `together` is a group of its own.
+    A digest that is not in `together` is a group of its own. `together` may have others than `digests`.
     """
     leaders = {digest: digest for digest in digests}
 
@@ -37,6 +37,8 @@ def joined_groups(digests: Iterable[str], together: Iterable[Sequence[str]]) -> 
 
     for group in together:
         for one, other in pairwise(group):
+            leaders.setdefault(one, one)
+            leaders.setdefault(other, other)
             leaders[leader_of(other)] = leader_of(one)
     members: dict[str, list[str]] = {}
     for digest in leaders:

@@ -12,6 +12,7 @@ import numpy as np
 
 from finetune import __version__
 from finetune.check.before_training import training_warnings
+from finetune.check.copies_together import keep_copies_together
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
@@ -64,7 +65,7 @@ def resume(path: Path) -> Run:
 def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Run:
     """Train into a run; `started` is the config.json of one that is resumed after its first state."""
     with run.locked(config.to_json() if started is None else None):
-        dataset = read_data(config.data, config.val_fraction, config.group_by)
+        dataset = _dataset(config)
         plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
         if started is None:
             _announce(run, plan, dataset)
@@ -83,10 +84,15 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
     return run
 
 
+def _dataset(config: TrainConfig) -> Dataset:
+    """Return the images in their splits; none divides copies or groups, but those that the data brings may."""
+    return keep_copies_together(read_data(config.data, config.val_fraction, config.group_by))
+
+
 def dry_run(config: TrainConfig) -> str:
     """Return the plan and its cost as text; nothing is trained, and nothing is written but features."""
     Run.create(config.out, config.overwrite)
-    dataset = read_data(config.data, config.val_fraction, config.group_by)
+    dataset = _dataset(config)
     plan = make_plan(config, dataset)
     import_tensorflow()
     from finetune.training.stages import estimate_stages
@@ -98,7 +104,7 @@ def dry_run(config: TrainConfig) -> str:
 def find_rate(config: TrainConfig) -> "FoundRate":
     """Try learning rates from small to large on the training images, and write a plot to the folder `out`."""
     run = Run.create(config.out, overwrite=False)
-    dataset = read_data(config.data, config.val_fraction, config.group_by)
+    dataset = _dataset(config)
     plan = make_plan(config, dataset)
     logger.info("plan: %s", summary_line(plan))
     import_tensorflow()

@@ -183,6 +183,32 @@ def test_groups_by_path(tmp_path: Path) -> None:
     )
 
 
+def test_copies_are_in_one_split(tmp_path: Path) -> None:
+    """With the groups, which stay; images of one group, or of one group of copies, cannot be divided."""
+    files = [
+        LabelledFile(file(tmp_path, f"{n}.png", n), "ab"[n % 2], None, "g" if n in (2, 4) else "") for n in range(12)
+    ]
+    dataset = make_dataset(files, ("a", "b"), 0.4)
+    digests = [record.digest for record in dataset.records]
+    for copies in ([[digests[0], digests[2]], [digests[1], digests[3]]], [[digests[8], digests[9], digests[5]]]):
+        together = dataset.with_copies(copies)
+        splits = {record.digest: record.split for record in together.records}
+        assert all(len({splits[digest] for digest in group}) == 1 for group in (*copies, [digests[2], digests[4]]))
+        found = [[record.digest for record in same] for same in together.by_copy()]
+        assert sorted(map(sorted, found)) == sorted(map(sorted, copies))
+        assert together.without({}).copies == together.copies
+    everything = dataset.with_copies([digests])
+    assert everything.records == dataset.records, "nothing could validate"
+    assert len(everything.by_copy()) == 1
+    assert dataset.by_copy() == []
+
+
+def test_splits_of_the_data_are_not_made_again() -> None:
+    with pytest.raises(DataError) as caught:
+        dataset("train", "train", "val").with_copies([])
+    assert str(caught.value) == "the data has its own splits; expected data without splits"
+
+
 def test_one_image_that_validates_is_enough() -> None:
     dataset("train", "train", "val").check()
 

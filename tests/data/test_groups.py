@@ -29,6 +29,7 @@ def test_joined_groups() -> None:
     together = [["d", "b"], ["c"], ["d", "e"], ["f", "e"], []]
     expected = {"a": ("a",), "c": ("c",), **dict.fromkeys("bdef", ("b", "d", "e", "f"))}
     assert joined_groups("abcdef", together) == expected
+    assert joined_groups("a", together[:1]) == {"a": ("a",), "b": ("b", "d"), "d": ("b", "d")}
     assert joined_groups("fedcba", together[::-1]) == expected
 
 
