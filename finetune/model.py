@@ -14,7 +14,7 @@ from finetune.formats.safetensors_file import write_safetensors
 from finetune.formats.weights_file import WeightsFile
 from finetune.networks.network import Network
 from finetune.pretrained.class_names import class_names_of
-from finetune.pretrained.infer import network_of
+from finetune.pretrained.infer import description_of, network_of
 from finetune.pretrained.load import load_weights
 
 
@@ -58,13 +58,7 @@ def model_of(file: WeightsFile, network: str | None = None) -> Model:
 
 def save_model(path: Path, model: Model) -> None:
     """Write a model to one safetensors file, which appears whole or not at all; `load_model` returns the same."""
-    network = model.network
-    description = {
-        "network": network.name,
-        "options": dict(network.options),
-        "preprocessing": network.preprocessing.to_json(),
-        "class_names": list(model.class_names),
-    }
+    description = {**description_of(model.network), "class_names": list(model.class_names)}
     write_safetensors(path, model.weights, {**description, **model.about})
 
 
