@@ -18,6 +18,7 @@ def finetune(*arguments: object, cwd: Path, python: str = sys.executable) -> sub
     )
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
     done = finetune("demo", cwd=tmp_path)
@@ -32,6 +33,7 @@ def test_demo(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_ants_and_bees(shared: Path, tmp_path: Path) -> None:
     """The starter's features tell ants from bees; a network that never saw another photo does not."""
@@ -51,6 +53,7 @@ def test_ants_and_bees(shared: Path, tmp_path: Path) -> None:
     assert sum(row["predictions"][0]["label"] == "bees" for row in rows) / len(rows) > 0.75
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_poodle(shared: Path, tmp_path: Path) -> None:
     """An RGBA file, and a name among the starter's classes."""
@@ -62,6 +65,7 @@ def test_the_poodle(shared: Path, tmp_path: Path) -> None:
     assert predictions[0]["label"] == "standard poodle"
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
     """The wheel carries weights and class names: installed alone, from another folder, it predicts with the starter."""

@@ -25,6 +25,7 @@ def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.
     return folder
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_on_a_cluster() -> None:
     """In its own process and session: Ray has been seen to kill the process that uses it, and all tests with it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_twenty_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()

@@ -76,6 +76,7 @@ def test_the_accuracy_in_training_is_the_accuracy_in_use(image_folder: Callable[
     assert right / len(val) == pytest.approx(accuracy)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_metrics_of_a_run_are_those_of_the_model_in_use(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """The frozen layers compute in bfloat16 to train on; the metrics are those that evaluate finds, in float32."""
