@@ -29,7 +29,7 @@ def test_demo(tmp_path: Path) -> None:
     assert "oneDNN" not in done.stderr
     again = finetune("demo", cwd=tmp_path)
     assert (again.returncode, again.stderr) == (
-        1, "finetune: error: finetune-demo/pictures already exists; choose another --out\n",
+        1, "finetune: error: finetune-demo/images already exists; choose another --out\n",
     )  # fmt: skip
 
 
@@ -98,11 +98,11 @@ def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert str(environment) in where
-    picture = tmp_path / "white.png"
+    image = tmp_path / "white.png"
     subprocess.run(
-        [python, "-c", f"import cv2, numpy; cv2.imwrite({os.fspath(picture)!r}, numpy.full((9, 9, 3), 255, 'u1'))"],
+        [python, "-c", f"import cv2, numpy; cv2.imwrite({os.fspath(image)!r}, numpy.full((9, 9, 3), 255, 'u1'))"],
         check=True,
     )
-    done = finetune("predict", picture, "--model", "starter", cwd=tmp_path, python=python)
+    done = finetune("predict", image, "--model", "starter", cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6

@@ -1,4 +1,4 @@
-"""run_pictures: where a run's pictures are, from any folder, and which others are the same."""
+"""manifest: where a run's images are, from any folder, and which others are the same."""
 
 import shutil
 from collections.abc import Callable
@@ -17,7 +17,7 @@ NAMES = ("dots", "waves")
 
 @pytest.fixture
 def run(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run made in `tmp_path` with relative names only; of each class the first picture is for validation."""
+    """A run made in `tmp_path` with relative names only; the first image of each class is for validation."""
     image_folder(dots=3, waves=2)
     monkeypatch.chdir(tmp_path)
     made = Run(Path("runs", "mine"))
@@ -66,7 +66,7 @@ def test_absolute_paths_stay(run: Run, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_seen_by_digest_whatever_the_name(run: Run, tmp_path: Path) -> None:
-    """A copy counts, one changed byte does not, and twice the same picture counts twice."""
+    """A copy counts, one changed byte does not, and twice the same image counts twice."""
     train, val, changed = (tmp_path / f"{name}.png" for name in ("train", "val", "changed"))
     shutil.copy("images/dots/1.png", train)
     shutil.copy("images/waves/0.png", val)

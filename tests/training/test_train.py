@@ -25,7 +25,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 @pytest.mark.tensorflow
 def test_the_run_directory(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     data = image_folder(stripes=10, dots=10)
-    (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
+    (data / "dots" / "broken.jpg").write_bytes(b"not a image")
     (data / "dots" / "notes.txt").write_text("ignored")
     run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=2))
 
