@@ -33,7 +33,7 @@ def records() -> tuple[Record, ...]:
     )
 
 
-def test_pictures_are_found_from_any_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_found_from_any_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = records()
     assert locate_images(run, given) == list(given), "from where train was called the names stay as they are"
     elsewhere = tmp_path / "elsewhere"
@@ -94,7 +94,7 @@ def test_images_of_one_file_are_told_apart(tmp_path: Path) -> None:
     assert count_overlap(made, numbered[1:2]) == Overlap(0, 1)
 
 
-def test_not_known_without_the_pictures_or_the_manifest(run: Run, tmp_path: Path) -> None:
+def test_not_known_without_the_images_or_the_manifest(run: Run, tmp_path: Path) -> None:
     other = shutil.copy("images/dots/1.png", tmp_path / "other.png")
     shutil.rmtree("images")
     assert count_overlap(run, [other]) is None
