@@ -5,7 +5,7 @@ from pathlib import Path
 from finetune.classifier import Classifier
 from finetune.errors import UsageError
 from finetune.scoring.formats import CsvFormat, Format, JsonLinesFormat, NpyFormat
-from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score_options import ScoreOptions
 
 ENDINGS = (".jsonl", ".csv", ".parquet", ".npy")
 

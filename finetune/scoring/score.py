@@ -19,7 +19,8 @@ from finetune.errors import DataError, RunError, UsageError
 from finetune.model import Model
 from finetune.scoring.choose_format import choose_format
 from finetune.scoring.resumable_output import ResumableOutput
-from finetune.scoring.rows import ScoreOptions, ScoreRow, compute_rows
+from finetune.scoring.rows import ScoreRow, compute_rows
+from finetune.scoring.score_options import ScoreOptions
 from finetune.system.progress import track
 from finetune.system.quiet import import_tensorflow
 

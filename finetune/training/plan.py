@@ -9,7 +9,8 @@ from finetune.formats.weights_file import layer_of
 from finetune.networks import Network
 from finetune.networks.initialize import Arrays
 from finetune.training.defaults import Settled
-from finetune.training.layer_options import Stage, layer_factors
+from finetune.training.layer_rates import layer_factors
+from finetune.training.stage_spec import Stage
 
 
 class SourceWeights(NamedTuple):

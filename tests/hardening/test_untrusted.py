@@ -15,7 +15,7 @@ from finetune.formats.safetensors_file import read_safetensors, write_safetensor
 from finetune.runs.run import Run
 from finetune.scoring.choose_format import choose_format
 from finetune.scoring.resumable_output import ResumableOutput
-from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score_options import ScoreOptions
 from finetune.system.csv_cells import harmless, original
 from finetune.training.train import resume
 

@@ -9,7 +9,7 @@ from finetune.errors import UsageError
 from finetune.model import Model
 from finetune.scoring.choose_format import choose_format
 from finetune.scoring.formats import CsvFormat, Format, JsonLinesFormat, NpyFormat
-from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score_options import ScoreOptions
 
 
 @pytest.fixture

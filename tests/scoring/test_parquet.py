@@ -11,7 +11,7 @@ from finetune.classifier import Classifier
 from finetune.errors import UsageError
 from finetune.model import Model
 from finetune.scoring.choose_format import choose_format
-from finetune.scoring.rows import ScoreOptions
+from finetune.scoring.score_options import ScoreOptions
 
 
 @pytest.fixture

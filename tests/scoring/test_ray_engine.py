@@ -11,8 +11,8 @@ import pytest
 
 from finetune.errors import RunError, UsageError
 from finetune.scoring import ray_engine
-from finetune.scoring.rows import ScoreOptions
 from finetune.scoring.score import score
+from finetune.scoring.score_options import ScoreOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  # it sets its own deprecated options
 

@@ -12,8 +12,9 @@ import pytest
 from finetune import __version__
 from finetune.errors import DataError, RunError, UsageError
 from finetune.model import Model, save_model
-from finetune.scoring.rows import ScoreOptions, ScoreRow
+from finetune.scoring.rows import ScoreRow
 from finetune.scoring.score import score
+from finetune.scoring.score_options import ScoreOptions
 
 
 @pytest.fixture(autouse=True)

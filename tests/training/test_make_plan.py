@@ -15,8 +15,8 @@ from finetune.data.lighting import principal_components
 from finetune.data.read_data import read_data
 from finetune.errors import FinetuneError, UsageError, WeightsError
 from finetune.model import Model
-from finetune.training.layer_options import Stage
 from finetune.training.make_plan import make_plan, plan_layers
+from finetune.training.stage_spec import Stage
 
 ALL = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
