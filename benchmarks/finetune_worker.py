@@ -19,8 +19,8 @@ from finetune.networks.initialize import fresh_weights
 from finetune.runs.open_model import open_model
 from finetune.system.quiet import import_tensorflow
 from finetune.training.defaults import Settled
-from finetune.training.layer_options import Stage
 from finetune.training.plan import Plan, SourceWeights
+from finetune.training.stage_spec import Stage
 
 MODEL = ".safetensors"
 WEIGHTS = ".npz"  # the same weights for torch

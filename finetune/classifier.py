@@ -14,21 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
-from finetune.data.images import (
-    ArrayOrder,
-    ImageLike,
-    iter_images,
-    path_or_url,
-    read_input,
-    ten_crop_preprocessing,
-    ten_crops,
-)
+from finetune.data.images import ImageLike, iter_images, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.errors import ImageError, UsageError, WeightsError
 from finetune.metrics import softmax
 from finetune.model import Model
 from finetune.networks.layers import Shape
-from finetune.runs.open_model import default_model, open_model
+from finetune.runs.default_model import default_model
+from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
 from finetune.system.text import did_you_mean

@@ -13,8 +13,8 @@ from finetune.formats.read_weights import read_weights
 from finetune.formats.safetensors_file import write_safetensors
 from finetune.formats.weights_file import WeightsFile
 from finetune.networks.network import Network
-from finetune.pretrained import imagenet
-from finetune.pretrained.infer import network_of
+from finetune.pretrained.class_names import class_names_of
+from finetune.pretrained.infer import description_of, network_of
 from finetune.pretrained.load import load_weights
 
 
@@ -48,36 +48,18 @@ def load_model(path: Path, network: str | None = None) -> Model:
 def model_of(file: WeightsFile, network: str | None = None) -> Model:
     """Return the model in a weights file; `network` decides where several networks fit.
 
-    If the file has no class names, they are ImageNet's for 1,000 classes and `0`, `1`, … otherwise.
-    Raises WeightsError for a file that fits no network.
+    Raises WeightsError for a file that fits no network, or whose class names do not fit.
     """
     built = network_of(file, network)
     weights = load_weights(built, file)
     about = {key: value for key, value in file.metadata.items() if key not in _DESCRIPTION}
-    return Model(built, weights, _class_names(file, built.num_classes), about)
+    return Model(built, weights, class_names_of(file, built.num_classes), about)
 
 
 def save_model(path: Path, model: Model) -> None:
     """Write a model to one safetensors file, which appears whole or not at all; `load_model` returns the same."""
-    network = model.network
-    description = {
-        "network": network.name,
-        "options": dict(network.options),
-        "preprocessing": network.preprocessing.to_json(),
-        "class_names": list(model.class_names),
-    }
+    description = {**description_of(model.network), "class_names": list(model.class_names)}
     write_safetensors(path, model.weights, {**description, **model.about})
 
 
 _DESCRIPTION = ("network", "options", "preprocessing", "class_names")
-
-
-def _class_names(file: WeightsFile, count: int) -> tuple[str, ...]:
-    names = file.metadata.get("class_names")
-    if names is None:
-        return imagenet.class_names() if count == len(imagenet.class_names()) else tuple(map(str, range(count)))
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WeightsError(f"{file.path.name}: class_names is not a list of names; write the file again")
-    if len(names) != count:
-        raise WeightsError(f"{file.path.name} names {len(names)} classes but has {count} outputs; write the file again")
-    return tuple(names)

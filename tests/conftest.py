@@ -126,8 +126,8 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         for name, count in counts.items():
             (tmp_path / folder / name).mkdir(parents=True)
             for number in range(count):
-                picture = cv2.resize(TEXTURES[name](generator), (80, 72))
-                cv2.imwrite(str(tmp_path / folder / name / f"{number}.png"), picture)
+                image = cv2.resize(TEXTURES[name](generator), (80, 72))
+                cv2.imwrite(str(tmp_path / folder / name / f"{number}.png"), image)
         return tmp_path / folder
 
     return write

@@ -18,6 +18,7 @@ def finetune(*arguments: object, cwd: Path, python: str = sys.executable) -> sub
     )
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
     done = finetune("demo", cwd=tmp_path)
@@ -28,10 +29,11 @@ def test_demo(tmp_path: Path) -> None:
     assert "oneDNN" not in done.stderr
     again = finetune("demo", cwd=tmp_path)
     assert (again.returncode, again.stderr) == (
-        1, "finetune: error: finetune-demo/pictures already exists; choose another --out\n",
+        1, "finetune: error: finetune-demo/images already exists; choose another --out\n",
     )  # fmt: skip
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_ants_and_bees(shared: Path, tmp_path: Path) -> None:
     """The starter's features tell ants from bees; a network that never saw another photo does not."""
@@ -51,6 +53,7 @@ def test_ants_and_bees(shared: Path, tmp_path: Path) -> None:
     assert sum(row["predictions"][0]["label"] == "bees" for row in rows) / len(rows) > 0.75
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_poodle(shared: Path, tmp_path: Path) -> None:
     """An RGBA file, and a name among the starter's classes."""
@@ -62,6 +65,7 @@ def test_the_poodle(shared: Path, tmp_path: Path) -> None:
     assert predictions[0]["label"] == "standard poodle"
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
     """The wheel carries weights and class names: installed alone, from another folder, it predicts with the starter."""
@@ -94,11 +98,11 @@ def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert str(environment) in where
-    picture = tmp_path / "white.png"
+    image = tmp_path / "white.png"
     subprocess.run(
-        [python, "-c", f"import cv2, numpy; cv2.imwrite({os.fspath(picture)!r}, numpy.full((9, 9, 3), 255, 'u1'))"],
+        [python, "-c", f"import cv2, numpy; cv2.imwrite({os.fspath(image)!r}, numpy.full((9, 9, 3), 255, 'u1'))"],
         check=True,
     )
-    done = finetune("predict", picture, "--model", "starter", cwd=tmp_path, python=python)
+    done = finetune("predict", image, "--model", "starter", cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6

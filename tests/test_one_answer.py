@@ -153,17 +153,20 @@ def scored(files: list[Path], folder: Path, *options: str) -> Answers:
     return np.array([row["probabilities"] for row in rows])
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_score(files: list[Path], alone: Answers, table: dict[str, float], tmp_path: Path) -> None:
     check(table, "score", scored(files, tmp_path), alone)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_ray(files: list[Path], alone: Answers, table: dict[str, float], tmp_path: Path) -> None:
     check(table, "score --engine ray", scored(files, tmp_path, "--engine", "ray", "--batch-size", "4"), alone)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_saved_model(
     files: list[Path], alone: Answers, classifier: Classifier, table: dict[str, float], tmp_path: Path

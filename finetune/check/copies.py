@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.check.finding_kinds import Finding
-from finetune.check.look import HASH_BITS, ImageLook
+from finetune.check.look import ImageLook
 from finetune.check.oddities import ONE_COLOUR
+from finetune.check.perceptual_hash import HASH_BITS
 
 MOST_BITS = 48  # 398 photos recompressed, shrunk, brightened or cropped by 4 % differ by 2 to 54, other photos by 90
 DECOY_SHARE = 1 / 3  # of the nearest decoy's distance; 1/2 took 35 pairs of 1,797 different digits for copies, 1/3 none

@@ -4,11 +4,10 @@ Nothing heavy is imported here or at the top of a command's module, so help and 
 """
 
 import logging
-import signal
 import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import completion
@@ -30,6 +29,7 @@ from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
 from finetune.cli.report import report
 from finetune.cli.score import score
+from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
 from finetune.cli.train import train
 
@@ -58,7 +58,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # file names may hold characters that this terminal cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_politely_on_sigterm()
     try:
         completion.completion_init()  # type: ignore[attr-defined]
         code = _command()(prog_name="finetune", standalone_mode=False)
@@ -69,12 +69,6 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         code = report_failure(error)
     sys.exit(code)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    """Treat the first SIGTERM like Ctrl-C; a second one ends the process at once."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise KeyboardInterrupt
 
 
 def _command() -> Any:

@@ -31,7 +31,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
     from finetune.data.textures import PER_CLASS, TEXTURES, draw_folder
     from finetune.training.train import train
 
-    images, run, held_out = out / "pictures", out / "run", out / "held-out.png"
+    images, run, held_out = out / "images", out / "run", out / "held-out.png"
     draw_folder(images, held_out, seed)
     print(f"drew {PER_CLASS} images each of {', '.join(TEXTURES)} into {images}")
     config = TrainConfig(data=images, out=run, weights="starter", skip=("fc8",), epochs=20, seed=seed)

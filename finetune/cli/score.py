@@ -68,8 +68,8 @@ def score(
 
     If it is interrupted, the same command with --resume continues.
     """
-    from finetune.scoring.rows import ScoreOptions
     from finetune.scoring.score import score as write_scores
+    from finetune.scoring.score_options import ScoreOptions
 
     options = ScoreOptions(
         top=top,

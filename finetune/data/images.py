@@ -5,11 +5,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.data.arrays import ArrayOrder, array_to_bgr
 from finetune.data.channels import Image
 from finetune.data.decode import decode, warn_of_damage
 from finetune.data.idx import image_bytes, numbered_image
@@ -19,8 +19,6 @@ from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError, UsageError
 
 ImageLike = Path | str | NDArray[np.uint8]
-ArrayOrder = Literal["rgb", "bgr"]  # of the channels of a colour array
-
 MAX_BYTES = 1 << 30  # of one file: 100 megapixels of 16 bits in four channels, uncompressed, are 800 MB
 
 
@@ -98,26 +96,6 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError(f"cannot be opened ({error.strerror})") from None
     except ValueError:  # such as a NUL in the name
         raise ImageError("cannot be opened (invalid file name)") from None
-
-
-def array_to_bgr(array: NDArray[Any], channel_order: ArrayOrder | None) -> Image:
-    """Return an array as the decoder returns images: (height, width, 3) uint8 in BGR order.
-
-    `array` is uint8, (height, width, 3) in `channel_order`, or (height, width) for gray. The order is never guessed:
-    RGB mistaken for BGR silently costs accuracy. Raises UsageError for any other array.
-    """
-    if array.dtype != np.uint8:
-        raise UsageError(f"expected an array of uint8, 0 to 255, got {array.dtype}; convert it")
-    gray = array.ndim == 2
-    if not (gray or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
-        raise UsageError(f"expected an array (height, width, 3) or, for gray, (height, width), got {array.shape}")
-    if gray:
-        return np.repeat(array[..., None], 3, axis=2)
-    if channel_order not in ("rgb", "bgr"):
-        raise UsageError(
-            f"a colour array needs channel_order 'rgb' or 'bgr', which is never guessed; got {channel_order!r}"
-        )
-    return np.ascontiguousarray(array[..., ::-1] if channel_order == "rgb" else array)
 
 
 def ten_crop_preprocessing(preprocessing: Preprocessing) -> Preprocessing:

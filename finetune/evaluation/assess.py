@@ -24,7 +24,7 @@ from finetune.metrics import (
     softmax,
     wilson_interval,
 )
-from finetune.runs.manifest import Overlap
+from finetune.runs.overlap import Overlap
 
 LabelledPaths = list[tuple[Path, int]]  # images with the index of their class in the model
 

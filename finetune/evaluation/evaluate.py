@@ -16,7 +16,8 @@ from finetune.data.split import missing_split
 from finetune.errors import DataError, ImageError, RunError
 from finetune.evaluation.assess import Evaluation, LabelledPaths, assess
 from finetune.model import Model, load_model
-from finetune.runs.manifest import count_overlap, locate_images
+from finetune.runs.image_locations import locate_images
+from finetune.runs.overlap import count_overlap
 from finetune.runs.read_run import read_dataset
 from finetune.runs.run import MANIFEST, Run, open_run
 from finetune.system.progress import track

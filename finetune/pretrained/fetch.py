@@ -23,8 +23,8 @@ from filelock import FileLock, Timeout
 from finetune.errors import WeightsError
 from finetune.formats.read_weights import read_weights
 from finetune.formats.safetensors_file import write_safetensors
-from finetune.pretrained import imagenet
 from finetune.pretrained.catalogue import CATALOGUE, Download, Entry
+from finetune.pretrained.class_names import imagenet_class_names
 from finetune.pretrained.infer import describe, description_of, network_of
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.locate import find, folders, how_to_get
@@ -207,10 +207,10 @@ def _convert(entry: Entry, download: Download, part: Path) -> Path:
     except WeightsError as error:
         part.unlink()
         raise _UnusableError(f"{error}") from None
-    known = network.num_classes == len(imagenet.class_names())
+    known = network.num_classes == len(imagenet_class_names())
     metadata = {
         **description_of(network),
-        **({"class_names": imagenet.class_names()} if known else {}),
+        **({"class_names": imagenet_class_names()} if known else {}),
         "weights": {"name": entry.name, "source": download.url, "sha256": sha256_of_file(part)},
     }
     target = part.with_name(f"{entry.name}.safetensors")

@@ -1,8 +1,8 @@
 """Which network a weights file holds, and with which options."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -108,14 +108,15 @@ def _with_shapes_of(file: WeightsFile, name: str) -> Network:
     if "fc_units" in known:
         options["fc_units"] = kernels["fc6"][-1]
     for size in [{}, *({"input_size": size} for size in range(1, LARGEST_INPUT))] if "input_size" in known else [{}]:
-        network = _try_build(name, options | size)
+        network = _try_build(name, **options, **size)
         first = network.first_dense() if network else None
         if network and first and prod(first.input_shape) == kernels["fc6"][0]:
             return network
     return build(name, options)
 
 
-def _try_build(name: str, options: Mapping[str, int]) -> Network | None:
+@cache  # each file is tried at hundreds of input sizes
+def _try_build(name: str, **options: int) -> Network | None:
     try:
         return build(name, options)
     except UsageError:  # the input is too small for the network

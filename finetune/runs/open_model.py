@@ -10,7 +10,6 @@ from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import WeightsFile
 from finetune.model import Model, model_of
 from finetune.pretrained.infer import describe
-from finetune.pretrained.locate import find
 from finetune.pretrained.resolve import resolve
 
 
@@ -34,16 +33,3 @@ def open_weights(ref: str | Path) -> WeightsFile:
         return read_weights(open_run(Path(ref)).model)
     path, name = resolve(str(ref))
     return describe(read_weights(path), name)
-
-
-def default_model() -> str:
-    """Return the reference used when the user gives none.
-
-    The newest run in ./runs, else the published AlexNet if its file is present, else the starter.
-    """
-    from finetune.runs.run import newest
-
-    run = newest()
-    if run:
-        return str(run.path)
-    return "bvlc_alexnet" if find("bvlc_alexnet") else "starter"

@@ -12,7 +12,8 @@ import numpy as np
 
 from finetune.classifier import Prediction
 from finetune.networks.layers import Shape
-from finetune.scoring.rows import ScoreOptions, ScoreRow
+from finetune.scoring.rows import ScoreRow
+from finetune.scoring.score_options import ScoreOptions
 from finetune.system.csv_cells import write_rows
 
 

@@ -12,7 +12,8 @@ from finetune.classifier import Prediction
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
 from finetune.scoring.formats import Format
-from finetune.scoring.rows import ScoreOptions, ScoreRow
+from finetune.scoring.rows import ScoreRow
+from finetune.scoring.score_options import ScoreOptions
 from finetune.system.atomic import replacing
 from finetune.system.extras import needs
 

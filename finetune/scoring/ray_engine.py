@@ -16,8 +16,9 @@ from finetune import __version__
 from finetune.classifier import Classifier
 from finetune.data.inputs import Input
 from finetune.errors import FinetuneError, RunError, UsageError
-from finetune.scoring.rows import ScoreOptions, ScoreRow
+from finetune.scoring.rows import ScoreRow
 from finetune.scoring.rows import compute_rows as compute_local_rows
+from finetune.scoring.score_options import ScoreOptions
 from finetune.system.extras import needs
 from finetune.system.quiet import silence
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-logger = logging.getLogger(__name__)
+from finetune.system.memory_limit import warn_of_memory_limit
 
-ADDRESSES = 4 << 30  # bytes; below 3 GB, train, score and explain were aborted in C++, without an error in Python
+logger = logging.getLogger(__name__)
 
 
 def import_tensorflow() -> None:
@@ -20,7 +20,7 @@ def import_tensorflow() -> None:
         import tensorflow
 
         return
-    _warn_of_limit()
+    warn_of_memory_limit()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence():
         import tensorflow  # noqa: F401
@@ -37,20 +37,6 @@ def import_matplotlib() -> None:
         import matplotlib.style  # noqa: F401
     finally:
         log.setLevel(level)
-
-
-def _warn_of_limit() -> None:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if allowed != resource.RLIM_INFINITY and allowed < ADDRESSES:
-        logger.warning(
-            "only %.1f GB of address space are allowed (ulimit -v); TensorFlow may abort with less than %d GB",
-            allowed / 2**30,
-            ADDRESSES >> 30,
-        )
 
 
 @contextmanager

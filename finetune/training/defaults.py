@@ -7,7 +7,7 @@ from typing import Any
 from finetune.choices import Optimizer
 from finetune.config import AUGMENTATION, TrainConfig
 from finetune.networks import Network
-from finetune.training.layer_options import Stage
+from finetune.training.stage_spec import Stage
 
 EPOCHS = 30
 AUGMENTED_VIEWS = 8

@@ -18,8 +18,8 @@ from finetune.pretrained.resolve import choose_weights
 from finetune.system.digest import sha256_of_file
 from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
 from finetune.training.depth import compare_cuts
-from finetune.training.layer_options import Stage, parse_stages
 from finetune.training.plan import Plan, SourceWeights
+from finetune.training.stage_spec import Stage, parse_stages
 
 
 def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:

@@ -10,7 +10,8 @@ from finetune.networks import Network
 from finetune.networks.initialize import Arrays
 from finetune.networks.layers import Dropout, Layer
 from finetune.training.defaults import Settled
-from finetune.training.layer_options import Stage, layer_factors
+from finetune.training.layer_rates import layer_factors
+from finetune.training.stage_spec import Stage
 
 
 class SourceWeights(NamedTuple):

@@ -7,8 +7,8 @@ Finetune = Callable[..., tuple[int, str, str]]
 
 
 def test_an_existing_folder_is_an_error(finetune: Finetune, tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     assert finetune("demo", "--out", tmp_path) == (
-        1, "", f"finetune: error: {tmp_path / 'pictures'} already exists; choose another --out\n",
+        1, "", f"finetune: error: {tmp_path / 'images'} already exists; choose another --out\n",
     )  # fmt: skip
-    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]

@@ -82,6 +82,7 @@ def test_a_name_lands_here_with_the_licence_of_the_catalogue(tmp_path: Path, mon
     assert "Licence: trained on Tiny ImageNet" in (tmp_path / "starter-npy/README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_int8_tells_what_it_cost(run: Path) -> None:
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")

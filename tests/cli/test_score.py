@@ -142,6 +142,7 @@ cli.main()
 """
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_killed_twice(run: Callable[..., Result], data: Path, tiny_weights: Path) -> None:
     """What is finished after two kills has the very bytes of what was never stopped."""

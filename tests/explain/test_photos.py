@@ -48,6 +48,7 @@ def variation(values: np.ndarray) -> float:
     return float(values.std() / values.mean())
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_map_is_on_the_dog(starter: Classifier, poodle: Image, dog: np.ndarray) -> None:
     assert 0.37 < dog.mean() < 0.39

@@ -90,6 +90,7 @@ def test_without_its_top_vgg16_is_still_vgg16(tmp_path: Path) -> None:
     check(written(tmp_path / "notop.h5", hdf5(content)), pairs, CAFFE[:13], "vgg16")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.h5", "model.weights.h5", "model.keras"])
 @pytest.mark.parametrize("own_names", [True, False])

@@ -1,8 +1,6 @@
 """The content decides which reader a file gets, whatever its name."""
 
 import contextlib
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,44 +48,23 @@ def test_caffe_models_are_known_by_their_first_field(start: bytes, one: bytes, t
     assert (file.format, file.layers()) == ("caffemodel", ["fc8"])
 
 
-def zip_of(path: Path, *members: str) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for member in members:
-            archive.writestr(member, b"")
-
-
 @pytest.mark.parametrize(
-    ("members", "module", "function"),
+    ("format", "module", "function"),
     [
-        (["archive/data.pkl", "archive/version", "archive/data/0"], "pytorch_file", "read_pytorch"),
-        (["alexnet/.format_version", "alexnet/data.pkl", "alexnet/constants.npy"], "pytorch_file", "read_pytorch"),
-        (["metadata.json", "config.json", "model.weights.h5"], "keras_file", "read_keras"),
-        (["fc8/kernel.npy"], "npz_file", "read_npz"),
+        ("npy", "npy_file", "read_npy"),
+        ("npz", "npz_file", "read_npz"),
+        ("keras", "keras_file", "read_keras"),
+        ("pytorch", "pytorch_file", "read_pytorch"),
+        ("safetensors", "safetensors_file", "read_safetensors"),
+        ("onnx", "onnx_file", "read_onnx"),
+        ("caffemodel", "caffemodel", "read_caffemodel"),
     ],
-    ids=["pth", "pth with more", "keras", "npz"],
 )
-def test_zip_archives_are_known_by_their_members(
-    members: list[str], module: str, function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_format_has_its_reader(
+    format: str, module: str, function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(read, "recognize", lambda path: format)
     monkeypatch.setattr(f"finetune.formats.{module}.{function}", lambda path: read.WeightsFile(path, module, {}))
-    zip_of(tmp_path / "weights.bin", *members)
-    assert read_weights(tmp_path / "weights.bin").format == module
-
-
-@pytest.mark.parametrize(
-    ("head", "module", "function"),
-    [
-        (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "pytorch_file", "read_pytorch"),
-        (b"\x89HDF\r\n\x1a\n", "keras_file", "read_keras"),
-        (b"\x08\x08\x12\x07pytorch:", "onnx_file", "read_onnx"),
-    ],
-    ids=["pth before PyTorch 1.6", "h5", "onnx"],
-)
-def test_other_formats_are_known_by_their_first_bytes(
-    head: bytes, module: str, function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(f"finetune.formats.{module}.{function}", lambda path: read.WeightsFile(path, module, {}))
-    (tmp_path / "weights.bin").write_bytes(head + bytes(100))
     assert read_weights(tmp_path / "weights.bin").format == module
 
 

@@ -25,6 +25,7 @@ def config(image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path
     )  # fmt: skip
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_training_gives_the_same_bits_with_one_reader_and_with_seven(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -47,6 +48,7 @@ def test_results_keep_their_order_when_later_ones_finish_first() -> None:
     assert list(parallel.parallel_map(return_later, range(300))) == list(range(300))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_a_prediction_does_not_depend_on_the_order_of_images(
     image_folder: Callable[..., Path], tiny_weights: Path

@@ -17,7 +17,7 @@ from finetune.runs.run import Run
 Finetune = Callable[..., tuple[int, str, str]]
 ImageFolder = Callable[..., Path]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 
 class Disk:

@@ -91,6 +91,7 @@ def test_every_example_can_be_parsed(line: str) -> None:
         context = group.make_context(name, list(words), parent=context)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_examples_run_one_after_the_other(
     image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,6 +61,7 @@ def reads_stdin(pid: int) -> bool:
     return words[:2] == ["0", "0x0"]  # the number of the call and its first argument
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_sigterm_keeps_the_last_epoch(
     finetune: Finetune, image_folder: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +134,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC], ids=["read-only", "full"])
 @pytest.mark.parametrize("command", WRITERS)

@@ -13,9 +13,9 @@ from finetune.errors import FinetuneError, RunError, WeightsError
 from finetune.evaluation.report import write_report
 from finetune.formats.safetensors_file import read_safetensors, write_safetensors
 from finetune.runs.run import Run
+from finetune.scoring.choose_format import choose_format
 from finetune.scoring.resumable_output import ResumableOutput
-from finetune.scoring.rows import ScoreOptions
-from finetune.scoring.score import choose_format
+from finetune.scoring.score_options import ScoreOptions
 from finetune.system.csv_cells import harmless, original
 from finetune.training.train import resume
 

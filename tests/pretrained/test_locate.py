@@ -23,8 +23,9 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
 
 
 def test_order_of_the_folders(places: dict[str, Path]) -> None:
-    own = Path(__file__).parents[2] / "weights"
-    assert [path.absolute() for path in folders()] == [places["chosen"], places["here"], own, places["cache"]]
+    chosen, here, own, cache = (path.absolute() for path in folders())
+    assert [chosen, here, cache] == [places[name] for name in ("chosen", "here", "cache")]
+    assert (own / "starter.safetensors").is_file(), "next to the package in a checkout, in it when installed"
     for place in ("cache", "here", "chosen"):
         places[place].mkdir(parents=True)
         path = places[place] / "bvlc_alexnet.npy"

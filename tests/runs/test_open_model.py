@@ -1,6 +1,5 @@
-"""What a reference to a model may be, and which model is meant when there is none."""
+"""What a reference to a model may be."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from finetune.errors import RunError, WeightsError
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
-from finetune.runs.open_model import default_model, open_model, open_weights
+from finetune.runs.open_model import open_model, open_weights
 
 
 def write_run(folder: Path, model: Model) -> Path:
@@ -61,19 +60,6 @@ def test_what_does_not_exist(tmp_path: Path) -> None:
         open_model("startr")
     with pytest.raises(RunError, match=r"has no model\.safetensors"):
         open_model(tmp_path)
-
-
-def test_default(tiny_model: Model, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest run, else the published AlexNet if it is here, else the starter."""
-    monkeypatch.chdir(tmp_path)
-    assert default_model() == "starter"
-    (tmp_path / "weights").mkdir()
-    os.link(tiny_weights, tmp_path / "weights" / "bvlc_alexnet.safetensors")
-    assert default_model() == "bvlc_alexnet"
-    for number, name in enumerate(("b", "c", "a")):
-        run = write_run(tmp_path / "runs" / name, tiny_model)
-        os.utime(run / "model.safetensors", (number, number))
-    assert default_model() == str(Path("runs", "a"))
 
 
 def test_opening_a_file_loads_no_reader_of_data(tiny_weights: Path) -> None:

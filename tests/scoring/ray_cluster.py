@@ -18,8 +18,8 @@ from finetune.errors import DataError, RunError, WeightsError
 from finetune.model import Model, save_model
 from finetune.scoring import ray_engine
 from finetune.scoring.resumable_output import ResumableOutput
-from finetune.scoring.rows import ScoreOptions
 from finetune.scoring.score import score
+from finetune.scoring.score_options import ScoreOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  # it sets its own deprecated options
 

@@ -10,8 +10,8 @@ from support.score_rows import ALL_COLUMNS, FEATURES, PREDICTIONS, write_rows
 
 from finetune.classifier import Classifier, Features, Prediction, Score
 from finetune.model import Model
-from finetune.scoring.rows import ScoreOptions
-from finetune.scoring.score import choose_format
+from finetune.scoring.choose_format import choose_format
+from finetune.scoring.score_options import ScoreOptions
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from support.score_rows import ALL_COLUMNS, BAD, FEATURES, GOOD, PREDICTIONS, wr
 from finetune.classifier import Classifier
 from finetune.errors import UsageError
 from finetune.model import Model
-from finetune.scoring.rows import ScoreOptions
-from finetune.scoring.score import choose_format
+from finetune.scoring.choose_format import choose_format
+from finetune.scoring.score_options import ScoreOptions
 
 
 @pytest.fixture

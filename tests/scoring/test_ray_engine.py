@@ -11,8 +11,8 @@ import pytest
 
 from finetune.errors import RunError, UsageError
 from finetune.scoring import ray_engine
-from finetune.scoring.rows import ScoreOptions
 from finetune.scoring.score import score
+from finetune.scoring.score_options import ScoreOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  # it sets its own deprecated options
 
@@ -25,6 +25,7 @@ def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.
     return folder
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_on_a_cluster() -> None:
     """In its own process and session: Ray has been seen to kill the process that uses it, and all tests with it."""

@@ -12,7 +12,8 @@ from finetune.classifier import Prediction
 from finetune.errors import RunError, UsageError
 from finetune.scoring.formats import JsonLinesFormat
 from finetune.scoring.resumable_output import ResumableOutput
-from finetune.scoring.rows import ScoreOptions, ScoreRow
+from finetune.scoring.rows import ScoreRow
+from finetune.scoring.score_options import ScoreOptions
 
 SETTINGS = {"model": "m" * 64, "top": 5}
 WHOLE = b'{"path": "a", "error": "x"}\n{"path": "b", "error": "x"}\n{"path": "c", "error": "x"}\n'

@@ -49,7 +49,7 @@ def reached(out: Path) -> list[str]:
 
 
 def fork(config: TrainConfig, out: Path) -> int:
-    """Train into `out`, or go on with what is there, in a process of its own; return its number."""
+    """Train into `out`, or resume the run there, in a process of its own; return its number."""
     child = os.fork()
     if child:
         return child

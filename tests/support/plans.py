@@ -6,8 +6,8 @@ from typing import Any
 from finetune.data.augment import LEVELS
 from finetune.model import Model
 from finetune.training.defaults import Settled
-from finetune.training.layer_options import Stage
 from finetune.training.plan import Plan, SourceWeights
+from finetune.training.stage_spec import Stage
 
 
 def settled(skip: tuple[str, ...] = ("fc8",), **options: Any) -> Settled:

@@ -6,7 +6,8 @@ import numpy as np
 
 from finetune.classifier import Features, Prediction, Score
 from finetune.scoring.formats import Format
-from finetune.scoring.rows import ScoreOptions, ScoreRow
+from finetune.scoring.rows import ScoreRow
+from finetune.scoring.score_options import ScoreOptions
 
 GOOD = Prediction(
     Path("a,b.png"),

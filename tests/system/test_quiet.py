@@ -2,14 +2,12 @@
 
 import logging
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from finetune.system import quiet
 from finetune.system.quiet import silence
 
 
@@ -48,19 +46,3 @@ def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> 
         raise ZeroDivisionError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
-
-
-@pytest.mark.parametrize(
-    ("limit", "messages"),
-    [
-        (3 << 30, ["only 3.0 GB of address space are allowed (ulimit -v); TensorFlow may abort with less than 4 GB"]),
-        (4 << 30, []),
-        (resource.RLIM_INFINITY, []),
-    ],
-)
-def test_too_little_address_space_is_a_warning(
-    limit: int, messages: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, resource.RLIM_INFINITY))
-    quiet._warn_of_limit()
-    assert caplog.messages == messages

@@ -1,4 +1,4 @@
-"""How many layers start fresh: what is chosen from, what it is judged by, and the choice."""
+"""How many layers start fresh: what is chosen from, what it is compared by, and the choice."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,7 +187,7 @@ def test_the_run_records_the_choice_and_resumes_with_it(
     tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = image_folder(stripes=10, dots=10)
-    (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
+    (data / "dots" / "broken.jpg").write_bytes(b"not a image")
     run = training.train(
         TrainConfig(data=data, out=tmp_path / "run", skip=("auto",), weights=str(tiny_weights), epochs=1)
     )
@@ -214,7 +214,7 @@ def test_a_choice_costs_no_more_features_than_training_does(
     monkeypatch: pytest.MonkeyPatch,
     precision: Precision,
 ) -> None:
-    """Every picture is decoded once for all cuts, and the features are, to the bit, what each trunk gives alone."""
+    """Every image is decoded once for all cuts, and the features are, to the bit, what each trunk gives alone."""
     from finetune.networks.compiled import BATCH_SIZE
     from finetune.training import cut_features, features
     from finetune.training.features import Trunk, View
@@ -222,7 +222,7 @@ def test_a_choice_costs_no_more_features_than_training_does(
     decoded: list[bytes] = []
     decode = features.decode
     monkeypatch.setattr(
-        features, "decode", lambda data, *rest, **told: (decoded.append(data), decode(data, *rest, **told))[1]
+        features, "decode", lambda data, *rest, **options: (decoded.append(data), decode(data, *rest, **options))[1]
     )
     data = image_folder(stripes=BATCH_SIZE, dots=BATCH_SIZE // 2)
     break_png(data / "dots" / "3.png")
@@ -279,9 +279,9 @@ def test_no_picture_can_be_read(
     tiny_weights: Path, image_folder: Callable[..., Path], break_png: Callable[[Path], None], tmp_path: Path
 ) -> None:
     data = image_folder(stripes=3, dots=3)
-    for picture in data.rglob("*.png"):
-        break_png(picture)
-        picture.write_bytes(picture.read_bytes() + str(picture).encode())  # each its own content
+    for image in data.rglob("*.png"):
+        break_png(image)
+        image.write_bytes(image.read_bytes() + str(image).encode())  # each its own content
     config = TrainConfig(data=data, out=tmp_path / "run", skip=("auto",), weights=str(tiny_weights))
     with pytest.raises(DataError, match="no readable image to train on for class 'dots', 'stripes'"):
         training.train(config)

@@ -86,9 +86,9 @@ def test_without_a_trunk_the_rows_are_pixels(tiny_model: Model, image_folder: Ca
 
 
 def test_views_are_crops_and_flips_of_the_same_picture(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
-    """View 0 is the picture as in use; the others are windows of the resized picture, both ways round."""
+    """View 0 is the image as in use; the others are windows of the resized image, both ways round."""
     record = read_folder(image_folder(stripes=3, dots=3)).records[0]
-    preprocessing = replace(tiny_model.network.preprocessing, resize_to=72)  # the picture's own height: 72 × 80
+    preprocessing = replace(tiny_model.network.preprocessing, resize_to=72)  # the image's own height: 72 × 80
     image = read_image(record.path)
     windows = {
         part[:, ::step].tobytes(): (top, left, step)
@@ -160,7 +160,7 @@ def test_an_augmentation_that_changes_nothing_is_computed_once(
 def test_stored_rows_are_not_computed_again(
     tiny_model: Model, image_folder: Callable[..., Path], decoded: list[Path]
 ) -> None:
-    """One decode an image whatever its views; a second run none; one new picture one; a copy of a file none."""
+    """One decode an image whatever its views; a second run none; one new image one; a copy of a file none."""
     folder = image_folder(stripes=5, dots=5)
     plan = plan_of(tiny_model, ("fc8",))
     dataset = read_folder(folder)
@@ -184,7 +184,7 @@ def test_stored_rows_are_not_computed_again(
 def test_one_forward_pass_for_every_view(
     tiny_model: Model, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten pictures, one of them twice, three views each: 30 rows are computed, and none the second time."""
+    """Ten images, one of them twice, three views each: 30 rows are computed, and none the second time."""
     folder = image_folder(stripes=5, dots=5)
     shutil.copy(folder / "dots" / "0.png", folder / "dots" / "copy.png")
     dataset = read_folder(folder)

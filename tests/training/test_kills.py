@@ -1,4 +1,4 @@
-"""kill -9 in every phase: the run goes on, and ends with the same bits."""
+"""kill -9 in every phase: the run is resumed, and ends with the same bits."""
 
 import subprocess
 import sys
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_twenty_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     program = Path(__file__).parents[1] / "support" / "kill_training.py"
     data = image_folder(stripes=30, dots=30)
-    (data / "dots" / "broken.jpg").write_bytes(b"no picture")
+    (data / "dots" / "broken.jpg").write_bytes(b"not an image")
     command = [sys.executable, program, data, tiny_weights, tmp_path / "runs", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -19,8 +19,8 @@ from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
 from finetune.networks.layers import Dropout
-from finetune.training.layer_options import Stage
 from finetune.training.make_plan import make_plan, plan_layers
+from finetune.training.stage_spec import Stage
 
 ALL = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 

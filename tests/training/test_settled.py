@@ -8,7 +8,7 @@ import pytest
 from finetune.config import TrainConfig
 from finetune.networks import build
 from finetune.training.defaults import Settled, settle
-from finetune.training.layer_options import Stage
+from finetune.training.stage_spec import Stage
 
 NETWORK = build("alexnet", {"num_classes": 2, "input_size": 67, "fc_units": 4})
 

@@ -25,7 +25,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 @pytest.mark.tensorflow
 def test_the_run_directory(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     data = image_folder(stripes=10, dots=10)
-    (data / "dots" / "broken.jpg").write_bytes(b"not a picture")
+    (data / "dots" / "broken.jpg").write_bytes(b"not a image")
     (data / "dots" / "notes.txt").write_text("ignored")
     run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=2))
 
@@ -76,6 +76,7 @@ def test_the_accuracy_in_training_is_the_accuracy_in_use(image_folder: Callable[
     assert right / len(val) == pytest.approx(accuracy)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_the_metrics_of_a_run_are_those_of_the_model_in_use(image_folder: Callable[..., Path], tmp_path: Path) -> None:
     """The frozen layers compute in bfloat16 to train on; the metrics are those that evaluate finds, in float32."""

@@ -1,16 +1,16 @@
-"""The images of a run's manifest: where they are now, and which other images are the same."""
+"""Which images a run has already used: to train on, or to validate with."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.data.dataset import Record
 from finetune.data.idx import image_exists
 from finetune.data.images import read_bytes
 from finetune.data.split import Split
 from finetune.errors import ImageError, RunError
+from finetune.runs.image_locations import locate_images
 from finetune.runs.read_run import read_dataset
-from finetune.runs.run import RUNS, Run
+from finetune.runs.run import Run
 from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 
@@ -20,19 +20,6 @@ class Overlap(NamedTuple):
 
     trained_on: int
     validated_on: int
-
-
-def locate_images(run: Run, records: Iterable[Record]) -> list[Record]:
-    """Return the records with the paths at which their images are now.
-
-    The manifest has the paths as they were given to train. A relative one starts in the folder where train was called,
-    which is known as long as the run is where its --out put it; otherwise the paths stay as they are.
-    """
-    records = list(records)
-    folder = _called_from(run)
-    if folder is None or not any(image_exists(folder / record.path) for record in records):
-        return records
-    return [record._replace(path=folder / record.path) for record in records]
 
 
 def count_overlap(run: Run, images: Iterable[Path]) -> Overlap | None:
@@ -54,22 +41,6 @@ def count_overlap(run: Run, images: Iterable[Path]) -> Overlap | None:
         return None
     found = [digest for digest in parallel_map(_digest, images) if digest]
     return Overlap(*(sum(digest in digests[split] for digest in found) for split in ("train", "val")))
-
-
-def _called_from(run: Run) -> Path | None:
-    """Return the folder where train was called, which is the run's without its --out.
-
-    None when it is the current folder or not known.
-    """
-    folder = run.path.absolute()
-    try:
-        out = Path(str(run.config().get("out") or RUNS / folder.name))
-    except RunError:
-        return None
-    if out.is_absolute() or not out.parts or folder.parts[-len(out.parts) :] != out.parts:
-        return None
-    called_from = folder.parents[len(out.parts) - 1]
-    return None if called_from == Path.cwd() else called_from
 
 
 def _size(path: Path) -> int | None:
