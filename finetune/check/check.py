@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.check.classes import ClassCounts, check_classes
-from finetune.check.copies import copy_groups, find_copies, near_groups
+from finetune.check.copies import comparable_codes, copy_groups, find_copies, near_groups
 from finetune.check.finding_kinds import KINDS, Finding
 from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
 from finetune.check.listing import Listing, list_files
@@ -99,7 +99,8 @@ def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[I
         Record(image.file.path, labels[image.file.class_name], "train", image.digest, image.file.group)
         for image in readable
     )
-    dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near_groups(readable))
+    codes = {image.digest: comparable_codes(image) for image in readable}
+    dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near_groups(codes))
     splits = {record.digest: record.split for record in dataset.records}
     return [replace(image, file=image.file._replace(split=splits.get(image.digest))) for image in looks]
 

@@ -4,7 +4,7 @@ Identical images have the same bytes. Nearly identical ones have perceptual hash
 few bits; how few is measured against decoys, the mirrored and upside-down images of the same data.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,17 +55,22 @@ def copy_groups(looks: Sequence[ImageLook], copies: Iterable[Finding]) -> list[i
     return groups
 
 
-def near_groups(looks: Iterable[ImageLook]) -> list[list[str]]:
+def comparable_codes(image: ImageLook) -> NDArray[np.uint8] | None:
+    """Return the codes of an image that can be nearly identical to another, None for one that cannot."""
+    return image.codes if _is_comparable(image) else None
+
+
+def near_groups(codes: Mapping[str, NDArray[np.uint8] | None]) -> list[list[str]]:
     """Return groups of digests: each image with all that it is nearly identical to, whatever their classes and splits.
 
-    An image may be in several groups. Those that `find_copies` would report, in any splits, have one in common.
+    `codes`: digest -> `comparable_codes`. An image may be in several groups. Those that `find_copies` would report, in
+    any splits, have one in common.
     """
-    by_digest = {image.digest: image for image in looks if _is_comparable(image)}
-    images = [by_digest[digest] for digest in sorted(by_digest)]
-    codes = [image.codes for image in images if image.codes is not None]
-    if len(codes) < 2:
+    comparable = {digest: found for digest, found in sorted(codes.items()) if found is not None}
+    if len(comparable) < 2:
         return []
-    groups = ([images[row].digest for row in np.flatnonzero(near)] for near in _near_rows(np.stack(codes)))
+    digests = list(comparable)
+    groups = ([digests[row] for row in np.flatnonzero(near)] for near in _near_rows(np.stack([*comparable.values()])))
     return [group for group in groups if len(group) > 1]
 
 

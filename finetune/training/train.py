@@ -86,7 +86,7 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
 
 def _dataset(config: TrainConfig) -> Dataset:
     """Return the images in their splits; none divides copies or groups, but those that the data brings may."""
-    return keep_copies_together(read_data(config.data, config.val_fraction, config.group_by))
+    return keep_copies_together(read_data(config.data, config.val_fraction, config.group_by), config.cache)
 
 
 def dry_run(config: TrainConfig) -> str:

@@ -9,7 +9,9 @@ import pytest
 from finetune.check import copies_together
 from finetune.check.check import check
 from finetune.check.copies_together import keep_copies_together
-from finetune.data.dataset import Dataset
+from finetune.check.hash_cache import read_hashes
+from finetune.check.look import ImageLook
+from finetune.data.dataset import Dataset, LabelledFile
 from finetune.data.read_data import read_data
 
 
@@ -78,3 +80,27 @@ def test_too_many_images_to_compare(
     assert caplog.messages == ["nearly identical images may be in both splits: only up to 24 images are compared"]
     monkeypatch.setattr(copies_together, "MOST_IMAGES", 25)
     assert keep_copies_together(dataset).copies
+
+
+def test_the_second_time_decodes_new_images_only(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+
+    def look(file: LabelledFile) -> ImageLook:
+        looked.append(file.path)
+        return actual_look(file)
+
+    actual_look = copies_together.look
+    monkeypatch.setattr(copies_together, "look", look)
+    first = keep_copies_together(read_data(data))
+    assert len(looked) == 25
+    looked.clear()
+    assert keep_copies_together(read_data(data)) == first
+    assert not looked
+    (data / "dots" / "new.png").write_bytes((data / "dots" / "1.png").read_bytes() + b"more")
+    keep_copies_together(read_data(data))
+    assert looked == [data / "dots" / "new.png"]
+
+
+def test_without_the_cache_nothing_is_kept(data: Path) -> None:
+    keep_copies_together(read_data(data), cache=False)
+    assert read_hashes() == {}
