@@ -72,6 +72,7 @@ def fit_in_blocks(
             loss = sums.loss + penalty / 2 * float(np.vdot(inner, inner))
             return loss / len(labels), np.vstack([slope, sums.bias]).ravel() / len(labels)
 
+        # Where rounding errors of float32 keep the slope above the tolerance, the line search ends the fit
         options = {"gtol": BLOCK_TOLERANCE, "ftol": 0, "maxiter": MOST_STEPS, "maxfun": 2 * MOST_STEPS, "maxls": 50}
         start = np.zeros((len(mean) + 1) * classes)
         return unscaled(minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x)
@@ -112,12 +113,14 @@ class _Blocks:
         losses, slopes, bias_slopes = zip(*found, strict=True)
         return _Sums(sum(losses), np.sum(slopes, axis=0), np.sum(bias_slopes, axis=0))
 
+    @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
     def _part_total(self, part: list[slice]) -> Doubles:
         total: Doubles = np.zeros(self._rows.shape[1])
         for block in part:
             total += self._rows[block].sum(axis=0, dtype=np.float64)
         return total
 
+    @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
     def _part_squares(self, part: list[slice], mean: Doubles) -> float:
         return sum(float(np.square(self._rows[block] - mean).sum()) for block in part)
 

@@ -142,6 +142,7 @@ def one_thread() -> Iterator[None]:
 class _Scaled:
     """Rows (rows, values) without their mean, and of length 1 in the root mean square."""
 
+    @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
     def __init__(self, rows: NDArray[Any]) -> None:
         self.rows = rows.astype(np.float64)
         self.mean: Doubles = self.rows.mean(axis=0)

@@ -49,8 +49,7 @@ def make_folds(labels: Labels, groups: Groups, keys: Sequence[str], folds: int =
     groups_of_class = np.count_nonzero(counts, axis=0)
     several = groups_of_class[groups_of_class > 1]
     number = max(2, min(folds, int(several.min()) if len(several) else 0))
-    single = np.count_nonzero(counts[:, groups_of_class == 1], axis=1) > 0
-    fold_of_group = _spread(counts, single, number)
+    fold_of_group = _spread(counts, number)
     if (fold_of_group == ALWAYS_TRAINED).all():
         raise DataError(
             "expected a class with two images that are neither copies nor of one group, to try a probe on one of them, "
@@ -83,8 +82,8 @@ def _group_counts(labels: Labels, groups: Groups) -> tuple[NDArray[np.int64], ND
     return counts, group_of
 
 
-def _spread(counts: NDArray[np.int64], single: NDArray[np.bool_], number: int) -> FoldNumbers:
-    """Return the fold of every group, ALWAYS_TRAINED for those of `single`."""
+def _spread(counts: NDArray[np.int64], number: int) -> FoldNumbers:
+    """Return the fold of every group, ALWAYS_TRAINED where each fold would then have all images of a class."""
     totals = counts.sum(axis=0)
     filled = np.zeros((number, counts.shape[1]), np.int64)
     fold_of_group = np.full(len(counts), ALWAYS_TRAINED)
@@ -92,7 +91,7 @@ def _spread(counts: NDArray[np.int64], single: NDArray[np.bool_], number: int) -
         classes = np.flatnonzero(counts[group])
         after = filled[:, classes] + counts[group, classes]
         possible = np.flatnonzero((after < totals[classes]).all(axis=1))  # of every class, some images are elsewhere
-        if single[group] or not len(possible):
+        if not len(possible):
             continue
         shares = (filled[:, classes] / totals[classes]).sum(axis=1)
         fold = min(possible, key=lambda fold: (shares[fold], filled[fold].sum()))

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from finetune.errors import FinetuneError
 from finetune.metrics import log_loss, softmax
 from finetune.training import probe_fit
-from finetune.training.probe_fit import STRENGTHS, best_strength, choose_layer, cross_validate, fit
+from finetune.training.probe_fit import STRENGTHS, TriedStrength, best_strength, choose_layer, cross_validate, fit
 from finetune.training.probe_folds import ALWAYS_TRAINED, make_folds
 
 WIDE, TALL = 300, 20  # values, of 120 rows: more than rows, and fewer
@@ -187,12 +187,11 @@ def test_a_class_with_one_image_is_trained_on_and_counts_in_nothing() -> None:
 
 
 def test_the_lowest_log_loss_is_chosen_not_the_highest_accuracy() -> None:
-    rows, labels, keys = made_up(2, TALL)
-    folds = make_folds(labels, np.arange(60), keys)
-    good = cross_validate(rows, labels, folds, keys)
-    noise = np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
-    assert best_strength(good).log_loss == min(one.log_loss for one in good)
-    assert choose_layer({"fc7": cross_validate(noise, labels, folds, keys), "fc6": good}) == "fc6"
+    sure, right, poor = (
+        TriedStrength(1, np.zeros((1, 2)), *found, 0) for found in ((0.4, 0.8), (0.5, 0.9), (0.6, 0.95))
+    )
+    assert best_strength([poor, sure, right]) is sure
+    assert choose_layer({"fc7": [poor, right], "fc6": [poor, sure], "pool5": [poor]}) == "fc6"
 
 
 @pytest.mark.usefixtures("both_ways")
