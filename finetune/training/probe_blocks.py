@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from finetune.errors import FinetuneError
 from finetune.system.parallel import parallel_map
 
-Doubles = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 TOLERANCE = 1e-7  # largest slope of the mean loss per row where a fit ends: probabilities are then within 1e-3
 CHOICE_TOLERANCE = 1e-6  # the same where strengths are tried: log losses are then right to three digits
@@ -31,8 +31,8 @@ class _Sums(NamedTuple):
     """Of some rows: the loss, its gradient by the logits' kernel, (values, classes), and by the bias, (classes,)."""
 
     loss: float
-    kernel: Doubles
-    bias: Doubles
+    kernel: Float64s
+    bias: Float64s
 
 
 def scale_of(squares: float, rows: int) -> float:
@@ -47,7 +47,7 @@ def scale_of(squares: float, rows: int) -> float:
 
 def fit_in_blocks(
     read: Callable[[NDArray[np.int64]], NDArray[Any]], labels: NDArray[np.int64], strength: float
-) -> tuple[Doubles, Doubles]:
+) -> tuple[Float64s, Float64s]:
     """Return kernel and bias for rows that `read(numbers)` reads, numbers from 0 to those of `labels`.
 
     Features are multiplied as float32 and summed as float64. Raises FinetuneError when a feature is not finite.
@@ -60,12 +60,12 @@ def fit_in_blocks(
         blocks = _Blocks(_written(read, len(labels), file), labels)
         mean, scale = blocks.mean_and_scale()
 
-        def unscaled(flat: Doubles) -> tuple[Doubles, Doubles]:
+        def unscaled(flat: Float64s) -> tuple[Float64s, Float64s]:
             inner = flat.reshape(-1, classes)
             kernel = inner[:-1] / scale
             return kernel, inner[-1] - mean @ kernel
 
-        def objective(flat: Doubles) -> tuple[float, Doubles]:
+        def objective(flat: Float64s) -> tuple[float, Float64s]:
             sums = blocks.sums(*unscaled(flat))
             inner = flat.reshape(-1, classes)[:-1]
             slope = (sums.kernel - np.outer(mean, sums.bias)) / scale + penalty * inner
@@ -99,14 +99,14 @@ class _Blocks:
             for first, end in pairwise(bounds)
         ]
 
-    def mean_and_scale(self) -> tuple[Doubles, float]:
+    def mean_and_scale(self) -> tuple[Float64s, float]:
         """Return the mean row, and the root mean square length of rows without it."""
         count = len(self._labels)
-        mean: Doubles = np.sum(list(parallel_map(self._part_total, self._parts)), axis=0) / count
+        mean: Float64s = np.sum(list(parallel_map(self._part_total, self._parts)), axis=0) / count
         squares = sum(parallel_map(lambda part: self._part_squares(part, mean), self._parts))
         return mean, scale_of(squares, count)
 
-    def sums(self, kernel: Doubles, bias: Doubles) -> _Sums:
+    def sums(self, kernel: Float64s, bias: Float64s) -> _Sums:
         """Return the loss of all rows and its gradient."""
         kernel32 = kernel.astype(np.float32)
         found = parallel_map(lambda part: self._part_sums(part, kernel32, bias), self._parts)
@@ -114,17 +114,17 @@ class _Blocks:
         return _Sums(sum(losses), np.sum(slopes, axis=0), np.sum(bias_slopes, axis=0))
 
     @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
-    def _part_total(self, part: list[slice]) -> Doubles:
-        total: Doubles = np.zeros(self._rows.shape[1])
+    def _part_total(self, part: list[slice]) -> Float64s:
+        total: Float64s = np.zeros(self._rows.shape[1])
         for block in part:
             total += self._rows[block].sum(axis=0, dtype=np.float64)
         return total
 
     @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
-    def _part_squares(self, part: list[slice], mean: Doubles) -> float:
+    def _part_squares(self, part: list[slice], mean: Float64s) -> float:
         return sum(float(np.square(self._rows[block] - mean).sum()) for block in part)
 
-    def _part_sums(self, part: list[slice], kernel: NDArray[np.float32], bias: Doubles) -> _Sums:
+    def _part_sums(self, part: list[slice], kernel: NDArray[np.float32], bias: Float64s) -> _Sums:
         loss, slope, bias_slope = 0.0, np.zeros(kernel.shape), np.zeros(len(bias))
         for block in part:
             rows, labels = self._rows[block], self._labels[block]

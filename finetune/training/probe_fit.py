@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from finetune.metrics import log_loss
 from finetune.system.parallel import parallel_map
-from finetune.training.probe_blocks import CHOICE_TOLERANCE, MOST_STEPS, TOLERANCE, Doubles, fit_in_blocks, scale_of
+from finetune.training.probe_blocks import CHOICE_TOLERANCE, MOST_STEPS, TOLERANCE, Float64s, fit_in_blocks, scale_of
 from finetune.training.probe_folds import ALWAYS_TRAINED, FoldNumbers, Labels, key_order
 
-Floats = NDArray[np.float32]
+ProbeArray = NDArray[np.float32]
 
 STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # from strong to weak: each fit begins at the one before
 MOST_ROWS = 5000  # that are held in memory, as float64; more are in a temporary file
@@ -52,7 +52,7 @@ class TriedStrength:
     """
 
     strength: float
-    logits: Doubles
+    logits: Float64s
     log_loss: float
     accuracy: float
     standard_error: float
@@ -87,7 +87,7 @@ def cross_validate(
     with one_thread():
         span = _Span(_Scaled(_flat(rows, every.numbers)).rows)
 
-        def tried(number: int) -> list[Doubles]:
+        def tried(number: int) -> list[Float64s]:
             trained, tested = row_folds != number, (row_folds == number) & (every.views == 0)
             fits = _fits(span.rows[trained], row_labels[trained], strengths, CHOICE_TOLERANCE)
             return [span.rows[tested] @ kernel + bias for kernel, bias in fits]
@@ -110,7 +110,7 @@ def choose_layer(results: Mapping[str, Sequence[TriedStrength]]) -> str:
     return min(results, key=lambda layer: best_strength(results[layer]).log_loss)
 
 
-def fit(rows: RowSource, labels: Labels, keys: Sequence[str], strength: float) -> tuple[Floats, Floats]:
+def fit(rows: RowSource, labels: Labels, keys: Sequence[str], strength: float) -> tuple[ProbeArray, ProbeArray]:
     """Return kernel (values, classes) and bias (classes,) for the features as they are, fitted on all rows.
 
     Up to MOST_ROWS rows are held in memory as float64, twice; of more, none: they are copied to a file.
@@ -145,7 +145,7 @@ class _Scaled:
     @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
     def __init__(self, rows: NDArray[Any]) -> None:
         self.rows = rows.astype(np.float64)
-        self.mean: Doubles = self.rows.mean(axis=0)
+        self.mean: Float64s = self.rows.mean(axis=0)
         self.rows -= self.mean
         self.scale = scale_of(float(np.vdot(self.rows, self.rows)), len(rows))
         self.rows /= self.scale
@@ -159,9 +159,9 @@ class _Span:
     being the pivots' rows. An eigendecomposition gives as good a basis and takes thirty times as long.
     """
 
-    def __init__(self, rows: Doubles) -> None:
+    def __init__(self, rows: Float64s) -> None:
         self.rows = rows
-        self._basis: tuple[Doubles, Doubles] | None = None
+        self._basis: tuple[Float64s, Float64s] | None = None
         if rows.shape[0] < rows.shape[1]:
             from scipy.linalg.lapack import dpstrf
 
@@ -171,20 +171,20 @@ class _Span:
             self.rows[pivots - 1] = factor
             self._basis = rows[pivots[:rank] - 1], factor[:rank]
 
-    def original(self, kernel: Doubles) -> Doubles:
+    def original(self, kernel: Float64s) -> Float64s:
         """Return a kernel for the rows as they were."""
         if not self._basis:
             return kernel
         from scipy.linalg import solve_triangular
 
         rows, factor = self._basis
-        inner: Doubles = solve_triangular(factor, kernel, trans="T", lower=True)
+        inner: Float64s = solve_triangular(factor, kernel, trans="T", lower=True)
         return rows.T @ inner
 
 
 def _fits(
-    rows: Doubles, labels: Labels, strengths: Sequence[float], tolerance: float
-) -> Iterator[tuple[Doubles, Doubles]]:
+    rows: Float64s, labels: Labels, strengths: Sequence[float], tolerance: float
+) -> Iterator[tuple[Float64s, Float64s]]:
     """Yield kernel and bias for each strength; each fit begins where the one before ended."""
     from sklearn.linear_model import LogisticRegression
 
@@ -198,7 +198,7 @@ def _fits(
         yield kernel.copy(), bias.copy()
 
 
-def _tried(strength: float, logits: Doubles, labels: Labels, seen: NDArray[np.int64]) -> TriedStrength:
+def _tried(strength: float, logits: Float64s, labels: Labels, seen: NDArray[np.int64]) -> TriedStrength:
     """Return the metrics of the images `seen`, those with logits."""
     hits = logits[seen].argmax(axis=1) == labels[seen]
     accuracy = float(hits.mean())
