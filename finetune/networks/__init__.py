@@ -25,12 +25,16 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 }
 
 
-def build(name: str, options: Mapping[str, int] | None = None) -> Network:
-    """Return the network called `name`; raise UsageError for an unknown name or invalid options."""
+def build(name: str, options: Mapping[str, int | str] | None = None) -> Network:
+    """Return the network called `name`; raise UsageError for an unknown name or invalid options.
+
+    `options`: arguments of the builder, whole numbers, and `cut_after`, the layer after which only the last is left.
+    """
     if name not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise UsageError(f"there is no network {name!r}{did_you_mean(name, NETWORKS)}; the networks are {known}")
-    builder, options = NETWORKS[name], options or {}
+    builder, options = NETWORKS[name], dict(options or {})
+    cut_after = options.pop("cut_after", None)
     allowed = inspect.signature(builder).parameters
     for option, value in options.items():
         if option not in allowed:
@@ -39,7 +43,8 @@ def build(name: str, options: Mapping[str, int] | None = None) -> Network:
             )
         if type(value) is not int or value < 0:
             raise UsageError(f"{name}: {option} must be a whole number of 0 or more, not {value!r}")
-    return builder(**options)
+    network = builder(**options)
+    return network if cut_after is None else network.cut(str(cut_after))
 
 
 __all__ = ["NETWORKS", "Network", "build"]

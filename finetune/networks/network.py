@@ -1,14 +1,14 @@
 """A network: its name, options and preprocessing, and a list of named layers in forward order."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError
 from finetune.formats.weights_file import layer_of
-from finetune.networks.layers import STATISTICS, Dense, Dropout, Layer, Shape
+from finetune.networks.layers import STATISTICS, AdaptiveAveragePool, Dense, Dropout, Layer, MaxPool, Shape
 from finetune.system.text import did_you_mean
 
 
@@ -24,11 +24,12 @@ class Step(NamedTuple):
 class Network:
     """A network as data; `finetune.networks.forward` computes it.
 
-    `options` are the arguments of its builder (num_classes, input_size, fc_units), which rebuild the same network.
+    `options` rebuild the same network: the arguments of its builder (num_classes, input_size, fc_units) and, if it is
+    cut, `cut_after`, the name of a layer.
     """
 
     name: str
-    options: Mapping[str, int]
+    options: Mapping[str, int | str]
     preprocessing: Preprocessing
     layers: tuple[Layer, ...]
     adam_learning_rate: float = 1e-4  # Adam's default for it; larger ones diverge with 4,096 units
@@ -49,7 +50,7 @@ class Network:
     @property
     def num_classes(self) -> int:
         """The number of outputs."""
-        return self.options["num_classes"]
+        return int(self.options["num_classes"])
 
     def steps(self) -> Iterator[Step]:
         """Yield every layer in forward order with its shapes."""
@@ -97,6 +98,27 @@ class Network:
                     f"its layers are {', '.join(known)}"
                 )
         return tuple(name for name in known if name in names)
+
+    def probe_layers(self) -> list[str]:
+        """Return the layers whose output a linear probe tries: the last pooling and every fully connected one but fc8.
+
+        Measured on six sets of photos, no earlier layer was ever the best.
+        """
+        pools = [layer.name for layer in self.layers if isinstance(layer, MaxPool | AdaptiveAveragePool)]
+        return pools[-1:] + [layer.name for layer in self.layers if isinstance(layer, Dense)][:-1]
+
+    def cut(self, after: str) -> "Network":
+        """Return this network cut after a layer, with its last fully connected layer reading that layer's output.
+
+        Raises UsageError for a layer that it does not have, or from the last fully connected one on.
+        """
+        last = next((layer for layer in reversed(self.layers) if isinstance(layer, Dense)), None)
+        names = [layer.name for layer in self.layers[: self.layers.index(last)]] if last else []
+        if last is None or after not in names:
+            known = f"expected one of {', '.join(names)}" if names else "it has no classes"
+            raise UsageError(f"{self.name} cannot be cut after {after!r}{did_you_mean(after, names)}; {known}")
+        layers = (*self.layers[: names.index(after) + 1], last)
+        return replace(self, layers=layers, options={**self.options, "cut_after": after})
 
     def split(self, trained: tuple[str, ...]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
         """Return trunk and head: the layers before the first trained one, and the others.

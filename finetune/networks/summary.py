@@ -37,7 +37,7 @@ class Summary:
     """
 
     network: str
-    options: Mapping[str, int]
+    options: Mapping[str, int | str]
     input_shape: Shape
     parameters: int
     trainable_parameters: int

@@ -102,21 +102,33 @@ def _with_shapes_of(file: WeightsFile, name: str) -> Network:
     """Return the network `name` with as many classes, units and pixels as the shapes in the file suggest."""
     known = inspect.signature(NETWORKS[name]).parameters if name in NETWORKS else {}
     kernels = {layer_of(key): tensor.shape for key, tensor in file.tensors.items() if key.endswith("/kernel")}
-    options = {"num_classes": kernels["fc8"][-1]} if "fc8" in kernels else {}
-    if "fc6" not in kernels:
+    options: dict[str, int | str] = {"num_classes": kernels["fc8"][-1]} if "fc8" in kernels else {}
+    if cut_after := _cut_after(build(name, options), file) if "fc8" in kernels else None:
+        options["cut_after"] = cut_after
+    first_kernel = kernels.get("fc6", kernels.get("fc8") if cut_after else None)
+    if first_kernel is None:
         return build(name, options)
-    if "fc_units" in known:
-        options["fc_units"] = kernels["fc6"][-1]
+    if "fc_units" in known and "fc6" in kernels:
+        options["fc_units"] = first_kernel[-1]
     for size in [{}, *({"input_size": size} for size in range(1, LARGEST_INPUT))] if "input_size" in known else [{}]:
         network = _try_build(name, **options, **size)
         first = network.first_dense() if network else None
-        if network and first and prod(first.input_shape) == kernels["fc6"][0]:
+        if network and first and prod(first.input_shape) == first_kernel[0]:
             return network
     return build(name, options)
 
 
+def _cut_after(network: Network, file: WeightsFile) -> str | None:
+    """Return after which layer a network must be cut to have the layers of the file; None for the whole, or no fit."""
+    found = set(file.layers())
+    if found == set(network.weighted_layers()):
+        return None
+    cuts = (layer for layer in network.probe_layers() if set(network.cut(layer).weighted_layers()) == found)
+    return next(cuts, None)
+
+
 @cache  # each file is tried at hundreds of input sizes
-def _try_build(name: str, **options: int) -> Network | None:
+def _try_build(name: str, **options: int | str) -> Network | None:
     try:
         return build(name, options)
     except UsageError:  # the input is too small for the network

@@ -95,3 +95,21 @@ def test_check_layers_rejects_layers_without_weights(name: str, suggestion: str)
 def test_too_small_an_input_names_the_layer_where_nothing_is_left() -> None:
     with pytest.raises(UsageError, match=r"nothing is left after pool1 with .*; use larger values"):
         tiny(3)
+
+
+def test_a_probe_reads_the_last_pooling_or_a_fully_connected_layer_but_the_last() -> None:
+    assert tiny().probe_layers() == ["pool1", "fc6"]
+
+
+def test_cut_after_a_layer() -> None:
+    cut = tiny().cut("pool1")
+    assert [layer.name for layer in cut.layers] == ["conv1", "bn1", "pool1", "fc8"]
+    assert cut.weight_shapes()["fc8/kernel"] == (3 * 3 * 4, 3)
+    assert cut.options == {"num_classes": 3, "input_size": 8, "cut_after": "pool1"}
+    assert [layer.name for layer in tiny().cut("fc6").layers] == ["conv1", "bn1", "pool1", "fc6", "fc8"]
+
+
+@pytest.mark.parametrize("after", ["fc8", "pool", "conv2"])
+def test_cuts_that_are_refused(after: str) -> None:
+    with pytest.raises(UsageError, match=rf"tiny cannot be cut after '{after}'.*; expected one of conv1, bn1, pool1, "):
+        tiny().cut(after)

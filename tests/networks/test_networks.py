@@ -54,6 +54,20 @@ def test_options_rebuild_the_same_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_options_rebuild_a_cut_network(name: str) -> None:
+    whole = build(name, {"num_classes": 7, "fc_units": 12})
+    for layer in whole.probe_layers():
+        cut = whole.cut(layer)
+        assert cut.layers[-1] == Dense("fc8", 7, relu=False)
+        assert build(name, cut.options) == cut
+
+
+def test_a_network_without_classes_cannot_be_cut() -> None:
+    with pytest.raises(UsageError, match=r"^alexnet-book cannot be cut after 'pool5'; it has no classes$"):
+        build("alexnet-book").cut("pool5")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_classifier_ends_in_logits_and_has_unique_layer_names(name: str) -> None:
     network = build(name, {"num_classes": 7})
     assert network.layers[-1] == Dense("fc8", 7, relu=False)

@@ -13,7 +13,7 @@ from finetune.networks import NETWORKS, build
 from finetune.pretrained.infer import describe, description_of, fitting_networks, network_like, network_of
 
 
-def file_of(of: str, options: dict[str, int], **fields: Any) -> WeightsFile:
+def file_of(of: str, options: dict[str, int | str], **fields: Any) -> WeightsFile:
     """Return a file with the weights of a network; zeros that take no memory."""
     shapes = build(of, options).weight_shapes()
     tensors = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
@@ -27,6 +27,15 @@ def test_network_and_options(name: str, options: dict[str, int]) -> None:
     inferred = network_of(file_of(name, options), name)
     assert {**inferred.options, "input_size": 0} == {**known, "input_size": 0}
     assert inferred.weight_shapes() == build(name, options).weight_shapes()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_cut_network(name: str) -> None:
+    """By its shapes alone, as in an exported .npy."""
+    for layer in build(name, {"num_classes": 7}).probe_layers():
+        options = {"num_classes": 7, "fc_units": 24, "cut_after": layer}
+        shapes = build(name, options).weight_shapes()
+        assert network_of(file_of(name, options), name).weight_shapes() == shapes
 
 
 def test_size_of_the_input() -> None:
