@@ -48,6 +48,37 @@ def _option(default: Any, help: str, range: Range | None = None, names: tuple[st
     return field(default=default, metadata={"help": help, "range": range, "names": names})
 
 
+AUTO = "auto"  # in place of the layer of --probe
+
+# What has no meaning for a linear probe, which is not trained by gradient.
+BY_GRADIENT = (
+    *(
+        "skip",
+        "train",
+        "stages",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "schedule",
+        "warmup",
+        "layer_lr",
+    ),
+    *(
+        "weight_decay",
+        "label_smoothing",
+        "mixup",
+        "dropout",
+        "class_weights",
+        "ema",
+        "patience",
+        "seed",
+        "val_fraction",
+    ),
+    *("views", "augmentation", "crop", "flip", "lighting", "color_jitter", "tensorboard", "checkpoint_minutes"),
+)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """The options of `finetune train`, under the same names; the help of each describes it.
@@ -62,10 +93,17 @@ class TrainConfig:
             "MNIST's files; or a list (.txt, .csv). [required, except with --config or --resume]"
         }
     )
+    probe: str | None = _option(
+        None,
+        "Fit a linear probe: cut the network after this layer, e.g. pool5, freeze all in front of it, and fit one new "
+        "fully connected layer on its output by logistic regression. auto chooses the layer by cross-validation on the "
+        "training images. [default: no probe, but training by gradient]",
+        names=(AUTO,),
+    )
     skip: tuple[str, ...] | None = _option(
         None,
-        "Layers whose pretrained values are not loaded: they start fresh and are trained, e.g. fc7,fc8. auto chooses "
-        "how many of the last layers by cross-validation on the training images. [default: the last layer]",
+        "Layers whose pretrained values are not loaded: they start fresh and are trained, e.g. fc7,fc8. "
+        "[default: the last layer]",
     )
     train: tuple[str, ...] = _option(
         (), "Layers that are loaded and trained further, e.g. fc7, or all; all others are frozen. [default: none]"
@@ -196,22 +234,26 @@ class TrainConfig:
         for one, other, why in _EITHER:
             if getattr(self, one) and getattr(self, other):
                 raise UsageError(f"{flag(one)} and {flag(other)} cannot both be given: {why}")
-        self._check_auto()
+        self._check_probe()
         if self.views == 1 and any(getattr(self, name) is not None for name in AUGMENTATION):
             raise UsageError("augmentation needs more than one view: give --views 0, or 2 or more, or omit --views")
 
-    def _check_auto(self) -> None:
-        if AUTO not in (self.skip or ()):
+    @property
+    def is_probe(self) -> bool:
+        """Whether a linear probe is fitted, and nothing is trained by gradient."""
+        return self.probe is not None
+
+    def _check_probe(self) -> None:
+        """Raise UsageError for options that have no meaning for a probe."""
+        if self.probe is None:
             return
-        if others := [name for name in self.skip or () if name != AUTO]:
-            raise UsageError(f"--skip {AUTO} chooses the layers itself; omit {', '.join(others)}, or {AUTO}")
-        for name, given in (("train", self.train), ("stages", self.stages)):
-            if given:
-                raise UsageError(
-                    f"--skip {AUTO} and {flag(name)} cannot both be given: name the layers of both, or of neither"
-                )
         if self.weights == "none":
-            raise UsageError(f"--skip {AUTO} chooses what is loaded, but --weights none loads nothing; omit one")
+            raise UsageError("--probe reads the output of loaded layers, but --weights none loads nothing; omit one")
+        for option in fields(self):
+            if option.name in BY_GRADIENT and getattr(self, option.name) != option.default:
+                raise UsageError(
+                    f"--probe and {flag(option.name)} cannot both be given: a probe needs no gradient; omit one"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON values."""
@@ -226,7 +268,6 @@ class TrainConfig:
         return cls(**values)
 
 
-AUTO = "auto"  # as the only name in --skip: `finetune.training.depth` chooses the layers
 AUGMENTATION = ("augmentation", "crop", "flip", "lighting", "color_jitter")  # the options for how views differ
 
 # Options that cannot be combined, and why.

@@ -166,10 +166,16 @@ def fit_temperature(logits: Floats, labels: Integers) -> float:
 
 
 def log_loss(logits: Floats, labels: Integers, temperature: float = 1.0) -> float:
-    """Return the mean negative log-likelihood of the labels, in nats, of logits divided by `temperature`."""
+    """Return the mean of `log_losses`."""
+    return float(log_losses(logits, labels, temperature).mean())
+
+
+def log_losses(logits: Floats, labels: Integers, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each label, in nats, of logits divided by `temperature`."""
     scaled = logits.astype(np.float64) / temperature
     true = np.take_along_axis(scaled, labels[:, None], axis=1)
-    return float(np.logaddexp.reduce(scaled - true, axis=1).mean())
+    losses: NDArray[np.float64] = np.logaddexp.reduce(scaled - true, axis=1)
+    return losses
 
 
 def wilson_interval(correct: int, images: int, level: float = 0.95) -> Interval:

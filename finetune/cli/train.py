@@ -66,12 +66,19 @@ def _source(context: typer.Context, name: str) -> str:
 def _print_result(run: "Run") -> None:
     """Print what a training wrote and what to do next; end with FAILED if it was interrupted."""
     metrics = run.metrics()
-    which = f"epoch {metrics['best_epoch']} of {metrics['epochs']}, the {metrics['kept']}"
-    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % ({which})")
+    print(_accuracy(metrics))
     print(f"model {run.model}")
     print(f"next: finetune predict IMAGE --model {run.path}")
     if metrics["interrupted"]:
         raise typer.Exit(FAILED)
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> str:
+    """Return the line with the accuracy of a run, and what it is of."""
+    accuracy = f"accuracy {100 * metrics['val_accuracy']:.1f} %"
+    if "probe" in metrics:
+        return f"{accuracy} (linear probe on {metrics['probe']}; {metrics['judged']})"
+    return f"validation {accuracy} (epoch {metrics['best_epoch']} of {metrics['epochs']}, the {metrics['kept']})"
 
 
 def _config_parameters() -> list[inspect.Parameter]:

@@ -63,7 +63,7 @@ class Augmentation:
     changed by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: all pixels are shifted
     along each principal component of the training pixels by a normal number with this standard deviation, in units of
     `Lighting.deviations`; the paper scales by eigenvalues, Krizhevsky's program cuda-convnet2 by these. It needs
-    `components`.
+    `components`. `mirrored`: all views but 0 are the mirror image of view 0, and nothing else happens to them.
 
     A gray network sees only the resulting gray: lighting brightens or darkens it, and saturation changes nothing.
     Raises UsageError for values out of range.
@@ -74,6 +74,7 @@ class Augmentation:
     color_jitter: float = 0.0
     lighting: float = 0.0
     components: Lighting | None = None
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(Crop):
@@ -85,12 +86,14 @@ class Augmentation:
     @property
     def changes(self) -> bool:
         """Whether any view differs from the image as used for prediction."""
-        return self.crop != "center" or self.flip or self.color_jitter > 0 or self.lighting > 0
+        return self.crop != "center" or self.flip or self.color_jitter > 0 or self.lighting > 0 or self.mirrored
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values: their text is part of the key of stored features."""
         return asdict(self)
 
+
+MIRRORED = Augmentation(mirrored=True)  # what a linear probe is fitted on, next to the image itself
 
 LEVELS: Mapping[str, Augmentation] = {
     "none": Augmentation(),
@@ -137,6 +140,8 @@ def augmented_input(
     """
     if generator is None:
         return to_input(image, preprocessing)
+    if augmentation.mirrored:
+        return np.ascontiguousarray(to_input(image, preprocessing)[:, ::-1])
     size = preprocessing.size
     if augmentation.crop == "resized":
         square = resize(random_part(image, generator), size, size)

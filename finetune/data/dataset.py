@@ -62,12 +62,18 @@ class Dataset:
     val_fraction: float | None = field(default=None, compare=False)
     copies: tuple[Group, ...] = field(default=(), compare=False)
 
+    def all_to_train(self) -> "Dataset":
+        """Return the dataset with every image to train on, if it was split by `val_fraction`; otherwise as it is."""
+        if self.val_fraction is None:
+            return self
+        return replace(self, records=tuple(record._replace(split="train") for record in self.records))
+
     def without(self, unreadable: dict[Path, str]) -> "Dataset":
         """Return the dataset less the images that turned out unreadable, path -> reason; DataError as in `check`."""
         records = tuple(record for record in self.records if record.path not in unreadable)
         skipped = (*self.skipped, *(Skipped(path, reason) for path, reason in unreadable.items()))
         dataset = replace(self, records=records, skipped=skipped)
-        dataset.check()
+        dataset.check(validation=any(record.split == "val" for record in self.records))
         return dataset
 
     def with_copies(self, copies: Iterable[Sequence[str]]) -> "Dataset":
@@ -107,8 +113,8 @@ class Dataset:
         """Return those of `by_group` that are in two splits, which only the data's own splits can cause."""
         return {name: same for name, same in self.by_group().items() if len({record.split for record in same}) > 1}
 
-    def check(self) -> None:
-        """Raise DataError unless every class has an image to train on and at least one image validates."""
+    def check(self, validation: bool = True) -> None:
+        """Raise DataError unless every class has an image to train on and, with `validation`, one image validates."""
         hint = ""
         if self.skipped:
             first = self.skipped[0]
@@ -120,7 +126,7 @@ class Dataset:
         if empty:
             names = ", ".join(map(repr, empty))
             raise DataError(f"no readable image to train on for class {names}; add images or remove the class{hint}")
-        if not any(record.split == "val" for record in self.records):
+        if validation and not any(record.split == "val" for record in self.records):
             two = "two groups (--group-by)" if self.by_group() else "two"
             raise DataError(
                 f"no image is left for validation; add images: at least {two} per class, or some for validation{hint}"

@@ -12,7 +12,7 @@ from finetune.data.thumbnails import thumbnails
 from finetune.errors import RunError
 from finetune.evaluation import plots
 from finetune.runs.provenance import repeat_command
-from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan
+from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan, read_probe
 from finetune.runs.run import open_run
 from finetune.system.page_template import page_template
 
@@ -28,10 +28,18 @@ def write_report(run_path: Path) -> Path:
     Raises RunError when `run_path` is not a finished run.
     """
     run = open_run(run_path)
-    history, evaluation = read_history(run), read_evaluation(run)
+    probe = read_probe(run)
+    history, evaluation = [] if probe else read_history(run), read_evaluation(run)
     try:
         page = render_report(
-            run.path.resolve().name, run.config(), read_plan(run), run.metrics(), history, read_dataset(run), evaluation
+            run.path.resolve().name,
+            run.config(),
+            read_plan(run),
+            run.metrics(),
+            history,
+            read_dataset(run),
+            evaluation,
+            probe,
         )
     except _INCONSISTENT as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
@@ -54,10 +62,12 @@ def render_report(
     history: Sequence[Mapping[str, Any]],
     dataset: Dataset,
     evaluation: Mapping[str, Any] | None = None,
+    probe: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the page of the run `name` as HTML.
 
-    `history`: a mapping per epoch. `evaluation`: from `with_thumbnails`; without it, its part of the page is missing.
+    `history`: a mapping per epoch. `probe`: in its place for a linear probe, a mapping per layer that was tried.
+    `evaluation`: from `with_thumbnails`; without it, its part of the page is missing.
     Options that are off are not listed.
     """
     template = page_template("finetune.evaluation", "report.html.j2", percent=_percent, file_name=_file_name)
@@ -70,7 +80,8 @@ def render_report(
         plan=plan,
         metrics=metrics,
         history=history,
-        curves=plots.training_curves(history, metrics["best_epoch"]),
+        probe=probe,
+        curves=plots.training_curves(history, metrics["best_epoch"]) if history else [],
         kept=metrics.get("kept", "best"),  # runs of 0.1 keep the best epoch
         skipped=dataset.skipped[:SKIPPED_FILES],
         more_skipped=len(dataset.skipped[SKIPPED_FILES:]),

@@ -9,7 +9,7 @@ from typing import Any
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.data.split import Split
 from finetune.errors import RunError
-from finetune.runs.run import CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, SKIPPED, Run
+from finetune.runs.run import CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, PROBE, SKIPPED, Run
 from finetune.system.csv_cells import original
 
 
@@ -39,6 +39,20 @@ def read_history(run: Run) -> list[dict[str, Any]]:
         ]
     except (TypeError, ValueError) as error:
         raise RunError(f"{run.path / HISTORY} is damaged ({error}); train again") from None
+
+
+def read_probe(run: Run) -> list[dict[str, Any]]:
+    """Return one mapping per layer that a probe was tried on, column -> value; empty for a run by gradient."""
+    if not (run.path / PROBE).is_file():
+        return []
+    words = ("layer", "chosen")
+    try:
+        return [
+            {name: value if name in words else float(value) for name, value in row.items()}
+            for row in _rows(run, PROBE, ("layer", "accuracy", "standard_error", "log_loss", "chosen"))
+        ]
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{run.path / PROBE} is damaged ({error}); train again") from None
 
 
 def read_plan(run: Run) -> str:

@@ -24,6 +24,7 @@ MANIFEST = "manifest.csv"
 SKIPPED = "skipped.csv"
 CLASSES = "classes.txt"
 HISTORY = "history.csv"
+PROBE = "probe.csv"  # in place of HISTORY: what the layer of a linear probe was chosen from
 METRICS = "metrics.json"
 REPORT = "report.html"
 EVALUATION = "evaluation.json"  # the metrics on the validation images, and the images that the report shows
@@ -33,9 +34,9 @@ TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint/last.safetensors"
 WITHIN = "checkpoint/within.safetensors"  # a state within the epoch after CHECKPOINT, if any
 PENDING = "pending.json"  # the options of a training that has not saved a state yet, next to an older run if any
-FACTS = ("source_weights", "data_sha256", "version", "versions", "cuts")  # what CONFIG holds in addition to the options
+FACTS = ("source_weights", "data_sha256", "version", "versions")  # what CONFIG holds in addition to the options
 NEW = ".new"  # a training's first files, its first state included, until all of them are on disk
-FILES = (CONFIG, MODEL, MANIFEST, SKIPPED, CLASSES, HISTORY, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED)
+FILES = (CONFIG, MODEL, MANIFEST, SKIPPED, CLASSES, HISTORY, PROBE, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED)
 FOLDERS = ("checkpoint", TENSORBOARD, *(f"export-{format}" for format in get_args(ExportFormat)))
 
 
@@ -161,6 +162,10 @@ class Run:
     def write_history(self, columns: Iterable[str], epochs: Iterable[tuple[Any, ...]]) -> None:
         """Write one line per epoch, without clock times, so that equal runs write equal files."""
         self._write_csv(HISTORY, columns, epochs)
+
+    def write_probe(self, columns: Iterable[str], layers: Iterable[tuple[Any, ...]]) -> None:
+        """Write one line per layer that a probe was tried on."""
+        self._write_csv(PROBE, columns, layers)
 
     def write_model(self, model: Model) -> None:
         """Write the model of the kept epoch."""

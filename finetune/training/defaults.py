@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.choices import Optimizer
-from finetune.config import AUGMENTATION, TrainConfig
+from finetune.config import AUGMENTATION, AUTO, TrainConfig
 from finetune.networks import Network
 from finetune.training.stage_spec import Stage
 
@@ -30,18 +30,21 @@ class Settled(TrainConfig):
 def settle(
     config: TrainConfig, network: Network, source_name: str, skip: tuple[str, ...], stages: tuple[Stage, ...]
 ) -> Settled:
-    """Return the options with every default filled in.
+    """Return the options with every default filled in; those of training by gradient stay open for a probe.
 
     `skip` and `stages` are those of the plan; `source_name` is the name of the weights that it loads. Fine-tuning uses
     SGD; training from scratch uses Adam with the network's own rate, since SGD diverges on raw pixels.
     """
+    weights = config.weights if Path(config.weights).is_file() else source_name
+    if config.is_probe:
+        return Settled(**{**vars(config), "weights": weights, "probe": config.probe or AUTO})
     from_scratch = not set(network.weighted_layers()) - set(skip)
     optimizer: Optimizer = config.optimizer or ("adam" if from_scratch else "sgd")
     rate = SGD_LEARNING_RATE if optimizer == "sgd" else network.adam_learning_rate
     augmented = any(getattr(config, name) is not None for name in AUGMENTATION)
     loaded_and_trained = tuple(name for name in network.weighted_layers() if name in set(stages[-1].layers) - set(skip))
     settled: dict[str, Any] = {
-        "weights": config.weights if Path(config.weights).is_file() else source_name,
+        "weights": weights,
         "skip": skip,
         "train": () if config.stages else loaded_and_trained,
         "epochs": None if config.stages else stages[-1].epochs,

@@ -20,7 +20,7 @@ def describe(plan: Plan, dataset: Dataset) -> str:
     rows = [header, *_layers(plan)]
     columns = len(header) - (not any(row[-1] for row in rows[1:]))  # few networks have batch norm
     layers = table("lllrrrl"[:columns], [row[:columns] for row in rows])
-    return "\n".join([summary_line(plan), "", *_cuts(plan), layers, "", *_images(dataset), "", _precision(plan)])
+    return "\n".join([summary_line(plan), "", *_probe(plan), layers, "", *_images(dataset), "", _precision(plan)])
 
 
 def summary_line(plan: Plan) -> str:
@@ -44,21 +44,23 @@ def _precision(plan: Plan) -> str:
     return f"precision: {plan.precision} for the frozen layers' features to train on, {others}"
 
 
-def _cuts(plan: Plan) -> Iterator[str]:
-    """Yield what --skip auto chose from, if it was given."""
+def _probe(plan: Plan) -> Iterator[str]:
+    """Yield what the layer of a probe was chosen from."""
+    if not plan.probe:
+        return
     rows = [
         (
-            ", ".join(cut.skip),
-            f"{100 * cut.accuracy:.1f} ± {100 * cut.standard_error:.1f} %",
-            f"{cut.error:.3f}",
-            "chosen" if cut.chosen else "",
+            tried.layer,
+            f"{100 * tried.accuracy:.1f} ± {100 * tried.standard_error:.1f} %",
+            f"{tried.log_loss:.3f}",
+            f"{tried.strength:g}",
+            "chosen" if tried.chosen else "",
         )
-        for cut in plan.cuts
+        for tried in plan.probe.layers
     ]
-    if rows:
-        yield table("lrrl", [("fresh layers", "cross-validated accuracy", "squared error", ""), *rows])
-        yield "(chosen: the fewest layers whose error is within two standard errors of the lowest)"
-        yield ""
+    yield table("lrrrl", [("probe on", "cross-validated accuracy", "log loss", "L2 strength", ""), *rows])
+    yield f"(on {len(plan.probe.records):,} images that the probe did not see; chosen: the lowest log loss)"
+    yield ""
 
 
 def _layers(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -71,7 +73,9 @@ def _layers(plan: Plan) -> Iterator[tuple[str, ...]]:
         is_trained = name in plan.trained
         first = next((plan.epochs(stage).start for stage in plan.stages if name in stage.layers), 1)
         training = "frozen" if not is_trained else "trained" if first == 1 else f"from epoch {first}"
-        rate = f"{plan.config.learning_rate * factors.get(name, 1.0):g}" if is_trained else ""
+        training = "fitted" if is_trained and plan.config.is_probe else training
+        by_gradient = is_trained and not plan.config.is_probe
+        rate = f"{plan.config.learning_rate * factors.get(name, 1.0):g}" if by_gradient else ""
         norm = ("batch statistics" if is_trained else "inference") if isinstance(kinds[name], BatchNorm) else ""
         loaded = "fresh" if name in plan.skip else "loaded"
         shape = shape_text(next(iter(own.values())))

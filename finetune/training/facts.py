@@ -18,7 +18,6 @@ def facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
         "version": __version__,
         "data_sha256": _digest(dataset),
         "versions": versions(),
-        **({"cuts": [cut._asdict() for cut in plan.cuts]} if plan.cuts else {}),
     }
 
 

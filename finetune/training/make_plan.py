@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from finetune.config import AUTO, TrainConfig
-from finetune.data.augment import Augmentation, augmentation_of
+from finetune.choices import Precision
+from finetune.config import TrainConfig
+from finetune.data.augment import MIRRORED, Augmentation, augmentation_of
 from finetune.data.dataset import Dataset
 from finetune.data.lighting import principal_components
 from finetune.errors import UsageError
@@ -17,7 +18,6 @@ from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
 from finetune.system.digest import sha256_of_file
 from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
-from finetune.training.depth import compare_cuts
 from finetune.training.plan import Plan, SourceWeights
 from finetune.training.stage_spec import Stage, parse_stages
 
@@ -25,18 +25,10 @@ from finetune.training.stage_spec import Stage, parse_stages
 def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:
     """Return the plan for training on `dataset`, with everything settled that `config` leaves open.
 
-    --skip auto is decided here, by cross-validation on the training images. Raises UsageError for options that do not
-    fit the network, WeightsError for weights that cannot be had, DataError when too few images can be read.
+    For a probe the layer is still open, see `choose_probe`. Raises UsageError for options that do not fit the network,
+    WeightsError for weights that cannot be had, DataError when too few images can be read.
     """
-    classes = len(dataset.class_names)
-    if config.skip == (AUTO,):
-        undecided = plan_layers(replace(config, skip=None), classes)
-        cuts = compare_cuts(undecided, dataset)
-        (skip,) = (cut.skip for cut in cuts if cut.chosen)
-        chosen = replace(config, skip=skip, weights=undecided.config.weights)
-        plan = replace(plan_layers(chosen, classes), cuts=cuts)
-    else:
-        plan = plan_layers(config, classes)
+    plan = plan_layers(config, len(dataset.class_names))
     return replace(plan, augmentation=_with_components(plan.augmentation, plan.network, dataset))
 
 
@@ -63,8 +55,8 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
         source=SourceWeights(name, sha256_of_file(path) if path else None),
         trainable=tuple(name for name in network.weighted_layers() if name in set(stages[-1].layers) - set(skip)),
         stages=stages,
-        precision=resolve_precision(config.precision),
-        augmentation=_augmentation(settled),
+        precision=_precision(config),
+        augmentation=MIRRORED if config.is_probe else _augmentation(settled),
     )
     if not plan.trained:
         raise UsageError("nothing would be trained: name a layer to train fresh with --skip, or further with --train")
@@ -75,6 +67,11 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
         )
     plan.factors  # noqa: B018 (reports mistakes in --layer-lr now)
     return plan
+
+
+def _precision(config: TrainConfig) -> Precision:
+    """Return the precision of the frozen layers; a probe's out-of-fold metrics are those of float32, as in use."""
+    return resolve_precision("float32" if config.is_probe and config.precision == "auto" else config.precision)
 
 
 def _stages(config: TrainConfig, network: Network, skip: tuple[str, ...]) -> tuple[Stage, ...]:

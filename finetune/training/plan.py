@@ -3,8 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finetune.choices import Precision
 from finetune.data.augment import Augmentation
+from finetune.data.dataset import Record
 from finetune.formats.weights_file import layer_of
 from finetune.networks import Network
 from finetune.networks.initialize import Arrays
@@ -21,17 +25,37 @@ class SourceWeights(NamedTuple):
     sha256: str | None
 
 
-class Cut(NamedTuple):
-    """How well the training images' classes are predicted when the layers `skip` start fresh, by cross-validation.
+class ProbedLayer(NamedTuple):
+    """How well a linear probe on the output of a layer does, by cross-validation, with its best strength.
 
-    `accuracy` is a fraction, with its standard error; `error` is the mean squared error over the classes' targets.
+    `strength`: of the L2 penalty, as in `probe_fit`. `accuracy` is a fraction, with its standard error; `log_loss` is
+    in nats. `seconds`: of the cross-validation, the features not counted.
     """
 
-    skip: tuple[str, ...]
+    layer: str
+    strength: float
     accuracy: float
     standard_error: float
-    error: float
+    log_loss: float
+    seconds: float
     chosen: bool
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What cross-validation chose, and what it says of the images that were held out.
+
+    `records`: every image that was held out once, with its `logits`, (images, classes).
+    """
+
+    layers: tuple[ProbedLayer, ...]
+    records: tuple[Record, ...]
+    logits: NDArray[np.float64]
+
+    @property
+    def chosen(self) -> ProbedLayer:
+        """The layer that the probe reads."""
+        return next(layer for layer in self.layers if layer.chosen)
 
 
 @dataclass(frozen=True)
@@ -41,7 +65,7 @@ class Plan:
     `config`: the options with nothing left open. `trainable`: layers that are loaded and trained further, in addition
     to the fresh ones in `skip`; all others are loaded and frozen. Both in forward order. `stages`: which layers are
     trained when. `precision`: of the frozen layers' features to train on. `augmentation`: how views differ, with the
-    lighting's components. `cuts`: what --skip auto chose from.
+    lighting's components. `probe`: what a linear probe was chosen from, if the plan is for one.
     """
 
     config: Settled
@@ -52,7 +76,7 @@ class Plan:
     stages: tuple[Stage, ...]
     precision: Precision
     augmentation: Augmentation
-    cuts: tuple[Cut, ...] = ()
+    probe: Probe | None = None
 
     def at(self, stage: Stage, weights: Arrays) -> "Plan":
         """Return the plan for one stage alone, which starts with `weights` in place of those of the same names."""
@@ -67,7 +91,7 @@ class Plan:
     @property
     def skip(self) -> tuple[str, ...]:
         """The layers that start fresh and are trained, in forward order."""
-        return self.config.skip
+        return tuple(self.network.weighted_layers()[-1:]) if self.config.is_probe else self.config.skip
 
     @property
     def head(self) -> tuple[Layer, ...]:

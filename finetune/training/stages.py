@@ -2,13 +2,13 @@
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.data.dataset import Dataset
 from finetune.errors import RunError
+from finetune.metrics import fit_temperature
 from finetune.networks.initialize import Arrays
 from finetune.runs.run import Run
 from finetune.training.checkpoint import load_progress
@@ -17,6 +17,7 @@ from finetune.training.features import Trunk
 from finetune.training.head import Head, head_logits
 from finetune.training.journal import Journal
 from finetune.training.loop import train_epochs
+from finetune.training.outcome import Outcome
 from finetune.training.plan import Plan
 from finetune.training.splits import Splits
 from finetune.training.state import Progress, State
@@ -24,22 +25,7 @@ from finetune.training.state import Progress, State
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What the stages leave: the last state, the images that could be read, and the model of the kept epoch.
-
-    `weights`: of all its layers. `logits`: its output for the validation images, (images, classes). `interrupted`: by
-    Ctrl-C, after one whole epoch or more.
-    """
-
-    state: State
-    dataset: Dataset
-    weights: Arrays
-    logits: NDArray[np.float32]
-    interrupted: bool
-
-
-def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Result:
+def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outcome:
     """Train the stages of the plan from where the run is, and keep every state in the run.
 
     Raises DataError when too few images can be read, RunError when one has changed or there is nothing to train.
@@ -62,7 +48,26 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Resul
             if interrupted or is_last:
                 break
         kept = plan.at(stage, progress.whole.kept_weights)
-        return Result(progress.whole, splits.dataset, kept.weights, head_logits(kept, splits.val), interrupted)
+        return _outcome(progress.whole, splits, kept.weights, head_logits(kept, splits.val), interrupted)
+
+
+def _outcome(state: State, splits: Splits, weights: Arrays, logits: NDArray[np.float32], interrupted: bool) -> Outcome:
+    """Return the model of the kept epoch, which metrics call `best_epoch` whether it is the best or the last."""
+    kept, kept_best = state.kept, state.best_weights is not None
+    metrics = {
+        "kept": "best" if kept_best else "last",
+        "best_epoch": kept.epoch,
+        "val_accuracy": kept.val_accuracy,
+        "val_loss": kept.val_loss,
+        "train_accuracy": kept.train_accuracy,
+        "train_loss": kept.train_loss,
+        "epochs": len(state.history),
+        "interrupted": interrupted,
+        "halvings": state.halvings,
+    }
+    judged = tuple(record for record in splits.dataset.records if record.split == "val")
+    temperature = fit_temperature(logits, np.array([record.label for record in judged], np.int32))
+    return Outcome(splits.dataset, weights, judged, logits, temperature, metrics, kept_best, interrupted)
 
 
 def estimate_stages(plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from finetune import __version__
 from finetune.check.before_training import training_warnings
 from finetune.check.copies_together import keep_copies_together
@@ -19,10 +17,10 @@ from finetune.data.read_data import read_data
 from finetune.errors import RunError, UsageError, WeightsError
 from finetune.evaluation.assess import assess
 from finetune.evaluation.report import with_thumbnails, write_report
-from finetune.metrics import fit_temperature
 from finetune.model import Model
 from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow
+from finetune.training.choose_probe import choose_probe
 from finetune.training.describe import describe, summary_line
 from finetune.training.facts import check_unchanged
 from finetune.training.frozen import changed, frozen_digests
@@ -31,7 +29,7 @@ from finetune.training.plan import Plan
 
 if TYPE_CHECKING:
     from finetune.training.find_rate import FoundRate
-    from finetune.training.stages import Result
+    from finetune.training.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +65,8 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
     with run.locked(config.to_json() if started is None else None):
         dataset = _dataset(config)
         plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
+        if config.is_probe:
+            plan, dataset = choose_probe(plan, dataset)  # which layer it reads, by cross-validation
         if started is None:
             _announce(run, plan, dataset)
         else:
@@ -74,19 +74,27 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
         with _saying_how_to_continue(run):
             before = frozen_digests(plan)
             import_tensorflow()  # only now, so that all errors before it come at once
+            from finetune.training.probe import fit_probe
             from finetune.training.stages import train_stages
 
-            result = train_stages(plan, dataset, run, resumed=started is not None)  # features → head → epochs
-            model = _write_model(run, plan, result)
-            _write_metrics(run, plan, result, moved=changed(before, run.model))
-            _write_evaluation(run, model, result)
+            if plan.probe:
+                outcome = fit_probe(plan, dataset, run, resumed=started is not None)
+            else:
+                outcome = train_stages(plan, dataset, run, resumed=started is not None)  # features → head → epochs
+            model = _write_model(run, plan, outcome)
+            _write_metrics(run, plan, outcome, moved=changed(before, run.model))
+            _write_evaluation(run, model, outcome)
             write_report(run.path)
     return run
 
 
 def _dataset(config: TrainConfig) -> Dataset:
-    """Return the images in their splits; none divides copies or groups, but those that the data brings may."""
-    return keep_copies_together(read_data(config.data, config.val_fraction, config.group_by), config.cache)
+    """Return the images in their splits; none divides copies or groups, but those that the data brings may.
+
+    For a probe, none is held out for validation: cross-validation judges every image.
+    """
+    dataset = keep_copies_together(read_data(config.data, config.val_fraction, config.group_by), config.cache)
+    return dataset.all_to_train() if config.is_probe else dataset
 
 
 def dry_run(config: TrainConfig) -> str:
@@ -94,6 +102,9 @@ def dry_run(config: TrainConfig) -> str:
     Run.create(config.out, config.overwrite)
     dataset = _dataset(config)
     plan = make_plan(config, dataset)
+    if config.is_probe:
+        plan, dataset = choose_probe(plan, dataset)
+        return describe(plan, dataset)
     import_tensorflow()
     from finetune.training.stages import estimate_stages
 
@@ -140,49 +151,38 @@ def _saying_how_to_continue(run: Run) -> Iterator[None]:
     raise RunError(f"{reason}; continue with finetune train --resume {run.path}") from None
 
 
-def _write_model(run: Run, plan: Plan, result: "Result") -> Model:
-    """Write the model of the kept epoch, with a temperature fitted on the validation images, and return it."""
-    labels = [record.label for record in result.dataset.records if record.split == "val"]
+def _write_model(run: Run, plan: Plan, outcome: "Outcome") -> Model:
+    """Write the model with its temperature, and return it."""
     about = {
         "source_weights": plan.source._asdict(),
         "version": __version__,
-        "temperature": fit_temperature(result.logits, np.array(labels, np.int32)),
-        "metrics": _metrics(plan, result),
+        "temperature": outcome.temperature,
+        "metrics": _metrics(plan, outcome),
     }
-    model = Model(plan.network, result.weights, result.dataset.class_names, about)
+    model = Model(plan.network, outcome.weights, outcome.dataset.class_names, about)
     run.write_model(model)
     return model
 
 
-def _write_metrics(run: Run, plan: Plan, result: "Result", moved: list[str]) -> None:
+def _write_metrics(run: Run, plan: Plan, outcome: "Outcome", moved: list[str]) -> None:
     """Write metrics.json; raise RunError when a frozen tensor has `moved`."""
-    run.write_metrics({**_metrics(plan, result), "frozen": {"tensors": len(plan.frozen), "changed": moved}})
+    run.write_metrics({**_metrics(plan, outcome), "frozen": {"tensors": len(plan.frozen), "changed": moved}})
     if moved:
         raise RunError(f"frozen layers have changed in training: {', '.join(moved)}; this is a bug, please report it")
 
 
-def _write_evaluation(run: Run, model: Model, result: "Result") -> None:
-    """Write evaluation.json: the metrics of the model on the validation images, and thumbnails for the report."""
-    images = [(record.path, record.label) for record in result.dataset.records if record.split == "val"]
-    evaluation = assess(images, result.logits, model.class_names, model.about["temperature"])
-    kept_best = result.state.best_weights is not None
-    run.write_evaluation(with_thumbnails(replace(evaluation, kept_best=kept_best).to_json()))
+def _write_evaluation(run: Run, model: Model, outcome: "Outcome") -> None:
+    """Write evaluation.json: the metrics of the model on the judged images, and thumbnails for the report."""
+    images = [(record.path, record.label) for record in outcome.judged]
+    evaluation = assess(images, outcome.logits, model.class_names, outcome.temperature)
+    run.write_evaluation(with_thumbnails(replace(evaluation, kept_best=outcome.kept_best).to_json()))
 
 
-def _metrics(plan: Plan, result: "Result") -> dict[str, Any]:
-    """Return the metrics of the kept epoch, which is `best_epoch` whether it is the best or the last."""
-    state, dataset = result.state, result.dataset
-    kept = state.kept
+def _metrics(plan: Plan, outcome: "Outcome") -> dict[str, Any]:
+    """Return the outcome's metrics, how many images there are, and the precision of the frozen layers."""
+    dataset = outcome.dataset
     return {
-        "kept": "last" if state.best_weights is None else "best",
-        "best_epoch": kept.epoch,
-        "val_accuracy": kept.val_accuracy,
-        "val_loss": kept.val_loss,
-        "train_accuracy": kept.train_accuracy,
-        "train_loss": kept.train_loss,
-        "epochs": len(state.history),
-        "interrupted": result.interrupted,
-        "halvings": state.halvings,
+        **outcome.metrics,
         "images": {**Counter(record.split for record in dataset.records), "skipped": len(dataset.skipped)},
         "precision": plan.precision,
     }

@@ -1,7 +1,7 @@
-"""The features before several layers at once: every image is decoded once, and passes through each layer once."""
+"""The features after several layers at once: every image is decoded once, and passes through each layer once."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,32 +18,44 @@ from finetune.networks.initialize import Arrays
 from finetune.networks.layers import Layer
 from finetune.training.features import Trunk, View
 from finetune.training.plan import Plan
-from finetune.training.store import FeatureStore, Key
+from finetune.training.store import FeatureStore, Key, StoredRows
 
 Floats32 = NDArray[np.float32]
 
 
-def cut_features(
-    plan: Plan, skips: Sequence[tuple[str, ...]], records: Sequence[Record]
-) -> tuple[list[Floats32], dict[Path, str]]:
-    """Return the features (images, values) that the head would get with each of `skips`, and the unreadable files.
+def probe_views(plan: Plan) -> tuple[View, ...]:
+    """Return the views that a probe is fitted on: the image, and its mirror image."""
+    return View(0, plan.precision), View(1, plan.precision)
 
-    `skips` goes from few to many layers, the layers between two cuts are fully connected, and `plan` has weights for
-    all layers before the first cut. Images are as in use, without augmentation; unreadable ones have no row, and if all
-    are unreadable there are no features. The features stay in the cache for a training with any of `skips`.
+
+class LayerFeatures:
+    """The features of images after each of some layers, ready to be read until the stores close."""
+
+    def __init__(self, trunk: Trunk, stores: dict[str, FeatureStore], unreadable: dict[Path, str]) -> None:
+        self._trunk, self._stores = trunk, stores
+        self.unreadable = unreadable
+
+    def rows(self, layer: str, records: Sequence[Record], views: Sequence[View]) -> StoredRows:
+        """Return the features after a layer, the views of an image next to each other."""
+        return self._stores[layer].rows([self._trunk.key(record.digest, view) for record in records for view in views])
+
+
+@contextmanager
+def layer_features(
+    plan: Plan, layers: Sequence[str], wanted: dict[Record, tuple[View, ...]]
+) -> Iterator[LayerFeatures]:
+    """Yield the features of the wanted views after each of `layers`, in forward order; only dense ones are between.
+
+    What is missing in the cache is computed, and stays there for the next training.
     """
-    view = View(0, plan.precision)
-    deepest_first = [replace(plan, config=replace(plan.config, skip=skip)) for skip in reversed(skips)]
-    trunks = [Trunk(cut) for cut in deepest_first]
-    layers = [plan.network.split(cut.skip)[0] for cut in deepest_first]
-    tails = [_tail(longer[len(shorter) :], plan.weights, plan.precision) for shorter, longer in pairwise(layers)]
+    cuts = [replace(plan, network=plan.network.cut(layer)) for layer in layers]
+    trunks = [Trunk(cut) for cut in cuts]
+    before = [cut.network.split(cut.trained)[0] for cut in cuts]
+    tails = [_tail(longer[len(shorter) :], plan.weights, plan.precision) for shorter, longer in pairwise(before)]
     with ExitStack() as open_stores:
         stores = [open_stores.enter_context(trunk.open_store(plan.config.cache)) for trunk in trunks]
-        unreadable = trunks[0].compute(dict.fromkeys(records, (view,)), _Stores(stores, tails))
-        keys = [trunks[0].key(record.digest, view) for record in records if record.path not in unreadable]
-        every = np.arange(len(keys))
-        features = [store.rows(keys)[every].reshape(len(keys), -1) for store in stores] if keys else []
-    return features[::-1], unreadable
+        unreadable = trunks[0].compute(wanted, _Stores(stores, tails))
+        yield LayerFeatures(trunks[0], dict(zip(layers, stores, strict=True)), unreadable)
 
 
 def _tail(layers: Sequence[Layer], weights: Arrays, precision: Precision) -> Callable[[Floats32], Floats32]:

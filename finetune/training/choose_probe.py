@@ -1,0 +1,77 @@
+"""Which layer a linear probe reads, and how strong its penalty is: cross-validated on the training images."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from finetune.config import AUTO
+from finetune.data.dataset import Dataset, Record
+from finetune.data.groups import joined_groups
+from finetune.system.progress import track
+from finetune.system.quiet import import_tensorflow
+from finetune.training.plan import Plan, Probe, ProbedLayer
+from finetune.training.probe_folds import ALWAYS_TRAINED, draw, make_folds
+
+logger = logging.getLogger(__name__)
+
+
+def choose_probe(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
+    """Return the plan of a probe with layer and strength chosen and the network cut, and the images that can be read.
+
+    `plan` is that of the whole network. Layer and strength are those of the lowest log loss on held-out images. Raises
+    UsageError for a layer that the network cannot be cut after, DataError when too few images can be read, and
+    FinetuneError when the weights give features that are not finite.
+    """
+    asked = plan.config.probe or AUTO
+    layers = plan.network.probe_layers() if asked == AUTO else [asked]
+    cuts = {layer: plan.network.cut(layer) for layer in layers}
+    import_tensorflow()  # only now, so that all errors before it come at once
+    from finetune.training.probe_features import layer_features, probe_views
+    from finetune.training.probe_fit import best_strength, choose_layer, cross_validate
+
+    records = _drawn(dataset)
+    views = probe_views(plan)
+    with layer_features(plan, layers, dict.fromkeys(records, views)) as features:
+        dataset = dataset.without(features.unreadable)  # raises when too few are left
+        records = [record for record in records if record.path not in features.unreadable]
+        labels = np.array([record.label for record in records], np.int64)
+        digests = [record.digest for record in records]
+        folds = make_folds(labels, _group_numbers(dataset, records), digests)
+        tried, seconds = {}, {}
+        for layer in track(layers, len(layers), "choosing", "layers"):
+            started = time.perf_counter()
+            tried[layer] = cross_validate(features.rows(layer, records, views), labels, folds, digests)
+            seconds[layer] = time.perf_counter() - started
+    chosen = choose_layer(tried)
+    held_out = folds != ALWAYS_TRAINED
+    best = {layer: best_strength(strengths) for layer, strengths in tried.items()}
+    table = tuple(
+        ProbedLayer(
+            layer, one.strength, one.accuracy, one.standard_error, one.log_loss, seconds[layer], layer == chosen
+        )
+        for layer, one in best.items()
+    )
+    seen = tuple(record for record, held in zip(records, held_out, strict=True) if held)
+    probe = Probe(table, seen, best[chosen].logits[held_out])
+    config = replace(plan.config, probe=chosen if asked == AUTO else asked)
+    return replace(plan, config=config, network=cuts[chosen], probe=probe), dataset
+
+
+def _drawn(dataset: Dataset) -> list[Record]:
+    """Return the training images to choose with, each content once, in order of their digests."""
+    by_digest = {record.digest: record for record in dataset.records if record.split == "train"}
+    records = [by_digest[digest] for digest in sorted(by_digest)]
+    numbers = draw(np.array([record.label for record in records], np.int64), [record.digest for record in records])
+    return [records[number] for number in numbers]
+
+
+def _group_numbers(dataset: Dataset, records: Sequence[Record]) -> np.ndarray:
+    """Return the number of each image's group: copies, and images with the same group name, are together."""
+    named = [[record.digest for record in same] for same in dataset.by_group().values()]
+    digests = {record.digest for record in dataset.records}
+    group_of = joined_groups(digests, [*named, *dataset.copies])
+    numbers = {group: number for number, group in enumerate(sorted(set(group_of.values())))}
+    return np.array([numbers[group_of[record.digest]] for record in records], np.int64)
