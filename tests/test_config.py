@@ -1,12 +1,13 @@
 """TrainConfig: which options are refused, and JSON and back."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from finetune.config import AUGMENTATION, TrainConfig, checked_option
+from finetune.config import AUGMENTATION, BY_GRADIENT, TrainConfig, checked_option
 from finetune.errors import UsageError
 
 
@@ -88,6 +89,52 @@ def test_options_that_cannot_be_combined_with_stages(options: dict[str, Any], me
     with pytest.raises(UsageError) as error:
         TrainConfig(data=Path("images"), stages="fc8:1", **options)
     assert str(error.value) == message
+
+
+GRADIENT_VALUES: dict[str, Any] = {  # that differ from the defaults
+    "skip": ("fc8",), "train": ("fc7",), "stages": "fc8:1", "epochs": 3, "batch_size": 8, "optimizer": "adam",
+    "learning_rate": 0.01, "schedule": "step", "warmup": 1, "layer_lr": ("0.5",), "weight_decay": 0.0,
+    "label_smoothing": 0.1, "mixup": 0.2, "dropout": 0.0, "class_weights": "balanced", "ema": 0.9, "patience": 2,
+    "seed": 1, "val_fraction": 0.3, "views": 0, "augmentation": "light", "crop": "random", "flip": False,
+    "lighting": 0.0, "color_jitter": 0.0, "tensorboard": True, "checkpoint_minutes": 1.0,
+}  # fmt: skip
+
+
+def test_what_a_probe_refuses_are_options_of_training() -> None:
+    """Every name is a field; those that mean something for a probe too are not among them."""
+    assert len(set(BY_GRADIENT)) == len(BY_GRADIENT)
+    names = {option.name for option in fields(TrainConfig)}
+    assert names - set(BY_GRADIENT) == {
+        "data", "probe", "weights", "network", "out", "group_by", "resize", "check", "precision", "cache", "overwrite",
+    }  # fmt: skip
+    assert set(BY_GRADIENT) == set(GRADIENT_VALUES)
+
+
+@pytest.mark.parametrize(("name", "value"), GRADIENT_VALUES.items())
+def test_a_probe_refuses_options_of_the_gradient(name: str, value: Any) -> None:
+    with pytest.raises(UsageError) as error:
+        TrainConfig(data=Path("images"), probe="auto", **{name: value})
+    option = f"--{name.replace('_', '-')}"
+    assert str(error.value) == f"--probe and {option} cannot both be given: a probe needs no gradient; omit one"
+    TrainConfig(data=Path("images"), **{name: value})
+
+
+def test_a_probe_needs_loaded_layers() -> None:
+    with pytest.raises(UsageError) as error:
+        TrainConfig(data=Path("images"), probe="pool5", weights="none")
+    assert str(error.value) == "--probe reads the output of loaded layers, but --weights none loads nothing; omit one"
+
+
+def test_a_probe_accepts_what_is_not_of_the_gradient() -> None:
+    """And the defaults of what is, which a file of options may name."""
+    defaults = {option.name: option.default for option in fields(TrainConfig) if option.name in BY_GRADIENT}
+    probe = TrainConfig(
+        data=Path("images"), probe="fc6", weights="starter", network="vgg16", out=Path("run"), group_by="parent",
+        resize="warp", check=False, precision="bfloat16", cache=False, overwrite=True, **defaults,
+    )  # fmt: skip
+    assert probe.is_probe
+    assert not TrainConfig(data=Path("images")).is_probe
+    assert TrainConfig.from_json(json.loads(json.dumps(probe.to_json()))) == probe
 
 
 @pytest.mark.parametrize("name", AUGMENTATION)

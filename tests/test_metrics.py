@@ -14,6 +14,7 @@ from finetune.metrics import (
     confusion_matrix,
     fit_temperature,
     log_loss,
+    log_losses,
     per_class,
     ranks,
     reliability,
@@ -171,6 +172,15 @@ def test_log_loss_by_hand() -> None:
     assert log_loss(logits, np.array([0, 1])) == pytest.approx(math.log(20) / 2, rel=1e-4)
     assert log_loss(logits, np.array([0, 1]), 2) == pytest.approx(math.log(8) / 2, rel=1e-4)
     assert log_loss(np.float32([[1e30, 0]]), np.array([0])) == 0
+
+
+def test_log_losses_by_hand() -> None:
+    """One per image, in their order; a temperature of 2 takes the square root of the odds of 9."""
+    logits = np.log(np.float32([[1, 9], [4, 4], [9, 1]])) + 500
+    labels = np.array([0, 1, 0])
+    assert log_losses(logits, labels) == pytest.approx(np.log([10, 2, 10 / 9]), rel=1e-4)
+    assert log_losses(logits, labels, 2) == pytest.approx(np.log([4, 2, 4 / 3]), rel=1e-4)
+    assert log_losses(np.float32([[1e30, 0], [0, 1e30]]), np.array([0, 0])).tolist() == [0, pytest.approx(1e30)]
 
 
 def test_temperature_by_hand() -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance
 
 from finetune.data.augment import (
     LEVELS,
+    MIRRORED,
     Augmentation,
     Lighting,
     augmentation_of,
@@ -246,6 +247,18 @@ def test_digest_view_and_augmentation_decide_every_bit() -> None:
     assert len(set(different)) == 4
     assert view("ab" * 32, 0) == view("cd" * 32, 0, LEVELS["light"]) == to_input(image, CROP).tobytes()
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("preprocessing", [CROP, replace(CROP, resize="warp"), replace(CROP, channel_order="RGB")])
+def test_every_mirrored_view_but_0_is_the_flipped_view_0(preprocessing: Preprocessing) -> None:
+    image = places(250, 240)
+    as_used = augmented_input(image, preprocessing, view_generator("ab" * 32, 0), MIRRORED)
+    np.testing.assert_array_equal(as_used, to_input(image, preprocessing))
+    for view in (1, 2):
+        mirrored = augmented_input(image, preprocessing, view_generator("ab" * 32, view), MIRRORED)
+        np.testing.assert_array_equal(mirrored, np.fliplr(as_used))
+        assert mirrored.flags.c_contiguous
+    assert (MIRRORED.changes, Augmentation().changes) == (True, False)
 
 
 def test_settings_replace_those_of_a_level() -> None:

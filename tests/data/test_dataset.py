@@ -1,6 +1,7 @@
 """The records: what is hashed, skipped and assigned to a split, and data that cannot be trained on."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,35 @@ def test_without_unreadable_images() -> None:
         whole.without({Path("1.png"): "damaged", Path("3.png"): "damaged"})
     with pytest.raises(DataError, match=r"^no image is left for validation"):
         whole.without({Path("2.png"): "damaged"})
+
+
+def test_every_image_to_train_on() -> None:
+    """Only where the share was ours to hold out: what the data holds out itself stays."""
+    whole = dataset("train", "train", "val", "val", skipped=1)
+    assert whole.all_to_train() is whole, "the data brought its own splits"
+    ours = replace(whole, val_fraction=0.5, copies=(("a", "b"),))
+    found = ours.all_to_train()
+    assert [record.split for record in found.records] == ["train"] * 4
+    assert [record._replace(split="val") for record in found.records[2:]] == list(ours.records[2:])
+    assert (found.class_names, found.skipped, found.copies) == (ours.class_names, ours.skipped, ours.copies)
+    assert [record.split for record in ours.records] == ["train", "train", "val", "val"], "the old one is not changed"
+
+
+def test_without_unreadable_images_where_none_validates() -> None:
+    """No image for validation was needed before, and none is needed after; a class still needs one to train on."""
+    whole = dataset("train", "train", "train")
+    less = whole.without({Path("0.png"): "damaged"})
+    assert [record.path.name for record in less.records] == ["1.png", "2.png"]
+    with pytest.raises(DataError, match=r"^no readable image to train on for class 'bees'; "):
+        whole.without({Path("1.png"): "damaged"})
+    with pytest.raises(DataError, match=r"^no readable image was found; 3 skipped, the first: 0\.png: damaged$"):
+        whole.without({Path(f"{number}.png"): "damaged" for number in range(3)})
+
+
+def test_check_without_validation() -> None:
+    dataset("train", "train").check(validation=False)
+    with pytest.raises(DataError, match=r"^no readable image to train on for class 'bees'; "):
+        dataset("train", "val").check(validation=False)
 
 
 def listed(*files: tuple[str, str | None]) -> list[LabelledFile]:

@@ -9,7 +9,7 @@ from support.runs import started
 
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
-from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan
+from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan, read_probe
 from finetune.runs.run import Run
 
 ODD = Path(os.fsdecode(b'a "quoted", name with \xff.png'))  # no UTF-8
@@ -46,6 +46,39 @@ def test_groups(tmp_path: Path) -> None:
 def test_history(run: Run) -> None:
     run.write_history(("epoch", "train_loss"), [(1, 0.1), (2, 1e-9)])
     assert read_history(run) == [{"epoch": 1, "train_loss": 0.1}, {"epoch": 2, "train_loss": 1e-9}]
+
+
+def test_probe(run: Run) -> None:
+    """Numbers are read to the last bit; a run by gradient has none."""
+    assert read_probe(run) == []
+    columns = ("layer", "strength", "accuracy", "standard_error", "log_loss", "seconds", "chosen")
+    rows = [("pool5", 0.3, 1 / 3, 0.01, 1e-9, 2.5, False), ("fc6", 10.0, 1.0, 0.0, 0.5, 1.0, True)]
+    run.write_probe(columns, rows)
+    assert read_probe(run) == [dict(zip(columns, (*row[:-1], str(row[-1])), strict=True)) for row in rows]
+
+
+def test_a_probe_is_gone_with_the_run_that_is_replaced(run: Run) -> None:
+    run.write_probe(("layer", "accuracy", "standard_error", "log_loss", "chosen"), [("fc6", 1, 0, 0, True)])
+    started(run.path, {"seed": 2}, DATASET)
+    assert read_probe(run) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("layer,accuracy\nfc6,1\n", r"probe\.csv is damaged: expected the columns layer, accuracy, standard_error, "),
+        (
+            "layer,accuracy,standard_error,log_loss,chosen\nfc6,high,0,0,True\n",
+            r"probe\.csv is damaged \(could not convert string to float: 'high'\); train again",
+        ),
+        ("layer,accuracy,standard_error,log_loss,chosen\nfc6,1,0\n", r"probe\.csv is damaged: expected the columns"),
+        ('layer,accuracy\n"fc6', r"probe\.csv is damaged \("),
+    ],
+)
+def test_damaged_probe(run: Run, content: str, message: str) -> None:
+    (run.path / "probe.csv").write_text(content)
+    with pytest.raises(RunError, match=message):
+        read_probe(run)
 
 
 def test_evaluation_and_plan(run: Run) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from finetune.config import TrainConfig
@@ -14,6 +15,7 @@ from finetune.networks.initialize import fresh_weights
 from finetune.runs.run import Run
 from finetune.training.describe import describe
 from finetune.training.make_plan import plan_layers
+from finetune.training.plan import Probe, ProbedLayer
 from finetune.training.train import dry_run, train
 
 
@@ -86,6 +88,33 @@ def test_copies_are_counted_in_one_line(image_folder: Callable[..., Path], tiny_
     both = [record._replace(digest=digests[0]) for record in dataset.records]
     text = describe(plan, replace(dataset, records=tuple(both)))
     assert "\ncopies: 12 images are identical to others, in 1 groups; in two splits: 1\n" in text
+
+
+def test_what_the_layer_of_a_probe_was_chosen_from(image_folder: Callable[..., Path], tiny_weights: Path) -> None:
+    """A table in forward order, and below it the one new layer, which is fitted and has no learning rate."""
+    data = image_folder(stripes=6, dots=4)
+    dataset = read_folder(data)
+    plan = plan_layers(TrainConfig(data=data, weights=str(tiny_weights), probe="auto"), 2)
+    assert "probe on" not in describe(plan, dataset), "nothing is chosen yet"
+    layers = (
+        ProbedLayer("pool5", 0.3, 0.9751, 0.0104, 0.12345, 1.5, False),
+        ProbedLayer("fc6", 10.0, 0.5, 0.1581, 0.1, 0.5, True),
+    )
+    probe = Probe(layers, dataset.records * 200, np.zeros((2000, 2)))
+    assert probe.chosen is layers[1]
+    lines = describe(replace(plan, network=plan.network.cut("fc6"), probe=probe), dataset).splitlines()
+    assert lines[0].endswith("frozen: conv1, conv2, conv3, conv4, conv5, fc6; fresh and trained: fc8")
+    assert [" ".join(line.split()) for line in lines[2:7]] == [
+        "probe on cross-validated accuracy log loss L2 strength",
+        "pool5 97.5 ± 1.0 % 0.123 0.3",
+        "fc6 50.0 ± 15.8 % 0.100 10 chosen",
+        "(on 2,000 images that the probe did not see; chosen: the lowest log loss)",
+        "",
+    ]
+    found = rows("\n".join(lines[7:]))
+    assert found["fc6"] == "fc6 loaded frozen 256×8 2,056"
+    assert found["fc8"] == "fc8 fresh fitted 8×2 18"
+    assert "fc7" not in found
 
 
 @pytest.mark.tensorflow
