@@ -114,10 +114,10 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
 def _selection_note(evaluation: "Evaluation") -> list[str]:
     """Return a note if the best epoch or the temperature was chosen on some of these images."""
     count = evaluation.overlap.validated_on if evaluation.overlap else 0
-    if not count:
-        return []
+    if not count or evaluation.kept == "probe":
+        return []  # cross-validation on the training images chose everything
     these = "these images" if count == evaluation.images else f"{count} of these images"
-    if not evaluation.kept_best:
+    if evaluation.kept == "last":
         return [
             f"Only the temperature was chosen on {these}: it does not change the accuracy, but the loss and the "
             "calibration error are slightly optimistic."

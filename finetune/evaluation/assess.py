@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.choices import Kept
 from finetune.data.dataset import Skipped
 from finetune.errors import WeightsError
 from finetune.metrics import (
@@ -55,8 +56,8 @@ class Evaluation:
     `temperature`; `loss_before`, `loss_after`: the mean negative log-likelihood in nats. `ece_floor`: what a perfectly
     calibrated model with the same probabilities, temperature applied, shows as `ece_after`. `most_wrong`: wrong images
     whose true class has the lowest probability, the worst first. `least_certain`: images whose predicted class has the
-    lowest. `overlap`: how many of the images training used, None if unknown. `kept_best`: the model is that of the
-    epoch which was the best on its validation images.
+    lowest. `overlap`: how many of the images training used, None if unknown. `kept`: which model of its training it
+    is; the best is that of the epoch which was the best on the validation images.
     """
 
     class_names: tuple[str, ...]
@@ -77,7 +78,7 @@ class Evaluation:
     least_certain: tuple[ImageResult, ...]
     unreadable: tuple[Skipped, ...]
     overlap: Overlap | None = None
-    kept_best: bool = False
+    kept: Kept = "last"
 
     @property
     def ece_before(self) -> float:
@@ -95,7 +96,7 @@ class Evaluation:
         return {
             "images": self.images,
             **(self.overlap._asdict() if self.overlap else dict.fromkeys(Overlap._fields)),
-            "kept_best": self.kept_best,
+            "kept": self.kept,
             "top1": self.top1,
             "top5": self.top5,
             "intervals": {"top1": list(self.top1_interval), "top5": list(self.top5_interval)},

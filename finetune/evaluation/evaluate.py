@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.choices import SplitName
+from finetune.choices import Kept, SplitName
 from finetune.classifier import Classifier
 from finetune.data.dataset import Skipped
 from finetune.data.idx import image_exists
@@ -57,13 +58,14 @@ def evaluate(run_path: Path, data: Path | None = None, split: SplitName | None =
         raise DataError(f"no image of {images} can be read; {_advice(run, data, unreadable)}")
     evaluation = assess(readable, np.stack(rows), classifier.class_names, classifier.temperature, unreadable)
     overlap = count_overlap(run, (path for path, _ in readable))
-    return replace(evaluation, overlap=overlap, kept_best=_kept_best(classifier.model))
+    return replace(evaluation, overlap=overlap, kept=_kept(classifier.model))
 
 
-def _kept_best(model: Model) -> bool:
-    """Return whether a model is that of the best epoch; those of 0.1, which have no such entry, are."""
+def _kept(model: Model) -> Kept:
+    """Return which model of its training it is; those of 0.1, which have no such entry, are of the best epoch."""
     metrics = model.about.get("metrics")
-    return not isinstance(metrics, Mapping) or metrics.get("kept", "best") == "best"
+    kept = metrics.get("kept") if isinstance(metrics, Mapping) else None
+    return next((name for name in get_args(Kept) if name == kept), "best")
 
 
 def _own_images(run: Run, class_names: tuple[str, ...], split: SplitName | None) -> LabelledPaths:
@@ -78,8 +80,13 @@ def _own_images(run: Run, class_names: tuple[str, ...], split: SplitName | None)
             f"its images are of {first_few(dataset.class_names)}; train again"
         )
     records = [record for record in dataset.records if record.split == (split or "val")]
-    if split and not records:
-        raise missing_split(run.path / MANIFEST, split, {record.split for record in dataset.records})
+    if not (split or records):
+        raise DataError(
+            f"{run.path} has no validation images: its accuracy is that of training images, each held out once, as in "
+            "report.html; give other images with --data, or evaluate those it was fitted on with --split train"
+        )
+    if not records:
+        raise missing_split(run.path / MANIFEST, str(split), {record.split for record in dataset.records})
     return [(record.path, record.label) for record in locate_images(run, records)]
 
 

@@ -17,7 +17,7 @@ class Outcome:
 
     `dataset`: the images that can be read. `weights`: of all layers. `judged`: the images that the metrics are of, with
     `logits`, (images, classes). `temperature`: what the logits are divided by in use. `metrics`: for metrics.json and
-    the model's file. `kept_best`: whether the judged images chose the epoch. `interrupted`: by Ctrl-C.
+    the model's file, `kept` (finetune.choices.Kept) among them. `interrupted`: by Ctrl-C.
     """
 
     dataset: Dataset
@@ -26,9 +26,8 @@ class Outcome:
     logits: NDArray[np.floating[Any]]
     temperature: float
     metrics: Mapping[str, Any]
-    kept_best: bool = False
     interrupted: bool = False
 
     def labels(self) -> NDArray[np.int32]:
-        """Return the classes of the judged images, (images,)."""
+        """Return the classes of the images in `judged`, (images,)."""
         return np.array([record.label for record in self.judged], np.int32)

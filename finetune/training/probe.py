@@ -64,10 +64,11 @@ def _write_first_files(new: Run, plan: Plan, dataset: Dataset) -> None:
 
 
 def _metrics(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    """Return what the judged images say of the model, and which probe it is."""
+    """Return the metrics of the images in `judged`, and which probe it is."""
     assert plan.probe
     labels = outcome.labels()
     return {
+        "kept": "probe",
         "probe": plan.probe.chosen.layer,
         "strength": plan.probe.chosen.strength,
         "judged": "validation images" if outcome.judged != plan.probe.records else "training images, held out in turn",

@@ -53,9 +53,9 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outco
 
 def _outcome(state: State, splits: Splits, weights: Arrays, logits: NDArray[np.float32], interrupted: bool) -> Outcome:
     """Return the model of the kept epoch, which metrics call `best_epoch` whether it is the best or the last."""
-    kept, kept_best = state.kept, state.best_weights is not None
+    kept = state.kept
     metrics = {
-        "kept": "best" if kept_best else "last",
+        "kept": "last" if state.best_weights is None else "best",
         "best_epoch": kept.epoch,
         "val_accuracy": kept.val_accuracy,
         "val_loss": kept.val_loss,
@@ -67,7 +67,7 @@ def _outcome(state: State, splits: Splits, weights: Arrays, logits: NDArray[np.f
     }
     judged = tuple(record for record in splits.dataset.records if record.split == "val")
     temperature = fit_temperature(logits, np.array([record.label for record in judged], np.int32))
-    return Outcome(splits.dataset, weights, judged, logits, temperature, metrics, kept_best, interrupted)
+    return Outcome(splits.dataset, weights, judged, logits, temperature, metrics, interrupted)
 
 
 def estimate_stages(plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:

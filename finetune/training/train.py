@@ -91,7 +91,7 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
 def _dataset(config: TrainConfig) -> Dataset:
     """Return the images in their splits; none divides copies or groups, but those that the data brings may.
 
-    For a probe, none is held out for validation: cross-validation judges every image.
+    For a probe, none is held out for validation: cross-validation measures on every image.
     """
     dataset = keep_copies_together(read_data(config.data, config.val_fraction, config.group_by), config.cache)
     return dataset.all_to_train() if config.is_probe else dataset
@@ -172,10 +172,10 @@ def _write_metrics(run: Run, plan: Plan, outcome: "Outcome", moved: list[str]) -
 
 
 def _write_evaluation(run: Run, model: Model, outcome: "Outcome") -> None:
-    """Write evaluation.json: the metrics of the model on the judged images, and thumbnails for the report."""
+    """Write evaluation.json: the metrics of the model on the images in `judged`, and thumbnails for the report."""
     images = [(record.path, record.label) for record in outcome.judged]
     evaluation = assess(images, outcome.logits, model.class_names, outcome.temperature)
-    run.write_evaluation(with_thumbnails(replace(evaluation, kept_best=outcome.kept_best).to_json()))
+    run.write_evaluation(with_thumbnails(replace(evaluation, kept=outcome.metrics["kept"]).to_json()))
 
 
 def _metrics(plan: Plan, outcome: "Outcome") -> dict[str, Any]:

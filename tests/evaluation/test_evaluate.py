@@ -59,13 +59,20 @@ def test_own_validation_images_give_what_predict_gives(run: Path, colours: Path)
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
-    ("metrics", "kept_best"),
-    [({"kept": "last"}, False), ({"kept": "best"}, True), ({}, True), ("damaged", True)],
+    ("metrics", "kept"),
+    [
+        ({"kept": "last"}, "last"),
+        ({"kept": "best"}, "best"),
+        ({"kept": "probe"}, "probe"),
+        ({}, "best"),
+        ({"kept": "?"}, "best"),
+        ("damaged", "best"),
+    ],
 )
-def test_which_epoch_was_kept(run: Path, tiny_model: Model, metrics: object, kept_best: bool) -> None:
+def test_which_epoch_was_kept(run: Path, tiny_model: Model, metrics: object, kept: str) -> None:
     Run(run).write_model(replace(tiny_model, about={"metrics": metrics}))
     done = evaluate(run)
-    assert (done.kept_best, done.to_json()["kept_best"]) == (kept_best, kept_best)
+    assert (done.kept, done.to_json()["kept"]) == (kept, kept)
 
 
 @pytest.mark.tensorflow
