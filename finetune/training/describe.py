@@ -18,8 +18,10 @@ def describe(plan: Plan, dataset: Dataset) -> str:
     """Return the plan as text of several lines."""
     header = ("layer", "weights", "training", "shape", "parameters", "learning rate", "batch norm")
     rows = [header, *_layers(plan)]
-    columns = len(header) - (not any(row[-1] for row in rows[1:]))  # few networks have batch norm
-    layers = table("lllrrrl"[:columns], [row[:columns] for row in rows])
+    filled = [number for number in range(len(header)) if any(row[number] for row in rows[1:])]
+    layers = table(
+        "".join("lllrrrl"[number] for number in filled), [[row[number] for number in filled] for row in rows]
+    )
     return "\n".join([summary_line(plan), "", *_probe(plan), layers, "", *_images(dataset), "", _precision(plan)])
 
 
