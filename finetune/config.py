@@ -1,46 +1,15 @@
 """The options of a training run: each with its default, help and range; checked and frozen."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from finetune.choices import (
-    NETWORK_NAMES,
-    WEIGHTS_NAMES,
-    Crop,
-    Level,
-    Optimizer,
-    PrecisionOption,
-    Resize,
-    Schedule,
-)
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES, Crop, Level, Optimizer, PrecisionOption, Resize, Schedule
 from finetune.errors import UsageError
-from finetune.system.text import did_you_mean, has_group
-
-
-class Range(NamedTuple):
-    """The values that an option may have, and the words for them in an error."""
-
-    holds: Callable[[Any], bool]
-    words: str
-
-
-def _at_least(low: int) -> Range:
-    return Range(lambda value: value >= low, f"must be {low} or more")
-
-
-_POSITIVE = Range(lambda value: 0 < value < float("inf"), "must be a number above 0")
-_BELOW_ONE = Range(lambda value: 0 <= value < 1, "must be 0 or more and below 1")
-_BETWEEN = Range(lambda value: 0 < value < 1, "must be above 0 and below 1")
-_STRENGTH = Range(lambda value: 0 <= value <= 1, "must be from 0 to 1")
-_FINITE = Range(lambda value: 0 <= value < float("inf"), "must be 0 or more")
-_GROUP_BY = Range(
-    lambda value: value == "parent" or has_group(value),
-    r"must be parent or a valid regular expression with a group, such as 'patient(\d+)'",
-)
-_SEED = Range(lambda value: 0 <= value < 2**31, "must be a whole number from 0 to 2147483647")
+from finetune.system.ranges import BELOW_ONE, BETWEEN, FINITE, GROUP_BY, POSITIVE, SEED, STRENGTH, Range, at_least
+from finetune.system.text import did_you_mean
 
 
 def _option(default: Any, help: str, range: Range | None = None, names: tuple[str, ...] = ()) -> Any:
@@ -52,30 +21,10 @@ AUTO = "auto"  # in place of the layer of --probe
 
 # What has no meaning for a linear probe, which is not trained by gradient.
 BY_GRADIENT = (
-    *(
-        "skip",
-        "train",
-        "stages",
-        "epochs",
-        "batch_size",
-        "optimizer",
-        "learning_rate",
-        "schedule",
-        "warmup",
-        "layer_lr",
-    ),
-    *(
-        "weight_decay",
-        "label_smoothing",
-        "mixup",
-        "dropout",
-        "class_weights",
-        "ema",
-        "patience",
-        "seed",
-        "val_fraction",
-    ),
-    *("views", "augmentation", "crop", "flip", "lighting", "color_jitter", "tensorboard", "checkpoint_minutes"),
+    *("skip", "train", "stages", "epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup"),
+    *("layer_lr", "weight_decay", "label_smoothing", "mixup", "dropout", "class_weights", "ema", "patience", "seed"),
+    *("val_fraction", "views", "augmentation", "crop", "flip", "lighting", "color_jitter", "tensorboard"),
+    "checkpoint_minutes",
 )
 
 
@@ -124,67 +73,65 @@ class TrainConfig:
         None, "Folder for the run: its model, metrics, report and checkpoint. [default: runs/DATE_TIME]"
     )
     epochs: int | None = _option(
-        None, "Passes over the training images. [default: 30, or the sum of the stages' epochs]", _at_least(1)
+        None, "Passes over the training images. [default: 30, or the sum of the stages' epochs]", at_least(1)
     )
-    batch_size: int = _option(32, "Images per training step.", _at_least(1))
+    batch_size: int = _option(32, "Images per training step.", at_least(1))
     optimizer: Optimizer | None = _option(
         None,
         "How gradients update the weights: sgd (with momentum 0.9), adam, or adamw (adam with decoupled weight decay). "
         "[default: sgd; adam from scratch]",
     )
     learning_rate: float | None = _option(
-        None, "Learning rate at the start. [default: 0.001 for sgd; the network's own for adam and adamw]", _POSITIVE
+        None, "Learning rate at the start. [default: 0.001 for sgd; the network's own for adam and adamw]", POSITIVE
     )
     schedule: Schedule = _option(
         "cosine",
         "How the learning rate decreases: constant (not at all), step (to a tenth after each third of the epochs), or "
         "cosine (along half a cosine to 0).",
     )
-    warmup: int = _option(0, "Epochs at the start in which the learning rate rises to its full value.", _at_least(0))
+    warmup: int = _option(0, "Epochs at the start in which the learning rate rises to its full value.", at_least(0))
     layer_lr: tuple[str, ...] = _option(
         (),
         "Factors on the learning rate by layer, e.g. conv=0.1,fc6=0.5; or a single number: the factor per layer of "
         "depth, counted from the last layer.",
     )
     weight_decay: float | None = _option(
-        None, "Weight decay of kernels; biases and batch norm have none. [default: 0; 0.01 for adamw]", _FINITE
+        None, "Weight decay of kernels; biases and batch norm have none. [default: 0; 0.01 for adamw]", FINITE
     )
-    label_smoothing: float = _option(
-        0.0, "Share of the target probability that is spread over all classes.", _BELOW_ONE
-    )
+    label_smoothing: float = _option(0.0, "Share of the target probability that is spread over all classes.", BELOW_ONE)
     mixup: float = _option(
         0.0,
         "Train on mixtures of two images, in shares drawn from a beta distribution with this alpha; 0 is off.",
-        _FINITE,
+        FINITE,
     )
     dropout: float | None = _option(
         None,
         "Share of the values that dropout sets to 0 in training, in the trained layers; 0 is off. [default: the "
         "network's own, 0.5 for alexnet]",
-        _BELOW_ONE,
+        BELOW_ONE,
     )
     class_weights: Literal["none", "balanced"] = _option(
         "none", "balanced: every class counts the same in the loss, however many images it has."
     )
     ema: float = _option(
-        0.0, "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.", _BELOW_ONE
+        0.0, "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.", BELOW_ONE
     )
     patience: int | None = _option(
         None,
         "Stop after this many epochs without improvement, and keep the best epoch instead of the last. "
         "[default: train all epochs]",
-        _at_least(1),
+        at_least(1),
     )
-    seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", _SEED)
+    seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", SEED)
     val_fraction: float = _option(
-        0.2, "Share of each class that is held out for validation, if the data has no validation split.", _BETWEEN
+        0.2, "Share of each class that is held out for validation, if the data has no validation split.", BETWEEN
     )
     group_by: str | None = _option(
         None,
         "Keep images of a group in one split: parent groups by the folder directly above the image, a regular "
         r"expression by its first group in the path, e.g. 'patient(\d+)'. [default: the column group of a CSV, "
         "otherwise no groups]",
-        _GROUP_BY,
+        GROUP_BY,
         names=("parent",),
     )
     resize: Resize | None = _option(
@@ -196,7 +143,7 @@ class TrainConfig:
         None,
         "Views of each training image: 1 is the image itself, more add augmented views, 0 makes new views in every "
         "epoch. [default: 1, or 8 with augmentation]",
-        _at_least(0),
+        at_least(0),
     )
     augmentation: Level | None = _option(
         None,
@@ -208,12 +155,12 @@ class TrainConfig:
     lighting: float | None = _option(
         None,
         "Override --augmentation: standard deviation of the lighting noise; 0 is off. [default: as --augmentation]",
-        _STRENGTH,
+        STRENGTH,
     )
     color_jitter: float | None = _option(
         None,
         "Override --augmentation: strength of the colour jitter; 0 is off. [default: as --augmentation]",
-        _STRENGTH,
+        STRENGTH,
     )
     check: bool = _option(
         True, "Before training, warn about copies across classes or splits and about unusual classes."
@@ -223,7 +170,7 @@ class TrainConfig:
     )
     cache: bool = _option(True, "Keep the features of the frozen layers for the next run.")
     checkpoint_minutes: float = _option(
-        10.0, "Minutes between checkpoints within an epoch; there is always one at the end of an epoch.", _POSITIVE
+        10.0, "Minutes between checkpoints within an epoch; there is always one at the end of an epoch.", POSITIVE
     )
     tensorboard: bool = _option(False, "Write events for TensorBoard too.")
     overwrite: bool = _option(False, "Replace the run that --out already holds.")

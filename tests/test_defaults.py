@@ -14,6 +14,7 @@ from finetune.training.make_plan import plan_layers
 
 CONFIG = {
     "data": Path("images"),
+    "probe": None,
     "skip": None,
     "train": (),
     "stages": None,
@@ -58,6 +59,7 @@ MODEL = "the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter"
 HELP = {
     "demo": {"--out": "finetune-demo"},
     "train": {
+        "--probe": "no probe, but training by gradient",
         "--skip": "the last layer",
         "--train": "none",
         "--stages": "a single stage",

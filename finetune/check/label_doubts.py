@@ -25,9 +25,9 @@ FeatureRows = NDArray[np.float32]  # (images, units)
 
 
 def require_extra() -> None:
-    """Raise UsageError when the libraries that `find_label_doubts` needs are missing."""
-    if not all(map(find_spec, ("cleanlab", "sklearn"))):
-        raise UsageError(f"finetune check --model {needs('sklearn', 'cleanlab')}")
+    """Raise UsageError when the library that `find_label_doubts` needs is missing."""
+    if not find_spec("cleanlab"):
+        raise UsageError(f"finetune check --model {needs('cleanlab')}")
 
 
 class FeatureCollector:

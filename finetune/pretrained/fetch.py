@@ -84,7 +84,7 @@ def _lock(folder: Path, name: str) -> Iterator[None]:
 
 def _first_usable(entry: Entry, folder: Path) -> Path:
     """Return the weights from the first download that gives them."""
-    probes = [http.Probe(download.url) for download in entry.downloads]
+    probes = [http.TrialConnection(download.url) for download in entry.downloads]
     deadline = time.monotonic() + http.CONNECT_SECONDS  # for all together
     failures: list[str] = []
     for download, probe in zip(entry.downloads, probes, strict=True):

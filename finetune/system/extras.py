@@ -8,7 +8,6 @@ PACKAGES = {
     "onnxruntime": "onnxruntime>=1.20",
     "pyarrow": "pyarrow>=18.0",
     "ray": "ray[data]>=2.60",
-    "sklearn": "scikit-learn>=1.6",
 }
 
 

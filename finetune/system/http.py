@@ -100,7 +100,7 @@ def _reason(error: OSError | ValueError, silence: float) -> str:
     return next((text for kind, text in reasons.items() if isinstance(error, kind)), "the connection broke")
 
 
-class Probe(threading.Thread):
+class TrialConnection(threading.Thread):
     """Connects to the server of `url`, or to the proxy on the way there; `failure` is the reason, None on success.
 
     In a thread, because looking up a name has no time limit and several servers can be tried at once.

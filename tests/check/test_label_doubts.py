@@ -91,10 +91,10 @@ def test_a_label_that_the_head_finds_most_likely_is_not_doubtful(monkeypatch: py
     assert [finding.paths for finding in found] == [(Path("3.jpg"),)]
 
 
-def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
     monkeypatch.setattr(label_doubts, "find_spec", lambda name: None if name == "cleanlab" else object())
-    with pytest.raises(UsageError, match=r"--model needs scikit-learn and cleanlab; pip install 'scikit-learn>=1.6' "):
+    with pytest.raises(UsageError, match=r"--model needs cleanlab; pip install 'cleanlab>=2.7'"):
         require_extra()
 
 

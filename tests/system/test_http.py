@@ -142,7 +142,7 @@ def test_a_server_that_is_silent_or_hangs_up(server: Server) -> None:
 
 
 def test_a_probe_connects_or_says_why_not(server: Server) -> None:
-    reached, closed = http.Probe(server.url), http.Probe("http://127.0.0.1:1/x")
+    reached, closed = http.TrialConnection(server.url), http.TrialConnection("http://127.0.0.1:1/x")
     for probe in (reached, closed):
         probe.join(5)
     assert (reached.failure, closed.failure) == (None, "no route (Connection refused)")
@@ -158,7 +158,7 @@ def test_a_probe_that_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(http.socket, "create_connection", hang)
     started = time.monotonic()
-    probe = http.Probe("http://127.0.0.1:1/x")
+    probe = http.TrialConnection("http://127.0.0.1:1/x")
     probe.join(0.1)
     assert probe.failure == "no connection within 5 s"
     assert time.monotonic() - started < 2
@@ -195,6 +195,6 @@ def test_a_probe_connects_to_the_proxy_where_there_is_one(
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setattr(http.socket, "create_connection", connect)
-    probe = http.Probe(url)
+    probe = http.TrialConnection(url)
     probe.join(5)
     assert (probe.failure, asked) == (None, [(address, 5)])

@@ -12,7 +12,7 @@ from finetune.errors import RunError
 from finetune.model import Model
 from finetune.system.digest import sha256
 from finetune.training.facts import check_unchanged, facts
-from finetune.training.plan import Cut, SourceWeights
+from finetune.training.plan import SourceWeights
 
 DATASET = Dataset(
     (Record(Path("a.png"), 0, "train", "aa"), Record(Path("b.png"), 1, "val", "bb")), ("ants", "bees"), ()
@@ -24,9 +24,6 @@ def test_the_facts(tiny_model: Model) -> None:
     assert found["source_weights"] == {"name": "tiny", "sha256": "ab" * 32}
     assert found["version"] == found["versions"]["finetune"] == __version__
     assert found["data_sha256"] == sha256(b"aa 0 train\nbb 1 val\nantsbees")
-    assert "cuts" not in found
-    cut = Cut(("fc8",), 0.5, 0.1, 0.9, chosen=True)
-    assert facts(plan_of(tiny_model, ("fc8",), cuts=(cut,)), DATASET)["cuts"] == [cut._asdict()]
 
 
 def test_paths_may_change(tiny_model: Model) -> None:
