@@ -38,6 +38,8 @@ TENSORFLOW_FILES = (
     "training/test_loop.py",
     "training/test_loss.py",
     "training/test_optimization.py",
+    "training/test_probe.py",
+    "training/test_probe_features.py",
     "training/test_splits.py",
     "training/test_stages.py",
 )

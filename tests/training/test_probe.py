@@ -1,0 +1,298 @@
+"""A linear probe from folder to run: the fit, what judges it, and the model that is written."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import threadpoolctl
+from support.plans import plan_of
+from support.probes import both_views, by_scikit_learn, features_of
+
+from finetune.classifier import load
+from finetune.config import TrainConfig
+from finetune.data.dataset import Record
+from finetune.errors import RunError
+from finetune.export.export import export
+from finetune.metrics import fit_temperature, softmax
+from finetune.model import Model, load_model
+from finetune.runs.read_run import read_probe
+from finetune.runs.run import Run
+from finetune.training import probe as probe_module
+from finetune.training import train as train_module
+from finetune.training.features import Trunk
+from finetune.training.plan import Plan, Probe, ProbedLayer
+from finetune.training.probe import _temperature
+from finetune.training.train import dry_run, resume, train
+
+SAME = ("model.safetensors", "metrics.json", "manifest.csv", "skipped.csv")
+
+
+@pytest.fixture
+def config(image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path) -> TrainConfig:
+    data = image_folder(stripes=10, dots=10, waves=10)
+    return TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "run", probe="auto")
+
+
+def manifest(run: Run) -> list[dict[str, str]]:
+    return list(csv.DictReader((run.path / "manifest.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def with_val(data: Path) -> Path:
+    """Move the last three images of each class to a validation split."""
+    for folder in sorted(data.iterdir()):
+        for split in ("train", "val"):
+            (data / split / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir()):
+            path.rename(data / ("val" if int(path.stem) >= 7 else "train") / folder.name / path.name)
+        folder.rmdir()
+    return data
+
+
+def test_the_new_layer_is_scikit_learns(config: TrainConfig, tiny_model: Model) -> None:
+    """On the classifier's features of all images and their mirror images; all other layers are as loaded."""
+    run = train(config)
+    (chosen,) = (row for row in read_probe(run) if row["chosen"] == "True")
+    model = load_model(run.model)
+    rows = manifest(run)
+    assert [row["split"] for row in rows] == ["train"] * 30
+    paths = [Path(row["path"]) for row in rows]
+    labels = np.array([model.class_names.index(row["label"]) for row in rows])
+    features = both_views(paths, tiny_model, chosen["layer"])
+    expected = by_scikit_learn(features, labels, chosen["strength"])
+    kernel, bias = model.weights["fc8/kernel"], model.weights["fc8/bias"]
+    np.testing.assert_allclose(
+        softmax(features @ kernel + bias), expected.predict_proba(features), atol=2e-3
+    )  # fmt: skip
+    scale = np.abs(expected.coef_).max()
+    np.testing.assert_allclose(kernel, expected.coef_.T, atol=0.01 * scale)
+    np.testing.assert_allclose(bias - bias.mean(), expected.intercept_ - expected.intercept_.mean(), atol=0.02)
+    assert kernel.dtype == bias.dtype == np.float32
+    for name, value in model.weights.items():
+        if not name.startswith("fc8/"):
+            np.testing.assert_array_equal(value, tiny_model.weights[name])
+
+
+def test_the_model_in_use_has_the_probabilities_of_the_fit(config: TrainConfig, tiny_model: Model) -> None:
+    """`load` reads the network that is cut, and `predict` divides by the temperature."""
+    run = train(replace(config, probe="fc6"))
+    classifier = load(run.path)
+    paths = [Path(row["path"]) for row in manifest(run)]
+    weights = classifier.model.weights
+    assert [layer.name for layer in classifier.model.network.layers[-2:]] == ["fc6", "fc8"]
+    assert {name.split("/")[0] for name in weights} == {f"conv{n}" for n in range(1, 6)} | {"fc6", "fc8"}
+    logits = features_of(paths, tiny_model, "fc6") @ weights["fc8/kernel"] + weights["fc8/bias"]
+    expected = softmax(logits, classifier.temperature)
+    for predicted, row in zip(classifier.predict(paths), expected, strict=True):
+        assert predicted.probabilities is not None
+        np.testing.assert_allclose(predicted.probabilities, row, atol=1e-4)
+
+
+def test_the_metrics_are_of_images_held_out_in_turn(config: TrainConfig) -> None:
+    run = train(config)
+    (chosen,) = (row for row in read_probe(run) if row["chosen"] == "True")
+    assert [row["layer"] for row in read_probe(run)] == ["pool5", "fc6", "fc7"]
+    metrics = run.metrics()
+    assert metrics["judged"] == "training images, held out in turn"
+    assert (metrics["probe"], metrics["strength"]) == (chosen["layer"], chosen["strength"])
+    assert metrics["val_accuracy"] == pytest.approx(chosen["accuracy"])
+    model = load_model(run.model)
+    if model.temperature == 1:
+        assert metrics["val_loss"] == pytest.approx(chosen["log_loss"])
+    else:
+        assert metrics["val_loss"] < chosen["log_loss"]
+    assert metrics["images"] == {"train": 30, "skipped": 0}
+    assert metrics["frozen"]["changed"] == []
+    assert metrics["interrupted"] is False
+    assert run.config()["probe"] == chosen["layer"]
+    assert json.loads((run.path / "evaluation.json").read_text())["images"] == 30
+    assert "probe on" in (run.path / "plan.txt").read_text()
+    assert not (run.path / "history.csv").exists()
+
+
+def test_validation_images_judge_and_choose_nothing(config: TrainConfig) -> None:
+    """With other images to validate, the weights, the layer and the temperature are the same."""
+    data = with_val(config.data)
+    first = train(config)
+    classifier = load(first.path)
+    val = sorted((data / "val").rglob("*.png"))
+    assert first.metrics()["judged"] == "validation images"
+    assert first.metrics()["images"] == {"train": 21, "val": 9, "skipped": 0}
+    found = np.stack([one.probabilities for one in classifier.predict(val) if one.probabilities is not None])
+    labels = np.array([classifier.class_names.index(path.parent.name) for path in val])
+    assert first.metrics()["val_accuracy"] == pytest.approx((found.argmax(axis=1) == labels).mean())
+    losses = -np.log(found[np.arange(9), labels])
+    assert first.metrics()["val_loss"] == pytest.approx(losses.mean(), rel=1e-3)
+    assert json.loads((first.path / "evaluation.json").read_text())["images"] == 9
+
+    waves, dots = data / "val" / "waves", data / "val" / "dots"
+    waves.rename(data / "other")
+    dots.rename(waves)
+    (data / "other").rename(dots)
+    (data / "val" / "stripes" / "7.png").unlink()
+    second = train(replace(config, out=config.data.parent / "second"))
+    assert second.metrics()["val_loss"] != first.metrics()["val_loss"]
+    one, other = load_model(first.model), load_model(second.model)
+    assert one.weights.keys() == other.weights.keys()
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(value, other.weights[name])
+    assert one.temperature == other.temperature
+    choices = [
+        [{name: value for name, value in row.items() if name != "seconds"} for row in read_probe(run)]
+        for run in (first, second)
+    ]
+    assert choices[0] == choices[1]
+
+
+def test_equal_images_give_equal_files_in_any_order_with_any_threads(config: TrainConfig) -> None:
+    """The copy lists its images backwards; it is fitted with other threads, and without the cache."""
+    first = train(config)
+    lines = [f"{path},{path.parent.name}\n" for path in sorted(config.data.rglob("*.png"))[::-1]]
+    listed = config.data / "list.csv"
+    listed.write_text("path,label\n" + "".join(lines))
+    with threadpoolctl.threadpool_limits(limits=1):
+        second = train(replace(config, data=listed, out=config.data.parent / "second", cache=False))
+    assert manifest(first) == manifest(second)[::-1], "the order is another"
+    for name in ("model.safetensors", "metrics.json"):
+        assert (first.path / name).read_bytes() == (second.path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("place", ["choosing", "fitting", "the swap", "the model"])
+def test_a_probe_that_was_killed_ends_with_the_same_files(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    whole = train(replace(config, out=tmp_path / "whole"))
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        if place == "choosing":
+            patch.setattr(Trunk, "compute", killed)
+        elif place == "fitting":
+            patch.setattr(probe_module, "fit", killed)
+        elif place == "the swap":
+            patch.setattr(probe_module, "describe", killed)
+        else:
+            patch.setattr(train_module, "_write_model", killed)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # no process tidies up after SIGKILL
+        with pytest.raises(SystemExit):
+            train(config)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    resumed = resume(tmp_path / "run")
+    for name in SAME:
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert [row["layer"] for row in read_probe(resumed)] == ["pool5", "fc6", "fc7"], "what it was chosen from"
+    assert not (resumed.path / "pending.json").exists()
+
+
+def test_a_finished_probe_is_resumed_to_the_same_files(config: TrainConfig) -> None:
+    run = train(config)
+    before = {name: (run.path / name).read_bytes() for name in (*SAME, "probe.csv", "evaluation.json", "plan.txt")}
+    resume(run.path)
+    assert before == {name: (run.path / name).read_bytes() for name in before}
+    next(config.data.rglob("*.png")).unlink()
+    with pytest.raises(RunError, match="the images have changed since the run started, so it cannot be resumed"):
+        resume(run.path)
+
+
+def test_an_image_that_cannot_be_decoded_is_skipped(
+    config: TrainConfig, break_png: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """Its header is valid, so it is found when features are computed; the model is that of the others."""
+    without = train(replace(config, out=tmp_path / "without"))
+    break_png(config.data / "waves" / "broken.png")
+    run = train(config)
+    (skipped,) = csv.DictReader((run.path / "skipped.csv").read_text().splitlines())
+    assert skipped["path"].endswith("broken.png")
+    assert manifest(run) == manifest(without)
+    assert run.metrics()["images"] == {"train": 30, "skipped": 1}
+    one, other = load_model(run.model), load_model(without.model)
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(value, other.weights[name])
+
+
+def test_a_validation_image_that_cannot_be_decoded_is_skipped(
+    config: TrainConfig, break_png: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is chosen with it, so it is found when the layer is fitted: a warning, and it can be resumed."""
+    data = with_val(config.data)
+    break_png(data / "val" / "waves" / "8.png")
+    run = train(config)
+    assert f"skipped {data / 'val' / 'waves' / '8.png'}: " in caplog.text
+    assert not any(row["path"].endswith("val/waves/8.png") for row in manifest(run))
+    assert run.metrics()["images"] == {"train": 21, "val": 8, "skipped": 1}
+    assert json.loads((run.path / "evaluation.json").read_text())["images"] == 8
+    resume(run.path)
+    assert run.metrics()["images"] == {"train": 21, "val": 8, "skipped": 1}
+
+
+def test_a_run_by_gradient_is_replaced_whole(config: TrainConfig) -> None:
+    train(replace(config, probe=None, epochs=1))
+    run = train(replace(config, overwrite=True, probe="fc7"))
+    names = {path.name for path in run.path.iterdir()}
+    assert not names & {"history.csv", "checkpoint", "pending.json", ".new"}
+    assert {"probe.csv", "model.safetensors", "metrics.json", "report.html", "plan.txt", "manifest.csv"} <= names
+
+
+def test_dry_run_chooses_and_writes_no_run(config: TrainConfig, tmp_path: Path) -> None:
+    text = dry_run(config)
+    assert "probe on" in text
+    assert "chosen" in text
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["npy", "onnx"])
+def test_the_model_is_exported(config: TrainConfig, tmp_path: Path, format: Any) -> None:
+    """The export checks that its files predict as the model does."""
+    if format == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    run = train(replace(config, probe="pool5"))
+    shutil.copy(run.model, tmp_path / "alone.safetensors")
+    export(str(tmp_path / "alone.safetensors"), format, tmp_path / "out")
+    assert any(path.suffix == f".{format}" for path in (tmp_path / "out").iterdir())
+
+
+def judged(logits: np.ndarray, labels: np.ndarray, model: Model) -> Plan:
+    """A plan with a probe that has these logits of held-out images."""
+    records = tuple(Record(Path(f"{n}.png"), int(label), "train", f"{n:064x}") for n, label in enumerate(labels))
+    layer = ProbedLayer("fc7", 1.0, 0.5, 0.1, 0.5, 0.0, True)
+    return plan_of(model, ("fc8",), probe=Probe((layer,), records, logits))
+
+
+def test_a_temperature_only_where_it_helps_beyond_noise(tiny_model: Model) -> None:
+    """Labels drawn from the probabilities themselves: 1. The same logits four times as large: about 4."""
+    random = np.random.default_rng(5)
+    logits = random.standard_normal((600, 3)) * 1.5
+    labels = (softmax(logits).cumsum(axis=1) < random.random((600, 1))).sum(axis=1)
+    assert fit_temperature(logits, labels) != 1, "some temperature is a little better on these images"
+    assert _temperature(judged(logits, labels, tiny_model)) == 1
+    found = _temperature(judged(4 * logits, labels, tiny_model))
+    assert found == fit_temperature(4 * logits, labels) == pytest.approx(4, rel=0.2)
+    assert _temperature(judged(logits / 4, labels, tiny_model)) == pytest.approx(1 / 4, rel=0.2)
+
+
+@pytest.mark.parametrize(("wrong", "helps"), [(30, True), (1, False)])
+def test_noise_is_two_standard_errors(wrong: int, helps: bool, tiny_model: Model) -> None:
+    """All of 100 images have the odds e³ for class 0: 30 of class 1 speak for a temperature, one alone does not.
+
+    The fitted odds are those of the counts, so there are two gains: of all right images, and of all wrong ones.
+    """
+    logits = np.tile([3.0, 0.0], (100, 1))
+    labels = np.array([1] * wrong + [0] * (100 - wrong))
+    fitted = fit_temperature(logits, labels)
+    assert 3 / fitted == pytest.approx(np.log((100 - wrong) / wrong), abs=1e-6)
+    share = wrong / 100
+    right = np.log1p(np.exp(-3)) + np.log(1 - share)  # loss before less loss after
+    other = 3 + np.log1p(np.exp(-3)) + np.log(share)
+    mean = (1 - share) * right + share * other
+    deviation = np.sqrt(share * (1 - share)) * abs(other - right)
+    assert (mean > 2 * deviation / 10) == helps, "by hand"
+    assert _temperature(judged(logits, labels, tiny_model)) == (fitted if helps else 1)
