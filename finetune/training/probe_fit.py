@@ -30,7 +30,7 @@ from finetune.training.probe_folds import ALWAYS_TRAINED, FoldNumbers, Labels, k
 
 ProbeArray = NDArray[np.float32]
 
-STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # from strong to weak: each fit begins at the one before
+STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # strong to weak: each fit begins at the one before
 MOST_ROWS = 5000  # that are held in memory, as float64; more are in a temporary file
 SMALLEST = 1e-10  # squared length, of 1, of what a row adds to the span of others: below it, rounding errors
 
