@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from finetune.errors import FinetuneError
 from finetune.metrics import log_loss, softmax
 from finetune.training import probe_fit
-from finetune.training.probe_fit import STRENGTHS, TriedStrength, best_strength, choose_layer, cross_validate, fit
+from finetune.training.probe_fit import TriedStrength, best_strength, choose_layer, cross_validate, fit
 from finetune.training.probe_folds import ALWAYS_TRAINED, make_folds
 
 WIDE, TALL = 300, 20  # values, of 120 rows: more than rows, and fewer
