@@ -190,6 +190,16 @@ def test_unreadable_images_are_in_no_fold(
 
 
 @pytest.mark.tensorflow
+def test_a_single_image_of_a_class_is_never_held_out(image_folder: Callable[..., Path], tiny_weights: Path) -> None:
+    """It judges nothing, but its class is known to every fit."""
+    _, dataset, probe = chosen(image_folder(stripes=6, dots=6, waves=1), tiny_weights, "fc6")
+    assert Counter(record.label for record in dataset.records) == {0: 6, 1: 6, 2: 1}
+    assert Counter(record.label for record in probe.records) == {0: 6, 1: 6}
+    assert probe.logits.shape == (12, 3)
+    assert np.isfinite(probe.logits).all()
+
+
+@pytest.mark.tensorflow
 def test_two_images_of_a_class_are_needed(image_folder: Callable[..., Path], tiny_weights: Path) -> None:
     dataset = read_folder(image_folder(stripes=2, dots=2)).all_to_train()
     single = replace(dataset, records=dataset.records[1:3])

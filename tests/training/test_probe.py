@@ -23,11 +23,14 @@ from finetune.metrics import fit_temperature, softmax
 from finetune.model import Model, load_model
 from finetune.runs.read_run import read_probe
 from finetune.runs.run import Run
+from finetune.system.digest import sha256
+from finetune.training import choose_probe as choose_probe_module
 from finetune.training import probe as probe_module
 from finetune.training import train as train_module
 from finetune.training.features import Trunk
 from finetune.training.plan import Plan, Probe, ProbedLayer
 from finetune.training.probe import _temperature
+from finetune.training.probe_folds import draw
 from finetune.training.train import dry_run, resume, train
 
 SAME = ("model.safetensors", "metrics.json", "manifest.csv", "skipped.csv")
@@ -149,12 +152,15 @@ def test_validation_images_judge_and_choose_nothing(config: TrainConfig) -> None
     assert choices[0] == choices[1]
 
 
-def test_equal_images_give_equal_files_in_any_order_with_any_threads(config: TrainConfig) -> None:
+def test_equal_images_give_equal_files_in_any_order_with_any_threads(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The copy lists its images backwards; it is fitted with other threads, and without the cache."""
     first = train(config)
     lines = [f"{path},{path.parent.name}\n" for path in sorted(config.data.rglob("*.png"))[::-1]]
     listed = config.data / "list.csv"
     listed.write_text("path,label\n" + "".join(lines))
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
     with threadpoolctl.threadpool_limits(limits=1):
         second = train(replace(config, data=listed, out=config.data.parent / "second", cache=False))
     assert manifest(first) == manifest(second)[::-1], "the order is another"
@@ -230,6 +236,30 @@ def test_a_validation_image_that_cannot_be_decoded_is_skipped(
     assert json.loads((run.path / "evaluation.json").read_text())["images"] == 8
     resume(run.path)
     assert run.metrics()["images"] == {"train": 21, "val": 8, "skipped": 1}
+
+
+def test_of_many_images_some_choose_and_all_are_fitted_on(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, break_png: Callable[[Path], None], tiny_model: Model
+) -> None:
+    """The first 15/31 of each class choose, 5, 5 and 6; a broken image with a late digest is found by the fit."""
+    monkeypatch.setattr(choose_probe_module, "draw", lambda labels, digests: draw(labels, digests, most=15))
+    late = config.data / "waves" / "late.png"
+    break_png(late)
+    content = late.read_bytes()
+    late.write_bytes(next(more for n in range(10**6) if sha256(more := content + b"%d" % n).startswith("fff")))
+    run = train(config)
+    assert "(on 16 images that the probe did not see" in (run.path / "plan.txt").read_text()
+    assert json.loads((run.path / "evaluation.json").read_text())["images"] == 16
+    assert run.metrics()["images"] == {"train": 30, "skipped": 1}
+    model, rows = load_model(run.model), manifest(run)
+    features = both_views([Path(row["path"]) for row in rows], tiny_model, run.metrics()["probe"])
+    labels = np.array([model.class_names.index(row["label"]) for row in rows])
+    expected = by_scikit_learn(features, labels, run.metrics()["strength"]).predict_proba(features)
+    logits = features @ model.weights["fc8/kernel"] + model.weights["fc8/bias"]
+    np.testing.assert_allclose(softmax(logits), expected, atol=2e-3)
+    before = {name: (run.path / name).read_bytes() for name in SAME}
+    resume(run.path)
+    assert before == {name: (run.path / name).read_bytes() for name in SAME}
 
 
 def test_a_run_by_gradient_is_replaced_whole(config: TrainConfig) -> None:

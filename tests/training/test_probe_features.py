@@ -88,15 +88,15 @@ def test_every_image_is_decoded_once_for_all_layers_and_runs(plan: Plan, dataset
 
 
 def test_layers_that_are_not_stored_yet_join_one_that_is(plan: Plan, dataset: Dataset, decoded: list[int]) -> None:
-    """Those of fc6 are kept as they are, and the others are added: no row is stored twice."""
-    alone = computed(plan, dataset, ["fc6"])
+    """Ten images are stored after fc6: those rows are kept as they are, and all others are added."""
+    some = replace(dataset, records=dataset.records[::4])
+    alone = computed(plan, some, ["fc6"])
     together = computed(plan, dataset, LAYERS)
-    assert len(decoded) == 80
-    np.testing.assert_array_equal(alone["fc6"], together["fc6"])
-    views = probe_views(plan)
-    with layer_features(plan, LAYERS, dict.fromkeys(dataset.records, views)) as found:
+    assert len(decoded) == 10 + 40
+    np.testing.assert_array_equal(alone["fc6"], together["fc6"].reshape(40, 2, -1)[::4].reshape(20, -1))
+    with layer_features(plan, LAYERS, dict.fromkeys(dataset.records, probe_views(plan))) as found:
         stored = {layer: sum(len(segment) for segment in found._stores[layer]._segments) for layer in LAYERS}
-    assert stored == dict.fromkeys(LAYERS, 80)
+    assert stored == dict.fromkeys(LAYERS, 80), "no row is stored twice"
 
 
 def test_without_the_cache_nothing_is_left(plan: Plan, dataset: Dataset, decoded: list[int]) -> None:
