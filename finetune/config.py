@@ -64,8 +64,8 @@ class TrainConfig:
     )
     weights: str = _option(
         "auto",
-        f"Pretrained weights: a published name ({', '.join(WEIGHTS_NAMES)}), a file, none (train from scratch), or "
-        "auto: the network's published weights or, for alexnet, starter if they cannot be fetched.",
+        f"Pretrained weights: a published name ({', '.join(WEIGHTS_NAMES)}), a file, a run, none (train from scratch), "
+        "or auto: the network's published weights or, for alexnet, starter if they cannot be fetched.",
         names=("auto", "none", *WEIGHTS_NAMES),
     )
     network: str = _option("alexnet", f"The network to train: {', '.join(NETWORK_NAMES)}.", names=NETWORK_NAMES)

@@ -1,6 +1,7 @@
 """From options and data to a plan: the weights, the fate of every layer, every default."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from finetune.choices import Precision
 from finetune.config import TrainConfig
@@ -16,6 +17,7 @@ from finetune.networks.precision import resolve_precision
 from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
+from finetune.runs.run import open_run
 from finetune.system.digest import sha256_of_file
 from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
 from finetune.training.plan import Plan, SourceWeights
@@ -34,6 +36,8 @@ def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:
 
 def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
     """Return the plan as far as it does not depend on the images; the lighting's components are still missing."""
+    if config.weights and Path(config.weights).is_dir():
+        config = replace(config, weights=str(open_run(Path(config.weights)).model))
     path, name = choose_weights(config.weights, config.network)
     weights: Arrays = {}
     if path is None:

@@ -35,7 +35,7 @@ def fit_probe(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outcome:
     with layer_features(plan, [chosen.layer], wanted) as features:
         for path, reason in features.unreadable.items():
             logger.warning("skipped %s: %s", path, reason)
-        less = dataset.without(features.unreadable)
+        remaining = dataset.without(features.unreadable)
         readable = [record for record in by_digest if record.path not in features.unreadable]
         train = [*{record.digest: record for record in readable if record.split == "train"}.values()]
         val = [record for record in readable if record.split == "val"]
@@ -50,22 +50,22 @@ def fit_probe(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outcome:
     last = plan.network.weighted_layers()[-1]
     fresh = {f"{last}/kernel": kernel, f"{last}/bias": bias}
     kept = {name: plan.weights[name] for name in plan.network.weight_shapes() if name not in fresh}
-    outcome = Outcome(less, {**kept, **fresh}, judged, logits, _temperature(plan), {})
+    outcome = Outcome(remaining, {**kept, **fresh}, judged, logits, _temperature(plan), {})
     if not resumed:
         with run.starting() as new:
-            _write_first_files(new, plan, dataset, less)
+            _write_first_files(new, plan, dataset, remaining)
     return replace(outcome, metrics=_metrics(plan, outcome))
 
 
-def _write_first_files(new: Run, plan: Plan, dataset: Dataset, less: Dataset) -> None:
-    """Write the files of a new run; `less` are the images of the dataset that turned out readable.
+def _write_first_files(new: Run, plan: Plan, dataset: Dataset, remaining: Dataset) -> None:
+    """Write the files of a new run; `remaining` are the images of the dataset that turned out readable.
 
     The facts are of all of them, since `resume` compares facts before it reads images that chose nothing.
     """
     assert plan.probe
     new.write_config({**plan.config.to_json(), **facts(plan, dataset)})
-    new.write_data(less)
-    new.write_plan(describe(plan, less))
+    new.write_data(remaining)
+    new.write_plan(describe(plan, remaining))
     new.write_probe(ProbedLayer._fields, plan.probe.layers)
 
 

@@ -114,6 +114,8 @@ def dry_run(config: TrainConfig) -> str:
 
 def find_rate(config: TrainConfig) -> "FoundRate":
     """Try learning rates from small to large on the training images, and write a plot to the folder `out`."""
+    if config.is_probe:
+        raise UsageError("--find-lr tries learning rates, and a linear probe has none; omit --probe or --find-lr")
     run = Run.create(config.out, overwrite=False)
     dataset = _dataset(config)
     plan = make_plan(config, dataset)

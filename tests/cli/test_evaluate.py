@@ -80,6 +80,12 @@ def test_where_the_last_epoch_is_kept_only_the_temperature_was_chosen(run: Path,
     assert "best epoch" not in overall
 
 
+def test_nothing_was_chosen_on_the_validation_images_of_a_probe(run: Path, tiny_model: Model) -> None:
+    Run(run).write_model(replace(tiny_model, about={"metrics": {"kept": "probe"}}))
+    overall, *_ = invoke(run).stdout.split("\n\n")
+    assert "chosen" not in overall
+
+
 def test_json_is_one_object_with_the_same_metrics(run: Path) -> None:
     (line,) = invoke(run, "--json").stdout.splitlines()
     metrics = json.loads(line)

@@ -1,6 +1,7 @@
 """`finetune train`: its options are those of TrainConfig, from the command line or from a file."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -101,9 +102,42 @@ def test_dry_run_prints_the_plan_to_stdout(
     assert "cost of fc8: 4 forward passes" in out
 
 
+@pytest.mark.tensorflow
+def test_a_probe(finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data, run = image_folder(stripes=6, dots=6), tmp_path / "run"
+    options = ("--data", data, "--weights", tiny_weights, "--probe", "pool5")
+    code, out, _ = finetune("train", *options, "--dry-run")
+    assert code == 0
+    assert "fc8    fresh    fitted" in out
+    assert not run.exists()
+    code, out, _ = finetune("train", *options, "--out", run)
+    assert code == 0
+    accuracy, model, following = out.splitlines()
+    assert re.fullmatch(r"accuracy \d+\.\d % \(linear probe on pool5; training images, held out in turn\)", accuracy)
+    assert (model, following) == (
+        f"model {run / 'model.safetensors'}",
+        f"next: finetune predict IMAGE --model {run}",
+    )
+    assert "Accuracy" in (run / "report.html").read_text()
+    code, _, err = finetune("evaluate", run)
+    assert code == 1
+    assert err == (
+        f"finetune: error: {run} has no validation images: its accuracy is that of training images, each held out "
+        "once, as in report.html; give other images with --data, or evaluate those it was fitted on with --split train\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ("--data", "x", "--probe", "auto", "--find-lr"),
+            "--find-lr tries learning rates, and a linear probe has none; omit --probe or --find-lr",
+        ),
+        (
+            ("--data", "x", "--probe", "auto", "--epochs", "3"),
+            "--probe and --epochs cannot both be given: a probe needs no gradient; omit one",
+        ),
         (("--dry-run", "--find-lr", "--data", "x"), "--dry-run and --find-lr cannot both be given"),
         (("--resume", "run", "--seed", "3"), "--resume takes no other option, but --seed was given"),
         (("--epochs", "3"), "--data is missing: name a folder with one folder of images per class"),

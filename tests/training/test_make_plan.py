@@ -14,7 +14,7 @@ from finetune.config import TrainConfig
 from finetune.data.augment import LEVELS, Augmentation
 from finetune.data.lighting import principal_components
 from finetune.data.read_data import read_data
-from finetune.errors import FinetuneError, UsageError, WeightsError
+from finetune.errors import FinetuneError, RunError, UsageError, WeightsError
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
@@ -127,6 +127,18 @@ def test_auto_prefers_the_published_weights(
     monkeypatch.setenv("FINETUNE_WEIGHTS", str(tmp_path))
     assert plan_layers(config("auto"), num_classes=2).source.name == "bvlc_alexnet"
     assert not caplog.text
+
+
+def test_a_run_as_weights(tiny_model: Model, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(RunError, match=r"run has no model\.safetensors: expected a run directory"):
+        plan_layers(config(run), num_classes=2)
+    save_model(run / "model.safetensors", tiny_model)
+    from_run, from_file = (plan_layers(config(path), num_classes=2) for path in (run, run / "model.safetensors"))
+    assert from_run.source == from_file.source
+    assert from_run.config == from_file.config
+    np.testing.assert_array_equal(from_run.weights["fc7/kernel"], tiny_model.weights["fc7/kernel"])
 
 
 def test_a_name_never_falls_back() -> None:

@@ -187,7 +187,7 @@ def test_which_epoch_is_kept(
     expected = ("last", 4, 0.5) if kept == "last" else ("best", 2, 0.75)
     assert (metrics["kept"], metrics["best_epoch"], metrics["val_accuracy"]) == expected
     assert load_model(run.model).about["metrics"]["kept"] == kept
-    assert json.loads((run.path / "evaluation.json").read_text())["kept_best"] == (kept == "best")
+    assert json.loads((run.path / "evaluation.json").read_text())["kept"] == kept
 
 
 @pytest.mark.tensorflow
