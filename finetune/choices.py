@@ -15,4 +15,5 @@ Precision = Literal["float32", "bfloat16"]
 PrecisionOption = Literal["float32", "bfloat16", "auto"]
 NETWORK_NAMES = ("alexnet", "caffenet", "alexnet-owt", "alexnet-book", "alexnet-bn", "alexnet-mnist", "vgg16")
 WEIGHTS_NAMES = ("bvlc_alexnet", "bvlc_caffenet", "torchvision_alexnet", "torchvision_vgg16", "vgg16", "starter")
+SplitName = Literal["train", "val", "test"]  # what a folder or a line of a list may call its split
 ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy"]

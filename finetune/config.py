@@ -17,7 +17,7 @@ from finetune.choices import (
     Schedule,
 )
 from finetune.errors import UsageError
-from finetune.system.text import did_you_mean
+from finetune.system.text import did_you_mean, has_group
 
 
 class Range(NamedTuple):
@@ -36,6 +36,10 @@ _BELOW_ONE = Range(lambda value: 0 <= value < 1, "must be 0 or more and below 1"
 _BETWEEN = Range(lambda value: 0 < value < 1, "must be above 0 and below 1")
 _STRENGTH = Range(lambda value: 0 <= value <= 1, "must be from 0 to 1")
 _FINITE = Range(lambda value: 0 <= value < float("inf"), "must be 0 or more")
+_GROUP_BY = Range(
+    lambda value: value == "parent" or has_group(value),
+    r"must be parent or a valid regular expression with a group, such as 'patient(\d+)'",
+)
 _SEED = Range(lambda value: 0 <= value < 2**31, "must be a whole number from 0 to 2147483647")
 
 
@@ -115,6 +119,12 @@ class TrainConfig:
         "Train on mixtures of two images, in shares drawn from a beta distribution with this alpha; 0 is off.",
         _FINITE,
     )
+    dropout: float | None = _option(
+        None,
+        "Share of the values that dropout sets to 0 in training, in the trained layers; 0 is off. [default: the "
+        "network's own, 0.5 for alexnet]",
+        _BELOW_ONE,
+    )
     class_weights: Literal["none", "balanced"] = _option(
         "none", "balanced: every class counts the same in the loss, however many images it has."
     )
@@ -122,11 +132,22 @@ class TrainConfig:
         0.0, "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.", _BELOW_ONE
     )
     patience: int | None = _option(
-        None, "Stop after this many epochs without improvement. [default: train all epochs]", _at_least(1)
+        None,
+        "Stop after this many epochs without improvement, and keep the best epoch instead of the last. "
+        "[default: train all epochs]",
+        _at_least(1),
     )
     seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", _SEED)
     val_fraction: float = _option(
         0.2, "Share of each class that is held out for validation, if the data has no validation split.", _BETWEEN
+    )
+    group_by: str | None = _option(
+        None,
+        "Keep images of a group in one split: parent groups by the folder directly above the image, a regular "
+        r"expression by its first group in the path, e.g. 'patient(\d+)'. [default: the column group of a CSV, "
+        "otherwise no groups]",
+        _GROUP_BY,
+        names=("parent",),
     )
     resize: Resize | None = _option(
         None,

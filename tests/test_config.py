@@ -23,9 +23,19 @@ from finetune.errors import UsageError
         ({"weight_decay": -0.1}, "--weight-decay must be 0 or more, not -0.1"),
         ({"mixup": float("inf")}, "--mixup must be 0 or more, not inf"),
         ({"label_smoothing": 1.0}, "--label-smoothing must be 0 or more and below 1, not 1.0"),
+        ({"dropout": 1.0}, "--dropout must be 0 or more and below 1, not 1.0"),
+        ({"dropout": -0.1}, "--dropout must be 0 or more and below 1, not -0.1"),
         ({"ema": -0.1}, "--ema must be 0 or more and below 1, not -0.1"),
         ({"val_fraction": 1.0}, "--val-fraction must be above 0 and below 1, not 1.0"),
         ({"val_fraction": 0.0}, "--val-fraction must be above 0 and below 1, not 0.0"),
+        *(
+            (
+                {"group_by": pattern},
+                "--group-by must be parent or a valid regular expression with a group, such as 'patient(\\d+)', "
+                f"not {pattern}",
+            )
+            for pattern in ("", "folder", "(a", "(?:a)", "a(?=b)", "(a){99999999999}")
+        ),
         ({"lighting": 1.1}, "--lighting must be from 0 to 1, not 1.1"),
         ({"color_jitter": -0.1}, "--color-jitter must be from 0 to 1, not -0.1"),
         ({"seed": -1}, "--seed must be a whole number from 0 to 2147483647, not -1"),
@@ -54,6 +64,10 @@ def test_unknown_option_in_json() -> None:
     "options",
     [
         {"epochs": 1, "warmup": 0, "views": 0, "mixup": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0, "ema": 0.0},
+        {"dropout": 0.0, "patience": 1},
+        {"dropout": 0.999},
+        {"group_by": "parent"},
+        {"group_by": r"patient(\d+)"},
         {"lighting": 0.0, "color_jitter": 0.0, "seed": 0},
         {"lighting": 1.0, "color_jitter": 1.0, "seed": 2**31 - 1, "label_smoothing": 0.999, "ema": 0.999},
     ],

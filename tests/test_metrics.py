@@ -10,6 +10,7 @@ from finetune.metrics import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     calibration_error,
+    calibration_floor,
     confusion_matrix,
     fit_temperature,
     log_loss,
@@ -92,6 +93,76 @@ def test_images_of_equal_confidence_share_a_bin() -> None:
     assert only == pytest.approx((0.9, 0.9, 60, 0.9, 0.5))
     low, high = reliability(two_classes(*[0.6] * 10, *[0.9] * 50), np.zeros(60, int))
     assert (low.images, high.images) == (10, 50)
+
+
+@pytest.mark.parametrize(
+    ("confidences", "floor"),
+    [
+        ([0.5], 0.5),  # right or wrong, the gap is 1/2
+        ([0.9], 2 * 0.9 * 0.1),  # right in 9 of 10 cases, with the gap 0.1, otherwise 0.9
+        ([0.5] * 2, 1 / 4),  # both, one or none right, 1 : 2 : 1, with the gaps 1/2, 0, 1/2
+        ([0.5] * 4, 3 / 16),  # 0 to 4 right, 1 : 4 : 6 : 4 : 1, with the gaps 1/2, 1/4, 0, 1/4, 1/2
+        ([1.0] * 40, 0),
+    ],
+)
+def test_calibration_floor_by_hand(confidences: list[float], floor: float) -> None:
+    assert calibration_floor(two_classes(*confidences)) == pytest.approx(floor, rel=0.1)  # three standard errors
+
+
+def drawn_probabilities(images: int, classes: int) -> np.ndarray:
+    return softmax(2 * np.random.default_rng(3).standard_normal((images, classes)))
+
+
+def drawn_errors(probabilities: np.ndarray, draws: int) -> np.ndarray:
+    """Return the calibration errors for labels that are drawn, one by one, from all classes."""
+    generator, classes = np.random.default_rng(7), np.arange(probabilities.shape[1])
+    return np.array(
+        [
+            calibration_error(
+                reliability(probabilities, np.array([generator.choice(classes, p=row) for row in probabilities]))
+            )
+            for _ in range(draws)
+        ]
+    )
+
+
+@pytest.mark.parametrize(("images", "classes"), [(20, 3), (50, 2), (240, 12)])
+def test_calibration_floor_is_the_mean_over_labels_drawn_from_the_probabilities(images: int, classes: int) -> None:
+    """So a perfectly calibrated model shows about the floor, and hardly ever three times as much."""
+    probabilities = drawn_probabilities(images, classes)
+    errors = drawn_errors(probabilities, 100)
+    floor = calibration_floor(probabilities)
+    assert floor == pytest.approx(errors.mean(), abs=3 * errors.std() / math.sqrt(100))
+    assert 0.2 < (errors > floor).mean() < 0.8
+    assert (errors > 3 * floor).mean() < 0.05
+
+
+@pytest.mark.parametrize("images", [240, 1000])
+def test_calibration_floor_and_the_exact_distribution_of_correct_images(images: int) -> None:
+    """The number of correct images in a bin is a sum of independent 0s and 1s: convolve their distributions."""
+    probabilities = drawn_probabilities(images, 5)
+    confidence, exact = probabilities.max(axis=1), 0.0
+    for bin in reliability(probabilities, np.zeros(images, int)):
+        own = confidence[(bin.lower <= confidence) & (confidence <= bin.upper)]
+        distribution = np.ones(1)
+        for share in own:
+            distribution = np.convolve(distribution, [1 - share, share])
+        exact += float(distribution @ np.abs(np.arange(len(own) + 1) - own.sum())) / images
+    assert calibration_floor(probabilities) == pytest.approx(exact, rel=0.02)
+
+
+def test_calibration_floor_is_the_same_in_any_order() -> None:
+    probabilities, generator = drawn_probabilities(100, 4), np.random.default_rng(0)
+    floor = calibration_floor(probabilities)
+    assert calibration_floor(probabilities) == floor
+    assert calibration_floor(generator.permutation(probabilities)) == floor
+    assert calibration_floor(generator.permutation(probabilities, axis=1)) == floor
+
+
+def test_calibration_floor_of_equal_confidences_is_that_of_one_bin() -> None:
+    """The standard deviation of 60 images at 0.9 is √(0.09 / 60); the mean of |x| is √(2 / π) of it."""
+    expected = math.sqrt(2 / math.pi) * math.sqrt(0.9 * 0.1 / 60)
+    assert calibration_floor(two_classes(*[0.9] * 60)) == pytest.approx(expected, rel=0.06)
 
 
 def test_log_loss_by_hand() -> None:

@@ -17,6 +17,7 @@ def training_warnings(dataset: Dataset) -> list[str]:
     mixed = [same for same in groups if len({record.label for record in same}) > 1]
     leaked = [same for same in groups if len({record.split for record in same}) > 1]
     lines = [
+        _divided(dataset),
         _line(
             "identical-classes",
             [[f"{record.path} ({dataset.class_names[record.label]!r})" for record in same] for same in mixed],
@@ -28,6 +29,18 @@ def training_warnings(dataset: Dataset) -> list[str]:
         counts[dataset.class_names[record.label]][record.split] += 1
     lines += [f"{KINDS[finding.kind].title}: {finding.message}" for finding in check_classes(counts)]
     return [line for line in lines if line]
+
+
+def _divided(dataset: Dataset) -> str:
+    """Return a line that counts the groups in two splits and names the first; empty when there is none."""
+    divided = dataset.divided_groups()
+    if not divided:
+        return ""
+    name, records = next(iter(divided.items()))
+    firsts = {record.split: record.path for record in reversed(records)}
+    count = "1 group is" if len(divided) == 1 else f"{len(divided):,} groups are"
+    first = f"{name!r} ({firsts['train']} to train on, {firsts['val']} to validate)"
+    return f"{count} in training and validation, as the data's own splits say; the first is {first}"
 
 
 def _line(kind: str, groups: list[list[str]]) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from finetune.check.classes import ClassCounts, check_classes
-from finetune.check.copies import copy_groups, find_copies
+from finetune.check.copies import comparable_codes, copy_groups, find_copies, near_groups
 from finetune.check.finding_kinds import KINDS, Finding
 from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
 from finetune.check.listing import Listing, list_files
 from finetune.check.look import ImageLook, look
 from finetune.check.oddities import check_images
-from finetune.data.split import split_by_digest
+from finetune.data.dataset import Dataset, Record
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
@@ -64,7 +64,7 @@ def check(data: Path, model: str | None = None) -> Check:
         require_extra()
         collector = FeatureCollector(open_model(model))
     looks = _look_at_all(listing, collector)
-    if not listing.has_splits:
+    if not listing.own_splits:
         looks = _with_splits(looks, listing.class_names)
     readable = [image for image in looks if image.error is None]
     counts = {name: Counter[str]() for name in listing.class_names}
@@ -94,8 +94,14 @@ def _look_at_all(listing: Listing, collector: FeatureCollector | None) -> list[I
 def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[ImageLook]:
     """Return the images in the splits that training would put them in, by default a fifth for validation."""
     labels = {name: label for label, name in enumerate(class_names)}
-    readable = [(labels[image.file.class_name], image.digest) for image in looks if image.error is None]
-    splits = split_by_digest(readable, val_fraction=0.2)
+    readable = [image for image in looks if image.error is None]
+    records = tuple(
+        Record(image.file.path, labels[image.file.class_name], "train", image.digest, image.file.group)
+        for image in readable
+    )
+    codes = {image.digest: comparable_codes(image) for image in readable}
+    dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near_groups(codes))
+    splits = {record.digest: record.split for record in dataset.records}
     return [replace(image, file=image.file._replace(split=splits.get(image.digest))) for image in looks]
 
 

@@ -4,7 +4,7 @@ Identical images have the same bytes. Nearly identical ones have perceptual hash
 few bits; how few is measured against decoys, the mirrored and upside-down images of the same data.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def find_copies(looks: Iterable[ImageLook]) -> Iterator[Finding]:
         by_digest.setdefault(image.digest, []).append(image)
     yield from (_finding("identical", same) for same in by_digest.values() if len(same) > 1)
     firsts = [same[0] for same in by_digest.values() if len({image.file.class_name for image in same}) == 1]
-    firsts = [image for image in firsts if image.deviation >= ONE_COLOUR and not image.damage]
+    firsts = [image for image in firsts if _is_comparable(image)]
     codes = [image.codes for image in firsts if image.codes is not None]
     if len(codes) < 2:
         return
@@ -55,6 +55,25 @@ def copy_groups(looks: Sequence[ImageLook], copies: Iterable[Finding]) -> list[i
     return groups
 
 
+def comparable_codes(image: ImageLook) -> NDArray[np.uint8] | None:
+    """Return the codes of an image that can be nearly identical to another, None for one that cannot."""
+    return image.codes if _is_comparable(image) else None
+
+
+def near_groups(codes: Mapping[str, NDArray[np.uint8] | None]) -> list[list[str]]:
+    """Return groups of digests: each image with all that it is nearly identical to, whatever their classes and splits.
+
+    `codes`: digest -> `comparable_codes`. An image may be in several groups. Those that `find_copies` would report, in
+    any splits, have one in common.
+    """
+    comparable = {digest: found for digest, found in sorted(codes.items()) if found is not None}
+    if len(comparable) < 2:
+        return []
+    digests = list(comparable)
+    groups = ([digests[row] for row in np.flatnonzero(near)] for near in _near_rows(np.stack([*comparable.values()])))
+    return [group for group in groups if len(group) > 1]
+
+
 def near_copy_of(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return for each image the row of the kept image that it nearly copies, or its own row.
 
@@ -62,17 +81,21 @@ def near_copy_of(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     not a copy itself, so that a long series of small changes does not count as one image. `distance_limits` sets how
     many bits copies may differ by.
     """
+    kept = np.full(len(codes), -1)
+    for row, copies in enumerate(_near_rows(codes)):
+        if kept[row] < 0:
+            kept[copies & (kept < 0)] = row
+            kept[row] = row
+    return kept
+
+
+def _near_rows(codes: NDArray[np.uint8]) -> Iterator[NDArray[np.bool_]]:
+    """Yield for each image which images are nearly identical to it, itself included unless none can be."""
     signs = [np.unpackbits(codes[:, i], axis=1).astype(np.float32) * 2 - 1 for i in range(3)]
     least = HASH_BITS - 2 * distance_limits(*signs)  # the least product of two copies
-    kept = np.full(len(codes), -1)
     for start in range(0, len(codes), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        near = signs[0][rows] @ signs[0].T >= np.maximum(least[rows, None], least)
-        for row, copies in enumerate(near, start):
-            if kept[row] < 0:
-                kept[copies & (kept < 0)] = row
-                kept[row] = row
-    return kept
+        yield from signs[0][rows] @ signs[0].T >= np.maximum(least[rows, None], least)
 
 
 def distance_limits(signs: Signs, mirrored: Signs, upside_down: Signs) -> Signs:
@@ -97,6 +120,10 @@ def _nearest(signs: Signs, decoys: Signs) -> Signs:
         products[rows, start + rows] = -HASH_BITS  # never its own decoy: an image may be symmetric
         nearest[start : start + _BLOCK] = (HASH_BITS - products.max(axis=1)) / 2
     return nearest
+
+
+def _is_comparable(image: ImageLook) -> bool:
+    return image.error is None and image.deviation >= ONE_COLOUR and not image.damage
 
 
 def _best_to_keep_first(looks: Iterable[ImageLook]) -> list[ImageLook]:

@@ -23,12 +23,16 @@ from finetune.errors import DataError
 
 @dataclass(frozen=True)
 class Listing:
-    """The files to look at, all class names, what the listing itself found, and whether the data came with splits."""
+    """The files to look at, all class names, what the listing itself found, and whether the files have splits.
+
+    `own_splits`: whether they came with the data.
+    """
 
     files: tuple[LabelledFile, ...]
     class_names: tuple[str, ...]
     findings: tuple[Finding, ...]
     has_splits: bool
+    own_splits: bool
 
 
 def list_files(data: Path) -> Listing:
@@ -44,9 +48,9 @@ def list_files(data: Path) -> Listing:
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
     names = dataset.class_names
-    files = tuple(LabelledFile(record.path, names[record.label], record.split) for record in dataset.records)
+    files = tuple(LabelledFile(r.path, names[r.label], r.split, r.group) for r in dataset.records)
     unreadable = tuple(Finding("unreadable", skipped.reason, (skipped.path,)) for skipped in dataset.skipped)
-    return Listing(files, names, unreadable, has_splits=True)
+    return Listing(files, names, unreadable, has_splits=True, own_splits=dataset.val_fraction is None)
 
 
 def _list_folder(data: Path) -> Listing:
@@ -68,7 +72,7 @@ def _list_folder(data: Path) -> Listing:
     findings += _not_images(others)
     parents = dict.fromkeys((data, train, *([val] if val else [])))
     findings += [Finding("loose", "not in a class folder", (path,)) for parent in parents for path in images_in(parent)]
-    return Listing(tuple(files), class_names, tuple(findings), val is not None)
+    return Listing(tuple(files), class_names, tuple(findings), has_splits=val is not None, own_splits=val is not None)
 
 
 def _other_files(folder: Path, images: Iterable[Path]) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.choices import SplitName
 from finetune.cli.exit_codes import SOME_UNREADABLE
 from finetune.cli.options import Json, RunDirectory, Verbose
 from finetune.system.table import table
@@ -25,8 +26,16 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with one folder per class of the model, MNIST's files, or a list; if it has both splits, the "
-            "validation images. [default: the run's validation images]"
+            help="Folder with one folder per class of the model, MNIST's files, or a list. "
+            "[default: the images of the run]"
+        ),
+    ] = None,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(
+            help="The split to evaluate: the folder of that name in --data, the lines of a CSV that name it, or "
+            "MNIST's files, of which t10k is test; without --data, train or val of the run. "
+            "[default: the validation images, all if --data has no splits]"
         ),
     ] = None,
     as_json: Json = False,
@@ -35,7 +44,7 @@ def evaluate(
     """Measure a run's model: accuracy, metrics of every class, confusion matrix, calibration."""
     from finetune.evaluation.evaluate import evaluate as evaluate_run
 
-    evaluation = evaluate_run(run, data)
+    evaluation = evaluate_run(run, data, split)
     print(json.dumps(evaluation.to_json()) if as_json else _report(evaluation))
     _warn_about_training_images(evaluation, run)
     for path, reason in evaluation.unreadable:
@@ -87,8 +96,13 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
         ),
         (
             "calibration error",
-            f"{_percent(evaluation.ece_after)} with it, {_percent(evaluation.ece_before)} without "
-            f"({'1 bin' if bins == 1 else f'{bins} bins'} with equal numbers of images)",
+            f"{_percent(evaluation.ece_after)} (a perfectly calibrated model would show "
+            f"{_percent(evaluation.ece_floor)} on this many images)",
+        ),
+        (
+            "",
+            f"{_percent(evaluation.ece_before)} without the temperature; "
+            f"{'1 bin' if bins == 1 else f'{bins} bins'} with equal numbers of images",
         ),
     ]
     absent = [
@@ -98,11 +112,16 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
 
 
 def _selection_note(evaluation: "Evaluation") -> list[str]:
-    """Return a note if the best epoch was selected on some of these images."""
+    """Return a note if the best epoch or the temperature was chosen on some of these images."""
     count = evaluation.overlap.validated_on if evaluation.overlap else 0
     if not count:
         return []
     these = "these images" if count == evaluation.images else f"{count} of these images"
+    if not evaluation.kept_best:
+        return [
+            f"Only the temperature was chosen on {these}: it does not change the accuracy, but the loss and the "
+            "calibration error are slightly optimistic."
+        ]
     return [
         f"The best epoch and the temperature were chosen on {these}, so the metrics are slightly optimistic;",
         "for unbiased ones, use images that training has not used: finetune evaluate RUN --data FOLDER",

@@ -66,8 +66,8 @@ def _source(context: typer.Context, name: str) -> str:
 def _print_result(run: "Run") -> None:
     """Print what a training wrote and what to do next; end with FAILED if it was interrupted."""
     metrics = run.metrics()
-    best, epochs = metrics["best_epoch"], metrics["epochs"]
-    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % (epoch {best} of {epochs})")
+    which = f"epoch {metrics['best_epoch']} of {metrics['epochs']}, the {metrics['kept']}"
+    print(f"validation accuracy {100 * metrics['val_accuracy']:.1f} % ({which})")
     print(f"model {run.model}")
     print(f"next: finetune predict IMAGE --model {run.path}")
     if metrics["interrupted"]:

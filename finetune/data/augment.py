@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from finetune.choices import Crop
 from finetune.data.channels import Image, in_channel_order
 from finetune.data.network_input import to_input
-from finetune.data.preprocessing import Preprocessing
+from finetune.data.preprocessing import Preprocessing, with_margin
 from finetune.data.resize import resize, resize_for_crop
 from finetune.errors import UsageError
 from finetune.system.text import did_you_mean
@@ -57,11 +57,11 @@ class Lighting:
 class Augmentation:
     """What is drawn for a view of a training image; view 0, the image as used for prediction, is never changed.
 
-    `crop`: "center", as for prediction; "random", anywhere in the resized image, as Krizhevsky et al. 2012, section
-    4.1; "resized", half to all of the image's area, up to 4 : 3 or 3 : 4, squeezed into the square, after Szegedy et
-    al. 2015. `flip`: half of the views are mirrored. `color_jitter`: brightness, contrast and saturation are changed
-    by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: all pixels are shifted along
-    each principal component of the training pixels by a normal number with this standard deviation, in units of
+    `crop`: "center", as for prediction; "random", anywhere in the image resized `with_margin`, as Krizhevsky et al.
+    2012, section 4.1; "resized", half to all of the image's area, up to 4 : 3 or 3 : 4, squeezed into the square, after
+    Szegedy et al. 2015. `flip`: half of the views are mirrored. `color_jitter`: brightness, contrast and saturation are
+    changed by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: all pixels are shifted
+    along each principal component of the training pixels by a normal number with this standard deviation, in units of
     `Lighting.deviations`; the paper scales by eigenvalues, Krizhevsky's program cuda-convnet2 by these. It needs
     `components`.
 
@@ -143,9 +143,9 @@ def augmented_input(
     elif preprocessing.resize == "warp":
         square = resize(image, size, size)
     else:
-        resized = resize_for_crop(image, preprocessing)
-        free = resized.shape[0] - size, resized.shape[1] - size
         random = augmentation.crop == "random"
+        resized = resize_for_crop(image, with_margin(preprocessing) if random else preprocessing)
+        free = resized.shape[0] - size, resized.shape[1] - size
         top, left = (generator.integers(n + 1) if random else n // 2 for n in free)
         square = resized[top : top + size, left : left + size]
     return in_channel_order(flip_and_recolour(square, augmentation, generator), preprocessing.channel_order)

@@ -9,9 +9,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, check_validation_names, make_dataset
 from finetune.data.header import image_format
-from finetune.data.split import SPLIT_PREFIXES, Split, SplitFolders, split_folders
+from finetune.data.split import SPLIT_PREFIXES, Split, SplitFolders, split_folder, split_folders
 from finetune.errors import DataError
 from finetune.system.text import first_few
 
@@ -22,7 +23,7 @@ IMAGE_EXTENSIONS = frozenset((*_READABLE, ".heic", ".heif", ".avif"))  # the las
 CLUTTER = frozenset(("__MACOSX", "@eaDir"))  # folders that macOS adds to archives, and Synology to photo folders
 
 
-def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
+def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images below `data`: a folder per class, or two splits of such folders (`find_split_folders`).
 
     Images in nested folders belong to the topmost class folder. The class names are the sorted folder names of the
@@ -47,11 +48,16 @@ def read_folder(data: Path, val_fraction: float = 0.2) -> Dataset:
     if val:
         check_validation_names((folder.name for folder in class_folders(val)), class_names, train, val)
         files += _labelled(val, "val")
-    return make_dataset(files, class_names, val_fraction)
+    return make_dataset(files, class_names, val_fraction, group_by)
 
 
-def folder_files(data: Path) -> list[LabelledFile]:
-    """Return the images in the class folders of `data`, or of its validation folder if it has both splits."""
+def folder_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the images in the class folders of `data`, or of its validation folder if it has both splits.
+
+    With `split`: those in the folder with the name of that split.
+    """
+    if split:
+        return _labelled(split_folder(data, class_folders(data), split), None)
     train, val = find_split_folders(data)
     return _labelled(val or train, None)
 

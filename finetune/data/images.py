@@ -14,7 +14,7 @@ from finetune.data.channels import Image
 from finetune.data.decode import decode, warn_of_damage
 from finetune.data.idx import image_bytes, numbered_image
 from finetune.data.network_input import to_input
-from finetune.data.preprocessing import Preprocessing
+from finetune.data.preprocessing import Preprocessing, with_margin
 from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError, UsageError
 
@@ -100,7 +100,8 @@ def read_bytes(path: Path) -> bytes:
 
 def ten_crop_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
     """Return the preprocessing whose input is the larger square that `ten_crops` cuts from."""
-    return replace(preprocessing, size=preprocessing.resize_to)
+    larger = with_margin(preprocessing)
+    return replace(larger, size=larger.resize_to)
 
 
 def ten_crops(square: Image, size: int) -> Image:

@@ -8,9 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
-from finetune.data.split import SPLITS_IN_LISTS
+from finetune.data.split import SPLIT_NAMES, SPLITS_IN_LISTS, missing_split
 from finetune.errors import DataError
 from finetune.system.csv_cells import original
 
@@ -18,26 +19,29 @@ logger = logging.getLogger(__name__)
 
 
 class _Row(NamedTuple):
-    """One line of a CSV; `split` is empty if the line has none."""
+    """One line of a CSV; `split` and `group` are empty if the line has none."""
 
     line: int
     path: str
     label: str
     split: str
+    group: str
 
 
-def read_list(data: Path, val_fraction: float = 0.2) -> Dataset:
+def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of a text list: each line is a path, relative to the list's folder, then its class.
 
     The class is the last word of the line. Empty lines and lines that start with # are ignored; lines that repeat an
     earlier one are skipped with a warning. Class names that are all numbers are sorted by value. Raises DataError for
     a line without a class.
     """
-    return make_listed_dataset(list_files(data), data, data, val_fraction)
+    return make_listed_dataset(list_files(data), data, data, val_fraction, group_by)
 
 
-def list_files(data: Path) -> list[LabelledFile]:
-    """Return the files of a text list with their classes."""
+def list_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the files of a text list with their classes; DataError for any `split`, which such a list cannot have."""
+    if split:
+        raise missing_split(data, split, ())
     files: list[tuple[int, LabelledFile]] = []
     for number, line in enumerate(_read_text(data).split("\n"), start=1):
         words = line.strip().rsplit(maxsplit=1)
@@ -49,18 +53,22 @@ def list_files(data: Path) -> list[LabelledFile]:
     return _without_repeats(data, files)
 
 
-def read_csv(data: Path, val_fraction: float = 0.2) -> Dataset:
-    """Return the images of a CSV with the columns path, label and optionally split; other columns are ignored.
+def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
+    """Return the images of a CSV with the columns path, label and, if it has them, split and group; no others are read.
 
     A relative path is looked for as `listed_path` does. Split is train, or val, valid, validation or test for
-    validation, on every line or on none. Lines that repeat an earlier one are skipped with a warning. Raises DataError,
-    with the line's number, for a line that lacks something.
+    validation, on every line or on none. An image without a group is a group of its own. Lines that repeat an earlier
+    one are skipped with a warning. Raises DataError, with the line's number, for a line that lacks something.
     """
-    return make_listed_dataset(csv_files(data), f"the training lines of {data}", "the validation lines", val_fraction)
+    train, val = f"the training lines of {data}", "the validation lines"
+    return make_listed_dataset(csv_files(data), train, val, val_fraction, group_by)
 
 
-def csv_files(data: Path) -> list[LabelledFile]:
-    """Return the files of a CSV with their classes and, if it has them, their splits."""
+def csv_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
+    """Return the files of a CSV with their classes and, if it has them, their splits.
+
+    With `split`: only the lines that name it.
+    """
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
     if 0 < len(unsplit) < len(rows):
@@ -68,8 +76,13 @@ def csv_files(data: Path) -> list[LabelledFile]:
             f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val on every line, "
             "or on none"
         )
+    if split:
+        found = {SPLIT_NAMES[row.split] for row in rows if row.split}
+        if split not in found:
+            raise missing_split(data, split, found)
+        rows = [row for row in rows if SPLIT_NAMES[row.split] == split]
     files = (
-        (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, SPLITS_IN_LISTS[row.split]))
+        (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, SPLITS_IN_LISTS[row.split], row.group))
         for row in rows
     )
     return _without_repeats(data, files)
@@ -137,7 +150,8 @@ def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
     if split.lower() not in SPLITS_IN_LISTS:
         expected = ", ".join(filter(None, SPLITS_IN_LISTS))
         raise DataError(f"{data}, line {line}: unknown split {split!r}; expected {expected}")
-    return _Row(line, original(named["path"]), original(named["label"]), split.lower())
+    group = original(named.get("group", ""))
+    return _Row(line, original(named["path"]), original(named["label"]), split.lower(), group)
 
 
 def _read_text(data: Path) -> str:

@@ -1,7 +1,7 @@
 """How an image becomes network input: a property of the weights, which is stored in their file."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any, Literal, get_args
 
@@ -94,6 +94,16 @@ class Preprocessing:
             raise WeightsError(
                 f"the preprocessing in the file cannot be understood ({error}); write the file again"
             ) from None
+
+
+def with_margin(preprocessing: Preprocessing) -> Preprocessing:
+    """Return the preprocessing for crops that differ from the centre: they need an image larger than the input.
+
+    Where `resize_to` leaves no such margin it becomes 256 / 227 of the size, as BVLC trained.
+    """
+    if preprocessing.resize_to > preprocessing.size:
+        return preprocessing
+    return replace(preprocessing, resize_to=0)
 
 
 # The input of all the weights that torchvision publishes, and of those that were trained as it trains.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile
 from finetune.data.folder import folder_files, missing_classes_hint, read_folder
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
@@ -14,35 +15,38 @@ from finetune.errors import DataError
 class _DataForm(NamedTuple):
     """How to read one form of data: as records to train on, and as files with their classes."""
 
-    read: Callable[[Path, float], Dataset]
-    files: Callable[[Path], list[LabelledFile]]
+    read: Callable[[Path, float, str | None], Dataset]
+    files: Callable[[Path, SplitName | None], list[LabelledFile]]
 
 
-def read_data(data: Path, val_fraction: float = 0.2) -> Dataset:
+def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of MNIST's IDX files, of a folder, of a CSV or of a text list, ready to train on.
 
-    `val_fraction`: the share of each class that validates, if the data has no splits of its own. Raises DataError if
+    `val_fraction`: the share of each class that validates, if the data has no splits of its own. `group_by`: how paths
+    name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises DataError if
     the data does not exist or cannot be trained on.
     """
     try:
-        return _form_of(data).read(data, val_fraction)
+        return _form_of(data).read(data, val_fraction, group_by)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
 
 
-def labelled_files(data: Path) -> list[LabelledFile]:
+def labelled_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
     """Return the images to evaluate a model on, with their classes: those that validate, or all if none do.
 
-    The files themselves are not read. Raises DataError if the data does not exist or has no labelled images.
+    With `split`: those of the split that the data calls so (`finetune.data.split`). The files themselves are not read.
+    Raises DataError if the data does not exist, has no such split or no labelled images.
     """
     try:
-        files = _form_of(data).files(data)
+        files = _form_of(data).files(data, split)
         if not files:
-            hint = missing_classes_hint(data) if data.is_dir() else ""
-            raise DataError(f"{data} has no labelled images{hint}; expected a folder of images per class, or a list")
+            hint = missing_classes_hint(data) if data.is_dir() and not split else ""
+            place = f"the split {split!r} of {data}" if split else data
+            raise DataError(f"{place} has no labelled images{hint}; expected a folder of images per class, or a list")
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
-    return [file for file in files if file.split == "val"] or files
+    return files if split else [file for file in files if file.split == "val"] or files
 
 
 def _form_of(data: Path) -> _DataForm:

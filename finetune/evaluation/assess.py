@@ -15,6 +15,7 @@ from finetune.metrics import (
     ClassMetrics,
     Interval,
     calibration_error,
+    calibration_floor,
     confusion_matrix,
     log_loss,
     per_class,
@@ -51,9 +52,11 @@ class Evaluation:
 
     `top1_interval`, `top5_interval`: Wilson's, 95 %. `confusion`: images by true class (rows) and predicted class
     (columns), both in the order of `class_names`. `before`, `after`: reliability bins without and with the model's
-    `temperature`; `loss_before`, `loss_after`: the mean negative log-likelihood in nats. `most_wrong`: wrong images
+    `temperature`; `loss_before`, `loss_after`: the mean negative log-likelihood in nats. `ece_floor`: what a perfectly
+    calibrated model with the same probabilities, temperature applied, shows as `ece_after`. `most_wrong`: wrong images
     whose true class has the lowest probability, the worst first. `least_certain`: images whose predicted class has the
-    lowest. `overlap`: how many of the images training used, None if unknown.
+    lowest. `overlap`: how many of the images training used, None if unknown. `kept_best`: the model is that of the
+    epoch which was the best on its validation images.
     """
 
     class_names: tuple[str, ...]
@@ -69,10 +72,12 @@ class Evaluation:
     after: tuple[Bin, ...]
     loss_before: float
     loss_after: float
+    ece_floor: float
     most_wrong: tuple[ImageResult, ...]
     least_certain: tuple[ImageResult, ...]
     unreadable: tuple[Skipped, ...]
     overlap: Overlap | None = None
+    kept_best: bool = False
 
     @property
     def ece_before(self) -> float:
@@ -90,12 +95,14 @@ class Evaluation:
         return {
             "images": self.images,
             **(self.overlap._asdict() if self.overlap else dict.fromkeys(Overlap._fields)),
+            "kept_best": self.kept_best,
             "top1": self.top1,
             "top5": self.top5,
             "intervals": {"top1": list(self.top1_interval), "top5": list(self.top5_interval)},
             "temperature": self.temperature,
             "ece_before": self.ece_before,
             "ece_after": self.ece_after,
+            "ece_floor": self.ece_floor,
             "loss_before": self.loss_before,
             "loss_after": self.loss_after,
             "per_class": [{"label": name, **metrics._asdict()} for name, metrics in classes],
@@ -140,6 +147,7 @@ def assess(
         after=reliability(probabilities, labels),
         loss_before=log_loss(logits, labels),
         loss_after=log_loss(logits, labels, temperature),
+        ece_floor=calibration_floor(probabilities),
         most_wrong=_most_wrong(results, top1),
         least_certain=_least_certain(results),
         unreadable=tuple(unreadable),

@@ -1,19 +1,21 @@
 """`evaluate`: how good the model of a run is, on the run's own validation images or on other data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.choices import SplitName
 from finetune.classifier import Classifier
 from finetune.data.dataset import Skipped
 from finetune.data.idx import image_exists
 from finetune.data.read_data import labelled_files
+from finetune.data.split import missing_split
 from finetune.errors import DataError, ImageError, RunError
 from finetune.evaluation.assess import Evaluation, LabelledPaths, assess
-from finetune.model import load_model
+from finetune.model import Model, load_model
 from finetune.runs.image_locations import locate_images
 from finetune.runs.overlap import count_overlap
 from finetune.runs.read_run import read_dataset
@@ -23,19 +25,21 @@ from finetune.system.quiet import import_tensorflow
 from finetune.system.text import did_you_mean, first_few
 
 
-def evaluate(run_path: Path, data: Path | None = None) -> Evaluation:
+def evaluate(run_path: Path, data: Path | None = None, split: SplitName | None = None) -> Evaluation:
     """Evaluate the model of a run on its own validation images, or on `data` in any form that training takes.
 
+    Of `data` with splits, the validation images are evaluated. `split`: that split instead, by the name that the data
+    gives to it, or without `data` that of the run's manifest, which has `train` and `val`.
     Classes are matched by name. `data` may hold only some of the model's classes; the model still chooses among all.
     Unreadable images are listed, and images that training used are counted. Raises RunError when `run_path` is not a
-    finished run, DataError when the model does not know a class or no image can be read.
+    finished run, DataError when there is no such split, the model does not know a class or no image can be read.
     """
     run = open_run(run_path)
     classifier = Classifier(load_model(run.model))
     if data is None:
-        labelled = _validation_images(run, classifier.class_names)
+        labelled = _own_images(run, classifier.class_names, split)
     else:
-        labelled = _images_of(data, classifier.class_names)
+        labelled = _images_of(data, classifier.class_names, split)
     import_tensorflow()  # now, so that the progress bar times images only
     readable: LabelledPaths = []
     rows: list[NDArray[np.float32]] = []
@@ -48,27 +52,40 @@ def evaluate(run_path: Path, data: Path | None = None) -> Evaluation:
             readable.append((path, label))
             rows.append(logits)
     if not rows:
-        images = f"the validation images of {run_path}" if data is None else str(data)
+        own = f"the {'training' if split == 'train' else 'validation'} images of {run_path}"
+        images = own if data is None else str(data)
         raise DataError(f"no image of {images} can be read; {_advice(run, data, unreadable)}")
     evaluation = assess(readable, np.stack(rows), classifier.class_names, classifier.temperature, unreadable)
-    return replace(evaluation, overlap=count_overlap(run, (path for path, _ in readable)))
+    overlap = count_overlap(run, (path for path, _ in readable))
+    return replace(evaluation, overlap=overlap, kept_best=_kept_best(classifier.model))
 
 
-def _validation_images(run: Run, class_names: tuple[str, ...]) -> LabelledPaths:
-    """Return the validation images in the run's manifest; raise RunError if its classes are not the model's."""
+def _kept_best(model: Model) -> bool:
+    """Return whether a model is that of the best epoch; those of 0.1, which have no such entry, are."""
+    metrics = model.about.get("metrics")
+    return not isinstance(metrics, Mapping) or metrics.get("kept", "best") == "best"
+
+
+def _own_images(run: Run, class_names: tuple[str, ...], split: SplitName | None) -> LabelledPaths:
+    """Return the images of a split in the run's manifest, by default those that validate.
+
+    Raises RunError if the run's classes are not the model's, DataError if no image is in the split.
+    """
     dataset = read_dataset(run)
     if dataset.class_names != class_names:
         raise RunError(
             f"{run.path} has files of two runs: its model knows {first_few(class_names)}, "
             f"its images are of {first_few(dataset.class_names)}; train again"
         )
-    validation = [record for record in dataset.records if record.split == "val"]
-    return [(record.path, record.label) for record in locate_images(run, validation)]
+    records = [record for record in dataset.records if record.split == (split or "val")]
+    if split and not records:
+        raise missing_split(run.path / MANIFEST, split, {record.split for record in dataset.records})
+    return [(record.path, record.label) for record in locate_images(run, records)]
 
 
-def _images_of(data: Path, class_names: tuple[str, ...]) -> LabelledPaths:
+def _images_of(data: Path, class_names: tuple[str, ...], split: SplitName | None) -> LabelledPaths:
     """Return the labelled images of `data`; raise DataError unless the model knows every class."""
-    files = labelled_files(data)
+    files = labelled_files(data, split)
     found = list(dict.fromkeys(file.class_name for file in files))
     for name in found:
         if name not in class_names:

@@ -35,8 +35,8 @@ _MARGINS = 0.17, 0.17, 0.97, 0.9  # left, bottom, right, top, in fractions of th
 _TRAINING, _VALIDATION = "#1f77b4", "#d95f02"  # colour-blind people can distinguish them
 
 
-def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> list[tuple[str, str]]:
-    """Return (description, SVG) of loss, accuracy and learning rate by epoch; the best epoch is marked."""
+def training_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int) -> list[tuple[str, str]]:
+    """Return (description, SVG) of loss, accuracy and learning rate by epoch; the kept epoch is marked."""
     plots = (
         ("loss", "loss", {"train_loss": "training", "val_loss": "validation"}, 1),
         ("accuracy", "accuracy, %", {"train_accuracy": "training", "val_accuracy": "validation"}, 100),
@@ -45,7 +45,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> li
     curves = []
     for quantity, title, lines, scale in plots:
         with _axes() as axes:
-            draw_by_epoch(axes, history, best_epoch, title, lines, scale)
+            draw_by_epoch(axes, history, kept_epoch, title, lines, scale)
             curves.append((f"{quantity} by epoch", _svg(axes)))
     return curves
 
@@ -53,7 +53,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> li
 def draw_by_epoch(
     axes: "Axes",
     history: Sequence[Mapping[str, Any]],
-    best_epoch: int,
+    kept_epoch: int,
     title: str,
     lines: Mapping[str, str],
     scale: float = 1,
@@ -62,11 +62,11 @@ def draw_by_epoch(
     from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in history]
-    axes.axvline(best_epoch, color="#888888", linestyle=":")
+    axes.axvline(kept_epoch, color="#888888", linestyle=":")
     for (column, label), color in zip(lines.items(), (_TRAINING, _VALIDATION), strict=False):
         values = [scale * row[column] for row in history]
         axes.plot(epochs, values, color=color, label=label, marker="o", ms=2.5)
-    axes.set(title=title, xlabel="epoch (dotted: the best)")
+    axes.set(title=title, xlabel="epoch (dotted: kept)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(lines) > 1:
         axes.legend()

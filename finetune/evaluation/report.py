@@ -71,6 +71,7 @@ def render_report(
         metrics=metrics,
         history=history,
         curves=plots.training_curves(history, metrics["best_epoch"]),
+        kept=metrics.get("kept", "best"),  # runs of 0.1 keep the best epoch
         skipped=dataset.skipped[:SKIPPED_FILES],
         more_skipped=len(dataset.skipped[SKIPPED_FILES:]),
         classes=_classes(dataset, evaluation),

@@ -1,4 +1,4 @@
-"""Which images a run has already used: to train on, or to choose its best epoch by."""
+"""Which images a run has already used: to train on, or to validate with."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from finetune.system.parallel import parallel_map
 
 
 class Overlap(NamedTuple):
-    """How many images a run has already used: to train on, and to choose its best epoch by."""
+    """How many images a run has already used: to train on, and to validate with."""
 
     trained_on: int
     validated_on: int

@@ -25,7 +25,7 @@ def read_dataset(run: Run) -> Dataset:
                 f"expected a class of {CLASSES}, and train or val"
             )
         split: Split = "val" if row["split"] == "val" else "train"
-        records.append(Record(Path(row["path"]), labels[row["label"]], split, digest=""))
+        records.append(Record(Path(row["path"]), labels[row["label"]], split, digest="", group=row.get("group", "")))
     skipped = tuple(Skipped(Path(row["path"]), row["reason"]) for row in _rows(run, SKIPPED, ("path", "reason")))
     return Dataset(tuple(records), class_names, skipped)
 

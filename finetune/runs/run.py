@@ -69,7 +69,7 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The file of the best model."""
+        """The file of the model."""
         return self.path / MODEL
 
     @property
@@ -152,9 +152,9 @@ class Run:
     def write_data(self, dataset: Dataset) -> None:
         """Write which images are used, in which split, and which are skipped."""
         names = dataset.class_names
-        self._write_csv(
-            MANIFEST, ("path", "label", "split"), ((r.path, names[r.label], r.split) for r in dataset.records)
-        )
+        columns = ("path", "label", "split", *(["group"] if dataset.by_group() else []))
+        rows = ((r.path, names[r.label], r.split, r.group)[: len(columns)] for r in dataset.records)
+        self._write_csv(MANIFEST, columns, rows)
         self._write_csv(SKIPPED, ("path", "reason"), dataset.skipped)
         self._write(CLASSES, "".join(f"{name}\n" for name in names))
 
@@ -163,7 +163,7 @@ class Run:
         self._write_csv(HISTORY, columns, epochs)
 
     def write_model(self, model: Model) -> None:
-        """Write the best model."""
+        """Write the model of the kept epoch."""
         save_model(self.model, model)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
-"""Phrases that many messages share: the nearest name, the first few of many, a shape."""
+"""Phrases that many messages share: the nearest name, the first few of many, a shape; and valid patterns."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -30,3 +31,15 @@ def shape_text(shape: Iterable[int]) -> str:
     '11×11×3×96'
     """
     return "×".join(map(str, shape))
+
+
+def has_group(pattern: str) -> bool:
+    """Return whether a text is a valid regular expression with a group.
+
+    >>> has_group("patient([0-9]+)"), has_group("patient"), has_group("patient(")
+    (True, False, False)
+    """
+    try:
+        return re.compile(pattern).groups > 0
+    except (re.error, OverflowError, RecursionError):  # OverflowError: a{99999999999}
+        return False

@@ -34,7 +34,7 @@ def save_state(path: Path, state: State) -> None:
         "weights": state.values.weights,
         "average": state.values.average,
         "optimizer": {str(place): _floating(value) for place, value in enumerate(state.values.optimizer)},
-        "best": state.best_weights or {},
+        "best": state.best_weights or {},  # none where the last epoch is kept
     }
     tensors: Arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     history = [list(epoch) for epoch in state.history]

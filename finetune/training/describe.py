@@ -90,3 +90,14 @@ def _images(dataset: Dataset) -> Iterator[str]:
     yield table("lrr", [("class", "to train on", "to validate"), *rows, total])
     if len(dataset.class_names) > SHOWN_CLASSES:
         yield f"(the first {SHOWN_CLASSES} classes are shown)"
+    if groups := dataset.by_group():
+        alone = sum(not record.group for record in dataset.records)
+        without = f" and {alone:,} images without a group" if alone else ""
+        yield f"groups: {len(groups):,}{without}; in two splits: {len(dataset.divided_groups()) or 'none'}"
+    if copies := dataset.by_copy():
+        near = " or nearly identical" if dataset.copies else ""
+        divided = sum(len({record.split for record in same}) > 1 for same in copies)
+        images = sum(map(len, copies))
+        yield f"copies: {images:,} images are identical{near} to others, in {len(copies):,} groups; in two splits: " + (
+            f"{divided:,}" if divided else "none"
+        )

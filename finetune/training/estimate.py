@@ -107,10 +107,10 @@ def memory_bytes(plan: Plan) -> int:
 
 
 def disk_bytes(plan: Plan, forward_passes: int) -> int:
-    """Return the disk space of the features, the model, and the checkpoint with the best weights."""
+    """Return the disk space of the features, the model, and the checkpoint, with patience of the best weights too."""
     trunk, layers = plan.network.split(plan.trained)
     row = prod(plan.network.shape_before(layers[0].name)) * (2 if trunk else 1)  # float16 features or pixels
-    kept = plan.network.parameters() + _changed(plan) * (2 + _slots(plan))
+    kept = plan.network.parameters() + _changed(plan) * (1 + bool(plan.config.patience) + _slots(plan))
     return BYTES_PER_VALUE * kept + row * forward_passes
 
 

@@ -30,7 +30,7 @@ from finetune.training.store import FeatureStore, Key, cache_folder, remove_unus
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4  # counts up when the same input gives other features, so that no older store is used
+FORMAT = 5  # counts up when the same input gives other features, so that no older store is used
 
 
 class View(NamedTuple):

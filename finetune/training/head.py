@@ -41,7 +41,8 @@ class Head:
     def __init__(self, plan: Plan) -> None:
         tf.config.experimental.enable_op_determinism()  # same seed, same bits
         tf.random.set_seed(plan.config.seed)  # determinism demands a seed; nothing here draws from it
-        trunk, self._layers = plan.network.split(plan.trained)
+        trunk, _ = plan.network.split(plan.trained)
+        self._layers = plan.head
         self._plan, self._config = plan, plan.config
         self._from_pixels = not trunk
         names = {layer.name for layer in self._layers}

@@ -61,8 +61,9 @@ class Journal:
     def report_interruption(self, done: int) -> None:
         """Log how many epochs are done and how to continue."""
         logger.warning(
-            "interrupted: %d of %d epochs are done; keeping the best (continue with finetune train --resume %s)",
+            "interrupted: %d of %d epochs are done; %s (continue with finetune train --resume %s)",
             done,
             self._plan.last_epoch,
+            "keeping the best" if self._plan.config.patience else "keeping the last",
             self._run.path,
         )

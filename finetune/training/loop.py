@@ -80,7 +80,7 @@ def _train_epoch(head: Head, config: Settled, splits: SplitRows, state: State, e
     epoch = Epoch(number, rate, part.loss / count, part.correct / count, *head.evaluate(splits.val))
     if not math.isfinite(epoch.val_loss):
         raise NotFinite(f"the validation loss became {epoch.val_loss} after epoch {number}")
-    yield state.after(epoch, head.values())
+    yield state.after(epoch, head.values(), keep_best=bool(config.patience))
 
 
 def _steps(head: Head, config: Settled, data: LabelledRows, number: int, done: Part) -> Iterator[Part]:

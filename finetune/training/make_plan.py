@@ -10,6 +10,7 @@ from finetune.errors import UsageError
 from finetune.formats.read_weights import read_weights
 from finetune.networks import Network, build
 from finetune.networks.initialize import Arrays, fresh_weights
+from finetune.networks.layers import Dropout
 from finetune.networks.precision import resolve_precision
 from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
@@ -67,6 +68,11 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
     )
     if not plan.trained:
         raise UsageError("nothing would be trained: name a layer to train fresh with --skip, or further with --train")
+    if config.dropout is not None and not any(isinstance(layer, Dropout) for layer in plan.head):
+        raise UsageError(
+            f"--dropout sets the rate of the dropout layers among the trained layers, but {network.name} has none from "
+            f"{plan.trained[0]} on; omit it, or train more layers"
+        )
     plan.factors  # noqa: B018 (reports mistakes in --layer-lr now)
     return plan
 

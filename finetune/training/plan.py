@@ -8,6 +8,7 @@ from finetune.data.augment import Augmentation
 from finetune.formats.weights_file import layer_of
 from finetune.networks import Network
 from finetune.networks.initialize import Arrays
+from finetune.networks.layers import Dropout, Layer
 from finetune.training.defaults import Settled
 from finetune.training.layer_rates import layer_factors
 from finetune.training.stage_spec import Stage
@@ -67,6 +68,15 @@ class Plan:
     def skip(self) -> tuple[str, ...]:
         """The layers that start fresh and are trained, in forward order."""
         return self.config.skip
+
+    @property
+    def head(self) -> tuple[Layer, ...]:
+        """The layers from the first trained one on, as they are in training: with the dropout rate of --dropout."""
+        _, layers = self.network.split(self.trained)
+        rate = self.config.dropout
+        if rate is None:
+            return layers
+        return tuple(replace(layer, rate=rate) if isinstance(layer, Dropout) else layer for layer in layers)
 
     @property
     def factors(self) -> dict[str, float]:

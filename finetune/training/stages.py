@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Result:
-    """What the stages leave: the last state, the images that could be read, and the model of the best epoch.
+    """What the stages leave: the last state, the images that could be read, and the model of the kept epoch.
 
     `weights`: of all its layers. `logits`: its output for the validation images, (images, classes). `interrupted`: by
     Ctrl-C, after one whole epoch or more.
@@ -61,9 +61,8 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Resul
             interrupted = _run_epochs(head, plan, splits, epochs, progress, journal)
             if interrupted or is_last:
                 break
-        # Not `staged`, which starts with weights of the last epoch before it: the best may be of an earlier stage.
-        best = plan.at(stage, progress.whole.best_weights or {})
-        return Result(progress.whole, splits.dataset, best.weights, head_logits(best, splits.val), interrupted)
+        kept = plan.at(stage, progress.whole.kept_weights)
+        return Result(progress.whole, splits.dataset, kept.weights, head_logits(kept, splits.val), interrupted)
 
 
 def estimate_stages(plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:

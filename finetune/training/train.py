@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from finetune import __version__
 from finetune.check.before_training import training_warnings
+from finetune.check.copies_together import keep_copies_together
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
@@ -38,8 +40,8 @@ def train(config: TrainConfig) -> Run:
     """Fine-tune a network as `config` says and return the run directory with everything in it.
 
     Wrong options, data and weights raise a FinetuneError and leave `out` as it was; an older run there is replaced
-    when the first state of the new one is on disk. Ctrl-C after the first epoch keeps the best model so far. A training
-    that was stopped continues with `resume`.
+    when the first state of the new one is on disk. Ctrl-C after the first epoch keeps the last whole epoch or,
+    with patience, the best so far. A training that was stopped continues with `resume`.
     """
     return _train(config, Run.create(config.out, config.overwrite), started=None)
 
@@ -63,7 +65,7 @@ def resume(path: Path) -> Run:
 def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Run:
     """Train into a run; `started` is the config.json of one that is resumed after its first state."""
     with run.locked(config.to_json() if started is None else None):
-        dataset = read_data(config.data, config.val_fraction)
+        dataset = _dataset(config)
         plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
         if started is None:
             _announce(run, plan, dataset)
@@ -82,10 +84,15 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
     return run
 
 
+def _dataset(config: TrainConfig) -> Dataset:
+    """Return the images in their splits; none divides copies or groups, but those that the data brings may."""
+    return keep_copies_together(read_data(config.data, config.val_fraction, config.group_by), config.cache)
+
+
 def dry_run(config: TrainConfig) -> str:
     """Return the plan and its cost as text; nothing is trained, and nothing is written but features."""
     Run.create(config.out, config.overwrite)
-    dataset = read_data(config.data, config.val_fraction)
+    dataset = _dataset(config)
     plan = make_plan(config, dataset)
     import_tensorflow()
     from finetune.training.stages import estimate_stages
@@ -97,7 +104,7 @@ def dry_run(config: TrainConfig) -> str:
 def find_rate(config: TrainConfig) -> "FoundRate":
     """Try learning rates from small to large on the training images, and write a plot to the folder `out`."""
     run = Run.create(config.out, overwrite=False)
-    dataset = read_data(config.data, config.val_fraction)
+    dataset = _dataset(config)
     plan = make_plan(config, dataset)
     logger.info("plan: %s", summary_line(plan))
     import_tensorflow()
@@ -134,7 +141,7 @@ def _saying_how_to_continue(run: Run) -> Iterator[None]:
 
 
 def _write_model(run: Run, plan: Plan, result: "Result") -> Model:
-    """Write the model of the best epoch, with a temperature fitted on the validation images, and return it."""
+    """Write the model of the kept epoch, with a temperature fitted on the validation images, and return it."""
     labels = [record.label for record in result.dataset.records if record.split == "val"]
     about = {
         "source_weights": plan.source._asdict(),
@@ -158,18 +165,21 @@ def _write_evaluation(run: Run, model: Model, result: "Result") -> None:
     """Write evaluation.json: the metrics of the model on the validation images, and thumbnails for the report."""
     images = [(record.path, record.label) for record in result.dataset.records if record.split == "val"]
     evaluation = assess(images, result.logits, model.class_names, model.about["temperature"])
-    run.write_evaluation(with_thumbnails(evaluation.to_json()))
+    kept_best = result.state.best_weights is not None
+    run.write_evaluation(with_thumbnails(replace(evaluation, kept_best=kept_best).to_json()))
 
 
 def _metrics(plan: Plan, result: "Result") -> dict[str, Any]:
+    """Return the metrics of the kept epoch, which is `best_epoch` whether it is the best or the last."""
     state, dataset = result.state, result.dataset
-    best = state.best
+    kept = state.kept
     return {
-        "best_epoch": best.epoch,
-        "val_accuracy": best.val_accuracy,
-        "val_loss": best.val_loss,
-        "train_accuracy": best.train_accuracy,
-        "train_loss": best.train_loss,
+        "kept": "last" if state.best_weights is None else "best",
+        "best_epoch": kept.epoch,
+        "val_accuracy": kept.val_accuracy,
+        "val_loss": kept.val_loss,
+        "train_accuracy": kept.train_accuracy,
+        "train_loss": kept.train_loss,
         "epochs": len(state.history),
         "interrupted": result.interrupted,
         "halvings": state.halvings,

@@ -36,6 +36,23 @@ def test_identical_images() -> None:
     ]
 
 
+def test_groups_in_two_splits() -> None:
+    """Only the data's own splits can divide a group; the line leads with their count."""
+    records = list(dataset().records)
+    for number, group in ((0, "p1"), (3, "p2"), (12, "p2"), (1, "p3"), (2, "p3")):
+        records[number] = records[number]._replace(group=group)
+    assert training_warnings(Dataset(tuple(records), ("ants", "bees"))) == [
+        "1 group is in training and validation, as the data's own splits say; the first is 'p2' "
+        "(ants3.jpg to train on, ants0.jpg to validate)"
+    ]
+    records[13] = records[13]._replace(group="p1")
+    (line,) = training_warnings(Dataset(tuple(records), ("ants", "bees")))
+    assert line == (
+        "2 groups are in training and validation, as the data's own splits say; the first is 'p1' "
+        "(ants0.jpg to train on, ants1.jpg to validate)"
+    )
+
+
 def test_classes() -> None:
     extra = [Record(Path("wasp.jpg"), 2, "train", "wasp")]
     without = dataset(*extra)

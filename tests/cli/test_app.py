@@ -67,7 +67,7 @@ def test_train_then_predict(
     code, out, err = finetune(*arguments)
     assert code == 0
     accuracy, model, following = out.splitlines()
-    assert accuracy.startswith("validation accuracy ")
+    assert re.fullmatch(r"validation accuracy [\d.]+ % \(epoch 2 of 2, the last\)", accuracy)
     assert model == f"model {run / 'model.safetensors'}"
     assert following == f"next: finetune predict IMAGE --model {run}"
     assert "fresh and trained: fc7, fc8" in err
@@ -94,7 +94,7 @@ def test_train_then_predict(
 
 
 @pytest.mark.tensorflow
-def test_ctrl_c_keeps_the_best_and_says_so(
+def test_ctrl_c_keeps_the_last_epoch_and_says_so(
     finetune: Finetune,
     image_folder: Callable[..., Path],
     tiny_weights: Path,
@@ -119,7 +119,7 @@ def test_ctrl_c_keeps_the_best_and_says_so(
         "train", "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--out", run
     )
     assert code == 1
-    assert "interrupted: 2 of 30 epochs are done; keeping the best" in err
+    assert "interrupted: 2 of 30 epochs are done; keeping the last" in err
     assert f"model {run / 'model.safetensors'}" in out
     assert finetune("predict", tmp_path / "images" / "dots" / "0.png", "--model", run)[0] == 0
 

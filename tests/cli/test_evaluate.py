@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 
@@ -29,6 +30,11 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the messages of finetune; TensorFlow warns after several evaluations in one process."""
+    return [record.message for record in caplog.records if record.name.startswith("finetune")]
+
+
 @pytest.fixture
 def run(image_folder: Callable[..., Path], tiny_model: Model, tmp_path: Path) -> Path:
     """A finished run of three classes, two validation images in each, one of them unreadable."""
@@ -52,7 +58,7 @@ def test_tables(run: Path) -> None:
     assert overall.splitlines()[1].startswith("top-1 ")
     assert "top-5" not in overall, "of three classes the true one is always among five"
     assert "with the model's temperature 1.000" in overall
-    assert "(1 bin with equal numbers of images)\n" in overall
+    assert "without the temperature; 1 bin with equal numbers of images\n" in overall
     assert overall.splitlines()[-2:] == [
         "The best epoch and the temperature were chosen on these images, so the metrics are slightly optimistic;",
         "for unbiased ones, use images that training has not used: finetune evaluate RUN --data FOLDER",
@@ -62,6 +68,16 @@ def test_tables(run: Path) -> None:
     ]  # fmt: skip
     counts = [list(map(int, line.split()[1:])) for line in matrix.splitlines()[2:]]
     assert [sum(row) for row in counts] == [2, 2, 2]
+
+
+def test_where_the_last_epoch_is_kept_only_the_temperature_was_chosen(run: Path, tiny_model: Model) -> None:
+    Run(run).write_model(replace(tiny_model, about={"metrics": {"kept": "last"}}))
+    overall, *_ = invoke(run).stdout.split("\n\n")
+    assert overall.splitlines()[-1] == (
+        "Only the temperature was chosen on these images: it does not change the accuracy, but the loss and the "
+        "calibration error are slightly optimistic."
+    )
+    assert "best epoch" not in overall
 
 
 def test_json_is_one_object_with_the_same_metrics(run: Path) -> None:
@@ -78,7 +94,7 @@ def test_unreadable_images_are_exit_code_3(run: Path, tmp_path: Path, caplog: py
     done = invoke(run)
     assert done.exit_code == 3
     assert "5, and 1 that could not be read" in done.stdout
-    assert caplog.messages == [f"not read: {broken}: the file is empty"]
+    assert warnings(caplog) == [f"not read: {broken}: the file is empty"]
     done = invoke(run, "--json")
     assert done.exit_code == 3
     assert json.loads(done.stdout)["unreadable"] == [{"path": str(broken), "error": "the file is empty"}]
@@ -104,7 +120,7 @@ def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.
         copy(tmp_path / "images" / "stripes" / f"{number}.png", tmp_path / "other" / "red")
     done = invoke(run, "--data", tmp_path / "other")
     assert "were chosen on 1 of these images, so the metrics are slightly optimistic" in done.stdout
-    assert caplog.messages == ["the model was trained on 1 of these 2 images, so the metrics are too optimistic"]
+    assert warnings(caplog) == ["the model was trained on 1 of these 2 images, so the metrics are too optimistic"]
     metrics = json.loads(invoke(run, "--data", tmp_path / "other", "--json").stdout)
     assert (metrics["trained_on"], metrics["validated_on"]) == (1, 1)
 
@@ -112,10 +128,10 @@ def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.
     (tmp_path / "other" / "red" / "0.png").unlink()
     (tmp_path / "other" / "red" / "1.png").write_bytes((tmp_path / "images" / "dots" / "1.png").read_bytes() + b"x")
     assert "optimistic" not in invoke(run, "--data", tmp_path / "other").stdout
-    assert caplog.messages == []
+    assert warnings(caplog) == []
     (tmp_path / "images").rename(tmp_path / "gone")
     invoke(run, "--data", tmp_path / "other")
-    assert caplog.messages == [
+    assert warnings(caplog) == [
         f"it is not known whether the model was trained on these images: those of {run} are not here"
     ]
 
@@ -137,3 +153,26 @@ def test_at_most_ten_absent_classes_are_named() -> None:
     shown = _report(assess([(Path("x.png"), 0)], np.eye(1, 12, dtype=np.float32), names, 1.0))
     assert "no images of       class1, class2, " in shown
     assert ", class10 and 1 more\n" in shown
+
+
+def test_the_calibration_error_is_next_to_its_floor() -> None:
+    """A wrong image with the probability 9/10, and 3/4 with the temperature 2."""
+    done = assess([(Path("x.png"), 1)], np.float32([[np.log(9), 0]]), ("a", "b"), 2.0)
+    shown = _report(replace(done, ece_floor=0.25))
+    assert (
+        "\ncalibration error  75.0 % (a perfectly calibrated model would show 25.0 % on this many images)\n"
+        f"{' ' * 19}90.0 % without the temperature; 1 bin with equal numbers of images\n"
+    ) in shown
+
+
+def test_a_split(run: Path, tmp_path: Path) -> None:
+    for split, count in (("train", 1), ("val", 1), ("Test", 2)):
+        (tmp_path / "other" / split / "red").mkdir(parents=True)
+        for number in range(count):
+            copy(tmp_path / "images" / "stripes" / f"{number}.png", tmp_path / "other" / split / "red")
+    done = invoke(run, "--data", tmp_path / "other", "--split", "test", "--json")
+    assert json.loads(done.stdout)["images"] == 2
+    with pytest.raises(DataError, match=r"expected a split 'test' in .*manifest\.csv, but it has val; give one of"):
+        invoke(run, "--split", "test")
+    wrong = invoke(run, "--split", "dev")
+    assert (wrong.exit_code, "'dev' is not one of" in wrong.stderr) == (2, True)

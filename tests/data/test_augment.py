@@ -69,6 +69,19 @@ def test_light_is_a_window_of_227_in_256_mirrored_or_not() -> None:
     assert len(drawn) == 30 + 30 + 2
 
 
+def test_random_crops_move_where_the_weights_leave_no_margin() -> None:
+    """Image and input of 227: the crops are windows in 256 pixels, the same as of weights that leave them."""
+    image, tight = places(227, 227), replace(CROP, resize_to=227)
+    random = Augmentation(crop="random")
+    for view in range(1, 20):
+        one, other = (augmented_input(image, p, np.random.default_rng(view), random) for p in (tight, CROP))
+        np.testing.assert_array_equal(one, other)
+    views = {augmented_input(image, tight, np.random.default_rng(view), random).tobytes() for view in range(1, 20)}
+    assert len(views) == 19
+    for seed in (None, np.random.default_rng(1)):
+        np.testing.assert_array_equal(augmented_input(image, tight, seed, Augmentation(crop="center")), image)
+
+
 def test_a_flip_alone_mirrors_half_of_the_views() -> None:
     image, generator = places(256, 256), np.random.default_rng(0)
     plain = to_input(image, CROP)

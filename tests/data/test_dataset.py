@@ -17,7 +17,7 @@ from finetune.data.dataset import (
     make_listed_dataset,
     sort_names,
 )
-from finetune.errors import DataError
+from finetune.errors import DataError, UsageError
 
 
 def file(folder: Path, name: str, number: int | None) -> Path:
@@ -120,6 +120,93 @@ def test_data_that_cannot_be_trained_on(data: Dataset, message: str) -> None:
     with pytest.raises(DataError) as caught:
         data.check()
     assert str(caught.value) == message
+
+
+def test_a_single_group_cannot_validate() -> None:
+    grouped = dataset("train", "train")
+    grouped = Dataset(tuple(record._replace(group="g") for record in grouped.records), grouped.class_names)
+    with pytest.raises(DataError) as caught:
+        grouped.check()
+    assert str(caught.value) == (
+        "no image is left for validation; add images: at least two groups (--group-by) per class, "
+        "or some for validation"
+    )
+
+
+def test_groups_and_those_in_two_splits() -> None:
+    names = ("p1", "p2", "", "p1", "p2", "")
+    whole = dataset("train", "train", "train", "val", "train", "val")
+    records = tuple(record._replace(group=name) for record, name in zip(whole.records, names, strict=True))
+    grouped = Dataset(records, whole.class_names)
+    assert grouped.by_group() == {"p1": [records[0], records[3]], "p2": [records[1], records[4]]}
+    assert grouped.divided_groups() == {"p1": [records[0], records[3]]}
+    assert whole.by_group() == whole.divided_groups() == {}
+
+
+def test_a_group_is_in_one_split(tmp_path: Path) -> None:
+    """Groups of files; a file of another group with the same bytes; files that cannot be read do not count."""
+    files = [
+        LabelledFile(file(tmp_path, f"{n}.png", n), "ab"[n % 2], None, f"g{n // 4}" if n < 16 else "")
+        for n in range(20)
+    ]
+    files.append(LabelledFile(file(tmp_path, "copy.png", 0), "a", None, "g3"))
+    files.append(LabelledFile(file(tmp_path, "words.png", None), "a", None, "g2"))
+    records = make_dataset(files, ("a", "b"), 0.3).records
+    assert [record.group for record in records] == [each.group for each in files[:-1]]
+    splits = {name: {record.split for record in records if record.group == name} for name in ("g0", "g1", "g2", "g3")}
+    assert all(len(found) == 1 for found in splits.values())
+    assert splits["g0"] == splits["g3"], "they share an image"
+
+
+def test_files_with_a_split_keep_it_whatever_their_group_says(tmp_path: Path) -> None:
+    splits = ("train", "val", "train", "train")
+    files = [
+        LabelledFile(file(tmp_path, f"{n}.png", n), "ab"[n % 2], split, "g")  # type: ignore[arg-type]
+        for n, split in enumerate(splits)
+    ]
+    dataset = make_dataset(files, ("a", "b"), 0.5)
+    assert tuple(record.split for record in dataset.records) == splits
+    assert list(dataset.divided_groups()) == ["g"]
+
+
+def test_groups_by_path(tmp_path: Path) -> None:
+    """Four of ten images validate, as whole groups of two; files that bring a group refuse another."""
+    files = [LabelledFile(file(tmp_path, f"{n // 2}-{n}.png", n), "a", None) for n in range(10)]
+    records = make_dataset(files, ("a",), 0.4, r"(\d)-\d\.").records
+    assert [record.group for record in records] == list("0011223344")
+    assert [record.split for record in records].count("val") == 4
+    assert all(one.split == other.split for one, other in zip(records[::2], records[1::2], strict=True))
+    with pytest.raises(UsageError) as caught:
+        make_dataset([*files, files[0]._replace(group="g")], ("a",), 0.4, "parent")
+    assert str(caught.value) == (
+        "the data has groups, in its column group, and --group-by names others; omit --group-by"
+    )
+
+
+def test_copies_are_in_one_split(tmp_path: Path) -> None:
+    """With the groups, which stay; images of one group, or of one group of copies, cannot be divided."""
+    files = [
+        LabelledFile(file(tmp_path, f"{n}.png", n), "ab"[n % 2], None, "g" if n in (2, 4) else "") for n in range(12)
+    ]
+    dataset = make_dataset(files, ("a", "b"), 0.4)
+    digests = [record.digest for record in dataset.records]
+    for copies in ([[digests[0], digests[2]], [digests[1], digests[3]]], [[digests[8], digests[9], digests[5]]]):
+        together = dataset.with_copies(copies)
+        splits = {record.digest: record.split for record in together.records}
+        assert all(len({splits[digest] for digest in group}) == 1 for group in (*copies, [digests[2], digests[4]]))
+        found = [[record.digest for record in same] for same in together.by_copy()]
+        assert sorted(map(sorted, found)) == sorted(map(sorted, copies))
+        assert together.without({}).copies == together.copies
+    everything = dataset.with_copies([digests])
+    assert everything.records == dataset.records, "nothing could validate"
+    assert len(everything.by_copy()) == 1
+    assert dataset.by_copy() == []
+
+
+def test_splits_of_the_data_are_not_made_again() -> None:
+    with pytest.raises(DataError) as caught:
+        dataset("train", "train", "val").with_copies([])
+    assert str(caught.value) == "the data has its own splits; expected data without splits"
 
 
 def test_one_image_that_validates_is_enough() -> None:

@@ -124,6 +124,21 @@ def test_ten_crops_are_cut_from_the_square_before_the_crop() -> None:
     assert square.min() == 255
 
 
+def test_ten_crops_differ_where_the_weights_leave_no_margin() -> None:
+    """Image and input of 227: the square has 256 pixels, and the crops of a gradient are ten."""
+    network = Preprocessing(size=227, mean=(0.0, 0.0, 0.0), resize_to=227)
+    rows, columns = np.mgrid[:227, :227]
+    gradient = np.dstack([rows, columns, rows]).astype(np.uint8)
+    square = read_input(gradient, ten_crop_preprocessing(network), "bgr")
+    assert isinstance(square, np.ndarray)
+    assert square.shape == (256, 256, 3)
+    crops = ten_crops(square, network.size)
+    assert len({crop.tobytes() for crop in crops}) == 10
+    corners = [crop[0, 0, :2].tolist() for crop in crops[:5]]  # row and column: (29.5 · 227 / 256) - 0.5 = 25.7
+    assert np.abs(np.subtract(corners, [[0, 0], [0, 25.7], [25.7, 0], [25.7, 25.7], [12.4, 12.4]])).max() < 1
+    np.testing.assert_array_equal(read_input(gradient, network, "bgr"), gradient)  # the plain input stays as it is
+
+
 def test_read_input_or_raise_names_the_image(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "blue.png"), BLUE_BGR)
     np.testing.assert_array_equal(read_input_or_raise(tmp_path / "blue.png", SMALL), np.full((2, 2, 3), (200, 20, 10)))

@@ -10,6 +10,7 @@ from support.encoded_images import encode, idx
 from support.runs import started
 
 from finetune.data.dataset import Dataset
+from finetune.data.lists import csv_files
 from finetune.data.read_data import labelled_files, read_data
 from finetune.errors import DataError
 from finetune.model import Model
@@ -221,6 +222,16 @@ def test_paths_are_relative_to_the_csv_else_to_the_current_folder(
     monkeypatch.chdir(root)
     places = [record.path for record in read_data(data).records]
     assert places == [tmp_path / "lists" / "a" / "1.png", *(Path(name) for name in IMAGES[1:])]
+
+
+def test_groups_of_a_csv(root: Path) -> None:
+    """An empty cell, or a line that ends before the column, is an image without a group."""
+    text = "label,path,group\nants,a/1.png,'=p\nants,a/2.png,'=p\nbees,b/1.png,\nbees,b/2.png\n"
+    dataset = read_data(write(root, "list.csv", text))
+    assert [record.group for record in dataset.records] == ["=p", "=p", "", ""]
+    assert [file.group for file in csv_files(root / "list.csv")] == ["=p", "=p", "", ""]
+    assert [record.split for record in dataset.records[:2]] == ["train", "train"], "the only group of its class"
+    assert sorted(record.split for record in dataset.records[2:]) == ["train", "val"]
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv"])

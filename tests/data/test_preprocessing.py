@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing
+from finetune.data.preprocessing import CAFFE_MEAN_BGR, Preprocessing, with_margin
 from finetune.errors import UsageError, WeightsError
 
 CROP = Preprocessing(size=227, mean=CAFFE_MEAN_BGR)
@@ -17,6 +17,17 @@ def test_resize_to_and_short_side() -> None:
     assert Preprocessing(size=163, mean=CAFFE_MEAN_BGR).resize_to == 184  # 163 · 256 / 227 = 183.8
     assert (CROP.resize_to, CROP.short_side) == (256, 256)
     assert (WARP.resize_to, WARP.short_side) == (256, 227)
+
+
+@pytest.mark.parametrize(
+    ("size", "resize_to", "larger"),
+    [(227, 227, 256), (224, 224, 253), (227, 228, 228), (227, 256, 256), (224, 400, 400)],
+    ids=["none", "of another size", "small", "as usual", "large"],
+)
+def test_the_margin_for_crops(size: int, resize_to: int, larger: int) -> None:
+    """Only where there is none: 224 · 256 / 227 = 252.6. All else stays."""
+    preprocessing = Preprocessing(size, (33.3,), (78.6,), "GRAY", "warp", resize_to)
+    assert with_margin(preprocessing) == Preprocessing(size, (33.3,), (78.6,), "GRAY", "warp", larger)
 
 
 def test_normalize_by_hand() -> None:

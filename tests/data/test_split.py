@@ -1,16 +1,19 @@
-"""Splits by digest: shares, stability when images are added, and identical files; folders by their names."""
+"""Splits by digest: shares, stability when images are added, identical files and groups; folders by their names."""
 
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from support.encoded_images import encode
 
 from finetune.data.folder import read_folder
-from finetune.data.split import split_by_digest
+from finetune.data.split import Split, split_by_digest
 
 Labelled = list[tuple[int, str]]
 
@@ -92,6 +95,132 @@ def test_time_grows_with_the_files_not_with_files_times_classes() -> None:
     started = time.perf_counter()
     assert len(validation(labelled)) == 10_000
     assert time.perf_counter() - started < 2  # 0.1 s is usual; 20,000 × 10,000 steps would take longer than 2 s
+
+
+FRACTIONS = st.floats(0.01, 0.99)
+LABELLED = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abcdefghijklmnopqrst")), max_size=40)
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=500)  # the same cases in every run
+
+
+def split_without_groups(labelled: Labelled, val_fraction: float) -> dict[str, Split]:
+    """The split of version 0.1.0, which had no groups."""
+    by_label: dict[int, set[str]] = {}
+    for label, digest in labelled:
+        by_label.setdefault(label, set()).add(digest)
+    splits: dict[str, Split] = {}
+    for _, names in sorted(by_label.items()):
+        share = min(max(round(len(names) * val_fraction), 1), len(names) - 1)
+        share -= sum(splits.get(digest) == "val" for digest in names)
+        for rank, digest in enumerate(sorted(digest for digest in names if digest not in splits)):
+            splits[digest] = "val" if rank < share else "train"
+    return splits
+
+
+@REPEATABLE
+@given(LABELLED, FRACTIONS, st.booleans())
+def test_without_groups_the_split_is_that_of_0_1_0(labelled: Labelled, fraction: float, alone: bool) -> None:
+    """Groups of a single image are not groups."""
+    together = [[digest] for _, digest in labelled] if alone else []
+    assert split_by_digest(labelled, fraction, together) == split_without_groups(labelled, fraction)
+
+
+@REPEATABLE
+@given(LABELLED, FRACTIONS, st.data())
+def test_no_group_is_in_two_splits_and_every_class_is_trained(
+    labelled: Labelled, fraction: float, data: st.DataObject
+) -> None:
+    """Planted groups, some of which share images, over several classes; copies are digests that occur twice."""
+    names = sorted({digest for _, digest in labelled})
+    groups = st.lists(st.lists(st.sampled_from(names), min_size=1), max_size=6) if names else st.just([])
+    together = data.draw(groups)
+    splits = split_by_digest(labelled, fraction, together)
+    assert set(splits) == set(names)
+    assert all(len({splits[digest] for digest in group}) == 1 for group in together)
+    if any(len(set(group)) > 1 for group in together):
+        assert {label for label, digest in labelled if splits[digest] == "train"} == {label for label, _ in labelled}
+
+
+@REPEATABLE
+@given(st.lists(st.lists(st.integers(1, 12), min_size=2, max_size=10), min_size=1, max_size=3), FRACTIONS)
+def test_groups_within_classes_come_near_the_share(sizes: list[list[int]], fraction: float) -> None:
+    """Each class has images to train on and to validate, as near to its share as one group more or less allows."""
+    names = iter(digests(360))
+    classes = [[[next(names) for _ in range(size)] for size in groups] for groups in sizes]
+    labelled = [(label, name) for label, groups in enumerate(classes) for group in groups for name in group]
+    splits = split_by_digest(labelled, fraction, [group for groups in classes for group in groups])
+    for groups in classes:
+        count = sum(map(len, groups))
+        share = min(max(round(count * fraction), 1), count - 1)
+        kept = [len(group) for group in groups if splits[group[0]] == "train"]
+        taken = [len(group) for group in groups if splits[group[0]] == "val"]
+        assert kept
+        assert taken
+        off = sum(taken) - share
+        if off < 0 and len(kept) > 1:
+            assert min(kept) >= -2 * off, "another group would come nearer"
+        if off > 0:
+            assert off < max(taken) / 2 or taken == [min(taken + kept)], "one group less would come nearer"
+
+
+def test_groups_by_hand() -> None:
+    """3 of 10 images validate: {a, h} is within the share, {b, c, d} is not any more, {e} is."""
+    labelled = of_class(0, list("abcdefghij"))
+    together = [["h", "a"], ["d", "b", "c"], ["f", "g"], ["i", "j"]]
+    splits = split_by_digest(labelled, 0.3, together)
+    assert {digest for digest, split in splits.items() if split == "val"} == set("ahe")
+    assert split_by_digest(labelled[::-1], 0.3, [group[::-1] for group in together[::-1]]) == splits
+
+
+@pytest.mark.parametrize(("sizes", "taken"), [
+    ([7, 3], [3]),  # 2 of 10: 3 is too many, but the fewest that can validate
+    ([1, 2, 7], [1]),  # 3 is no nearer to 2 than 1 is
+    ([1, 3, 6], [1]),  # 4 is not nearer to 2 than 1 is
+    ([4, 4, 4, 4, 4], [4]),
+    ([9, 9, 9, 9], [9]),  # 7 of 36: 9 is nearer than none
+    ([3, 7, 7, 7, 7, 7], [3, 7]),  # 8 of 38: 10 is nearer than 3
+    ([7, 6], [6]),
+    ([13], []),
+])  # fmt: skip
+def test_how_near_groups_come_to_a_fifth(sizes: list[int], taken: list[int]) -> None:
+    names = iter(f"{number:03}" for number in range(100))
+    groups = [[next(names) for _ in range(size)] for size in sizes]
+    splits = split_by_digest(of_class(0, [name for group in groups for name in group]), 0.2, groups)
+    assert [len(group) for group in groups if splits[group[0]] == "val"] == taken
+
+
+def test_groups_that_share_an_image_are_one() -> None:
+    labelled = of_class(0, list("abcdef")) + of_class(1, list("ghij"))
+    splits = split_by_digest(labelled, 0.2, [["a", "b"], ["b", "c"], ["g", "c"]])
+    assert len({splits[digest] for digest in "abcg"}) == 1
+
+
+def test_a_group_of_several_classes_leaves_each_of_them_images_to_train_on() -> None:
+    """{a, g, h} would be the share of class 0, but is all of class 1."""
+    labelled = of_class(0, list("abcdef")) + of_class(1, list("gh"))
+    together = [["a", "g", "h"]]
+    assert split_by_digest(labelled, 0.2, together) == {**dict.fromkeys("acdefgh", "train"), "b": "val"}
+
+
+def test_a_class_whose_groups_are_all_in_an_earlier_class_has_images_to_validate() -> None:
+    """1 of 8 images of class 0 validates, a; both groups of class 1 come later in class 0."""
+    labelled = of_class(0, list("abcdefgh")) + of_class(1, list("xyz"))
+    splits = split_by_digest(labelled, 0.1, [["g", "x"], ["h", "y", "z"]])
+    assert {digest for digest, split in splits.items() if split == "val"} == {"a", "g", "x"}
+
+
+@pytest.mark.parametrize("added", range(20))
+def test_an_image_added_to_a_group_moves_few_others(added: int) -> None:
+    """At most two groups of 40 change their split: one in place of another."""
+    groups = [digests(5, seed=number) for number in range(40)]
+    before = split(groups)
+    groups[added].append(digests(1, seed=1000 + added)[0])
+    after = split(groups)
+    moved = {digest for digest, side in before.items() if after[digest] != side}
+    assert sum(bool(moved & set(group)) for group in groups) <= 2
+
+
+def split(groups: Sequence[Sequence[str]]) -> dict[str, Split]:
+    return split_by_digest([(0, digest) for group in groups for digest in group], 0.2, groups)
 
 
 def write(folder: Path, *numbers: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,15 @@ def logits(*probabilities: list[float]) -> np.ndarray:
     return np.log(np.array(probabilities)).astype(np.float32)
 
 
+def floor_by_hand(*confidences: float) -> float:
+    """Return the mean calibration error of one bin over all cases of right and wrong images."""
+    error = 0.0
+    for right in product((0, 1), repeat=len(confidences)):
+        probability = math.prod(c if one else 1 - c for c, one in zip(confidences, right, strict=True))
+        error += probability * abs(sum(right) - sum(confidences)) / len(confidences)
+    return error
+
+
 def test_metrics_by_hand() -> None:
     """Two of four are right; the third is more wrong than the second."""
     labelled = [(Path("a"), 0), (Path("b"), 1), (Path("c"), 0), (Path("d"), 2)]
@@ -30,6 +40,7 @@ def test_metrics_by_hand() -> None:
     # one bin: 0.5, 0.5, 0.6 and 0.8, half of them right
     assert done.ece_before == pytest.approx(0.6 - 0.5, abs=1e-6)
     assert done.ece_after == done.ece_before
+    assert done.ece_floor == pytest.approx(floor_by_hand(0.5, 0.5, 0.6, 0.8), rel=0.06)
     assert done.loss_before == pytest.approx(-math.log(0.6 * 0.3 * 0.1 * 0.5) / 4, abs=1e-6)
     assert done.loss_after == done.loss_before
     assert [(result.path.name, result.true, result.predicted) for result in done.most_wrong] == [
@@ -46,6 +57,8 @@ def test_the_temperature_changes_probabilities_and_nothing_else() -> None:
     plain, cooled = (assess(labelled, logits([0.9, 0.1], [0.9, 0.1]), ("x", "y"), t) for t in (1.0, 2.0))
     assert cooled.ece_before == pytest.approx(plain.ece_before) == pytest.approx(0.4)
     assert cooled.ece_after == pytest.approx(0.25)  # √9 : √1
+    assert plain.ece_floor == pytest.approx(floor_by_hand(0.9, 0.9), rel=0.06)
+    assert cooled.ece_floor == pytest.approx(floor_by_hand(0.75, 0.75), rel=0.06)
     assert cooled.loss_before == pytest.approx(plain.loss_before) == pytest.approx(-math.log(0.9 * 0.1) / 2)
     assert cooled.loss_after == pytest.approx(-math.log(0.75 * 0.25) / 2)
     assert (cooled.top1, cooled.confusion.tolist()) == (plain.top1, plain.confusion.tolist())
@@ -60,6 +73,7 @@ def test_json_has_everything() -> None:
     assert written["confusion"] == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
     assert written["per_class"][0] == {"label": "red", "precision": 0, "recall": 0, "f1": 0, "support": 0}
     assert sum(bin["images"] for bin in written["reliability_after"]) == 1
+    assert written["ece_floor"] == done.ece_floor > 0
     assert written["most_wrong"][0]["path"] == "a"
     assert written["unreadable"] == [{"path": "b", "error": "the file is empty"}]
 

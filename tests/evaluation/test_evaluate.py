@@ -58,6 +58,17 @@ def test_own_validation_images_give_what_predict_gives(run: Path, colours: Path)
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("metrics", "kept_best"),
+    [({"kept": "last"}, False), ({"kept": "best"}, True), ({}, True), ("damaged", True)],
+)
+def test_which_epoch_was_kept(run: Path, tiny_model: Model, metrics: object, kept_best: bool) -> None:
+    Run(run).write_model(replace(tiny_model, about={"metrics": metrics}))
+    done = evaluate(run)
+    assert (done.kept_best, done.to_json()["kept_best"]) == (kept_best, kept_best)
+
+
+@pytest.mark.tensorflow
 def test_another_folder_is_matched_by_class_name(run: Path, colours: Path, tmp_path: Path) -> None:
     assert [metrics.support for metrics in evaluate(run, colours).per_class] == [5, 4, 3]
     some = tmp_path / "some"
@@ -94,6 +105,44 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
     whole = evaluate(run, tmp_path / "only")
     assert (whole.images, evaluate(run, plain).top1) == (5, whole.top1)
     assert evaluate(run, splits).images == 4
+
+
+@pytest.mark.tensorflow
+def test_a_split_of_the_runs_own_images(run: Path) -> None:
+    """Of 5, 4 and 3 images, the first two of each class are for validation."""
+    training = evaluate(run, split="train")
+    assert [metrics.support for metrics in training.per_class] == [3, 2, 1]
+    assert training.overlap == (6, 0)
+    assert evaluate(run, split="val").to_json() == evaluate(run).to_json()
+    with pytest.raises(DataError) as caught:
+        evaluate(run, split="test")
+    assert str(caught.value) == (
+        f"expected a split 'test' in {run / 'manifest.csv'}, but it has train and val; give one of those to --split, "
+        "or give data with that split to --data"
+    )
+
+
+@pytest.mark.tensorflow
+def test_a_split_of_other_data(run: Path, colours: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for split, name in (("train", "red"), ("val", "green"), ("TEST", "blue")):
+        (data / split).mkdir(parents=True)
+        (colours / name).rename(data / split / name)
+    found = {split: evaluate(run, data, split) for split in (None, "train", "val", "test")}  # type: ignore[arg-type]
+    assert {split: [metrics.support for metrics in done.per_class] for split, done in found.items()} == {
+        None: [0, 4, 0],
+        "train": [5, 0, 0],
+        "val": [0, 4, 0],
+        "test": [0, 0, 3],
+    }
+
+
+@pytest.mark.tensorflow
+def test_a_split_that_cannot_be_read_is_named(run: Path, colours: Path) -> None:
+    for image in colours.rglob("*.png"):
+        image.unlink()
+    with pytest.raises(DataError, match=r"no image of the training images of .* can be read; .* first: .*2\.png"):
+        evaluate(run, split="train")
 
 
 @pytest.mark.tensorflow

@@ -48,12 +48,12 @@ def points(axes: Axes) -> list[list[tuple[float, float]]]:
     return [[(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)] for line in axes.lines]
 
 
-def test_the_dotted_line_is_at_the_best_epoch(axes: Axes) -> None:
+def test_the_dotted_line_is_at_the_kept_epoch(axes: Axes) -> None:
     draw_by_epoch(axes, HISTORY, 3, "loss", {"train_loss": "training", "val_loss": "validation"})
-    best, *_ = points(axes)
-    assert [x for x, _ in best] == [3, 3]
+    kept, *_ = points(axes)
+    assert [x for x, _ in kept] == [3, 3]
     assert axes.lines[0].get_linestyle() == ":"
-    assert axes.get_xlabel() == "epoch (dotted: the best)"
+    assert axes.get_xlabel() == "epoch (dotted: kept)"
 
 
 def test_each_line_is_its_column_by_epoch(axes: Axes) -> None:

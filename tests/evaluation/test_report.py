@@ -33,7 +33,7 @@ EPOCHS = [
     for number in (1, 2)
 ]
 CONFIG = {"data": "photos"}
-METRICS = {"val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": False}
+METRICS = {"kept": "last", "val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": False}
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$x^2_{$")
 
 
@@ -128,8 +128,8 @@ def test_the_words_and_numbers_on_the_page(image_folder: Callable[..., Path]) ->
     for part in (
         "insects: 2 classes of photos Validation accuracy 87.5 % (epoch 1 of 2)",
         "Of 5 validation images, 60.0 % are classified correctly (95 % interval 23.1 % to 88.2 %).",
-        "The best epoch was chosen on these same images, so this accuracy is optimistic. "
-        "For an unbiased one, run finetune evaluate RUN --data FOLDER on images that training has not seen.",
+        "The last epoch was kept: these images chose nothing but the temperature, which does not change the accuracy. "
+        "If you choose among runs by this accuracy, run finetune evaluate RUN --data FOLDER on images",
         "frozen: all",
         "ants 1 3 60.0 % 100.0 % 75.0 %",
         "bees 1 2 0.0 % 0.0 % 0.0 %",
@@ -152,7 +152,7 @@ def rows(page: str, tag: str) -> list[str]:
     return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", row)).split()) for row in found]
 
 
-def test_every_epoch_is_a_row_and_the_best_is_bold() -> None:
+def test_every_epoch_is_a_row_and_the_kept_one_is_bold() -> None:
     history = [
         {
             "epoch": epoch,
@@ -165,12 +165,25 @@ def test_every_epoch_is_a_row_and_the_best_is_bold() -> None:
         for epoch in (1, 2)
     ]
     page = render_report("run", CONFIG, "", METRICS, history, dataset(("a", "b"), [Path("x")]))
-    assert rows(page, '<tr class="best">') == ["1 0.1 0.5000 25.0 % 1.5000 37.5 %"]
+    assert rows(page, '<tr class="kept">') == ["1 0.1 0.5000 25.0 % 1.5000 37.5 %"]
     assert "2 0.05 0.2500 50.0 % 0.7500 25.0 %" in rows(page, "<tr>")
     assert "was interrupted" not in page
     interrupted = {**METRICS, "interrupted": True}
     page = render_report("run", CONFIG, "", interrupted, history, dataset(("a", "b"), [Path("x")]))
-    assert "Training was interrupted; the best epoch so far was kept." in page
+    assert "Training was interrupted; the last whole epoch was kept." in page
+
+
+@pytest.mark.parametrize("kept", [{"kept": "best"}, {}], ids=["with patience", "a run of 0.1"])
+def test_the_page_says_that_the_best_epoch_was_chosen(kept: dict[str, str]) -> None:
+    metrics = {"val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": True, **kept}
+    page = render_report("run", CONFIG, "", metrics, EPOCHS, dataset(("a", "b"), [Path("x")]))
+    words = " ".join(Page(page).words.split())
+    assert (
+        "The best epoch was chosen on these same images, so this accuracy is optimistic. "
+        "For an unbiased one, run finetune evaluate RUN --data FOLDER on images that training has not seen."
+    ) in words
+    assert "Training was interrupted; the best epoch so far was kept." in words
+    assert "nothing but the temperature" not in words
 
 
 def test_cells_of_the_confusion_matrix_are_as_dark_as_their_share_of_the_row() -> None:
@@ -202,6 +215,7 @@ def test_the_numbers_of_calibration_and_intervals_are_in_their_places() -> None:
         "loss_after": 1.0,
         "ece_before": 0.2,
         "ece_after": 0.1,
+        "ece_floor": 0.0525,
     }
     page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)
     words = " ".join(Page(page).words.split())
@@ -209,8 +223,18 @@ def test_the_numbers_of_calibration_and_intervals_are_in_their_places() -> None:
         "50.0 % are classified correctly (95 % interval 25.0 % to 75.0 %).",
         "For 62.5 % the true class is among the five most probable (37.5 % to 87.5 %).",
         "validation loss 1.2500 1.0000 expected calibration error 20.0 % 10.0 %",
+        "as used, is 10.0 % (a perfectly calibrated model would show 5.2 % on this many images).",
     ):
         assert part in words, part
+
+
+def test_a_run_of_an_earlier_version_has_no_calibration_floor() -> None:
+    names, paths = ("a", "b"), [Path("x.png")]
+    evaluation = evaluation_json(names, paths)
+    del evaluation["ece_floor"]
+    words = Page(render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)).words
+    assert "expected calibration error" in words
+    assert "perfectly calibrated" not in words
 
 
 def test_a_wrong_image_shows_both_classes_with_their_probabilities() -> None:

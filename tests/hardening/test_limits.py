@@ -63,7 +63,7 @@ def reads_stdin(pid: int) -> bool:
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_sigterm_keeps_the_best_epoch(
+def test_sigterm_keeps_the_last_epoch(
     finetune: Finetune, image_folder: Callable[..., Path], tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune.training.head import Head
@@ -82,7 +82,7 @@ def test_sigterm_keeps_the_best_epoch(
         "train", "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--out", "run"
     )
     assert code == 1
-    assert "interrupted: 2 of 30 epochs are done; keeping the best" in err
+    assert "interrupted: 2 of 30 epochs are done; keeping the last" in err
     assert "model run/model.safetensors" in out
     assert Path("run/report.html").exists()
 

@@ -1,6 +1,7 @@
 """A run directory is read back as it was written."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def run(tmp_path: Path) -> Run:
 
 def test_images(run: Run) -> None:
     assert read_dataset(run) == DATASET
+
+
+def test_groups(tmp_path: Path) -> None:
+    """The manifest has their column if an image has one; one that looks like a formula is read as it was."""
+    records = tuple(r._replace(group=name) for r, name in zip(DATASET.records, ("", "=p1", "p, 2"), strict=True))
+    grouped = replace(DATASET, records=records)
+    run = started(tmp_path / "grouped", {}, grouped)
+    lines = (run.path / "manifest.csv").read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    assert lines[0] == "path,label,split,group"
+    assert lines[1].endswith(',"ants, red",train,')
+    assert lines[2].endswith(",bees,val,'=p1")
+    assert read_dataset(run) == grouped
 
 
 def test_history(run: Run) -> None:

@@ -20,7 +20,7 @@ from finetune.data.inputs import expand
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.evaluation.assess import assess
-from finetune.evaluation.evaluate import _validation_images
+from finetune.evaluation.evaluate import _own_images
 from finetune.evaluation.report import with_thumbnails, write_report
 from finetune.formats.npy_file import write_npy
 from finetune.formats.npz_file import write_npz
@@ -144,7 +144,7 @@ def read_run(path: Path) -> None:
     run = open_run(path)
     for read in (
         lambda: write_report(path),
-        lambda: _validation_images(run, ("ants", "bees")),
+        lambda: _own_images(run, ("ants", "bees"), None),
         lambda: load_state(run.checkpoint),
         lambda: read_config(path / "config.json"),
         lambda: lists.csv_files(path / "manifest.csv"),

@@ -1,6 +1,6 @@
 import pytest
 
-from finetune.system.text import did_you_mean, first_few, shape_text
+from finetune.system.text import did_you_mean, first_few, has_group, shape_text
 
 
 def test_the_nearest_name_is_suggested() -> None:
@@ -43,3 +43,12 @@ def test_a_separator_of_ones_own() -> None:
 def test_shapes_are_joined_by_a_cross() -> None:
     assert shape_text((11, 11, 3, 96)) == "11×11×3×96"
     assert shape_text([]) == ""
+
+
+@pytest.mark.parametrize(("pattern", "expected"), [
+    ("(a)", True), ("(?P<name>a)|b", True), ("a(b)?", True),
+    ("", False), ("a", False), ("(?:a)", False), ("a(?=b)", False),
+    ("(a", False), ("(a){99999999999}", False), ("(" * 5000, False), ("(" * 5000 + ")" * 5000, False),
+])  # fmt: skip
+def test_valid_patterns_with_a_group(pattern: str, expected: bool) -> None:
+    assert has_group(pattern) == expected

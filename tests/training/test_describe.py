@@ -64,6 +64,30 @@ def test_many_classes_are_not_all_shown(tiny_weights: Path, image_folder: Callab
     assert "(the first 20 classes are shown)" in text
 
 
+def test_groups_are_counted_in_one_line(image_folder: Callable[..., Path], tiny_weights: Path) -> None:
+    """Those in two splits are counted in the records, whoever divided them."""
+    data = image_folder(stripes=6, dots=4)
+    plan = plan_layers(TrainConfig(data=data, weights=str(tiny_weights)), 2)
+    assert "groups" not in describe(plan, read_folder(data))
+    grouped = read_folder(data, group_by=r"stripes/([0-2])|dots/\d")
+    assert "\ngroups: 3 and 7 images without a group; in two splits: none\n" in describe(plan, grouped)
+    records = tuple(record._replace(group="one") for record in grouped.records)
+    assert "\ngroups: 1; in two splits: 1\n" in describe(plan, replace(grouped, records=records))
+
+
+def test_copies_are_counted_in_one_line(image_folder: Callable[..., Path], tiny_weights: Path) -> None:
+    data = image_folder(stripes=6, dots=6)
+    plan = plan_layers(TrainConfig(data=data, weights=str(tiny_weights)), 2)
+    dataset = read_folder(data)
+    assert "copies" not in describe(plan, dataset)
+    digests = [record.digest for record in dataset.records]
+    text = describe(plan, dataset.with_copies([digests[:3], digests[2:4], digests[10:]]))
+    assert "\ncopies: 6 images are identical or nearly identical to others, in 2 groups; in two splits: none\n" in text
+    both = [record._replace(digest=digests[0]) for record in dataset.records]
+    text = describe(plan, replace(dataset, records=tuple(both)))
+    assert "\ncopies: 12 images are identical to others, in 1 groups; in two splits: 1\n" in text
+
+
 @pytest.mark.tensorflow
 def test_dry_run_trains_and_writes_nothing(
     tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path

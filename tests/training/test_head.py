@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 from support.small_heads import NETWORK, plan_for, separable
 
-from finetune.training.head import Head, LabelledRows
+from finetune.networks.forward import forward
+from finetune.networks.layers import Dropout
+from finetune.training.head import Head, LabelledRows, head_logits
 from finetune.training.plan import Plan
 
 PLAIN = replace(NETWORK, layers=tuple(layer for layer in NETWORK.layers if not layer.name.startswith("drop")))
@@ -51,6 +54,47 @@ def test_one_step_by_hand() -> None:
     kernel, bias = plan.weights["fc8/kernel"], plan.weights["fc8/bias"]
     np.testing.assert_allclose(after["fc8/kernel"], kernel - 0.1 * DATA.rows.T @ error / 6, atol=1e-6)
     np.testing.assert_allclose(after["fc8/bias"], bias - 0.1 * error.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+def test_the_rate_of_dropout(rate: float) -> None:
+    """With fc7's rows all 1 and a kernel of ones, a logit is how many of 4 units are kept, times 1 / (1 - rate)."""
+    plan = plan_for(("fc8",), dropout=rate)
+    ones = np.ones((4000, 4), np.float32)
+    (drop, fc8), seed = plan.head, tf.constant(3, tf.int64)
+    assert drop == Dropout("drop7", rate)
+    assert plan.network == NETWORK, "the model is written as it was"
+    kernel = {"fc8/kernel": np.ones((4, 1), np.float32), "fc8/bias": np.zeros(1, np.float32)}
+    logits = forward((drop, fc8), kernel, tf.constant(ones), seed=seed).numpy()
+    kept = np.rint(logits * (1 - rate)).ravel()
+    np.testing.assert_allclose(logits.ravel(), kept / (1 - rate), rtol=1e-6)
+    assert kept.mean() == pytest.approx(4 * (1 - rate), abs=0.07)  # five deviations of the mean
+
+
+def test_without_dropout_a_step_is_that_of_a_network_without_it() -> None:
+    """And with the network's own rate it is not."""
+    after = {}
+    for name, plan in (
+        ("none", plain_plan()),
+        ("off", plan_for(("fc8",), batch_size=6, dropout=0.0)),
+        ("own", plan_for(("fc8",), batch_size=6)),
+        ("half", plan_for(("fc8",), batch_size=6, dropout=0.5)),
+    ):
+        head = Head(plan)
+        head.set_rate(0.1)
+        head.step(DATA.rows, DATA.labels, EACH, seed=0)
+        after[name] = head.values().weights["fc8/kernel"]
+    np.testing.assert_array_equal(after["off"], after["none"])
+    np.testing.assert_array_equal(after["half"], after["own"])
+    assert not np.array_equal(after["own"], after["none"])
+
+
+def test_dropout_is_for_training_only() -> None:
+    one, other = (Head(plan_for(("fc8",), dropout=rate)).evaluate(DATA) for rate in (0.0, 0.9))
+    assert one == other
+    plan = plan_for(("fc8",), dropout=0.9)
+    expected = DATA.rows @ plan.weights["fc8/kernel"] + plan.weights["fc8/bias"]
+    np.testing.assert_allclose(head_logits(plan, DATA), expected, atol=1e-6)
 
 
 def test_label_smoothing_by_hand() -> None:

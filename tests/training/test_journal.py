@@ -23,9 +23,8 @@ from finetune.training.state import Epoch, HeadValues, Part, State
 STATE = State(
     HeadValues({"fc8/bias": np.ones(3, np.float32)}, {}, (np.ones(1, np.float32),)),
     (Epoch(1, 0.001, 0.7, 0.5, 0.6, 0.75),),
-    {"fc8/bias": np.ones(3, np.float32)},
 )
-WITHIN = replace(STATE, history=(), best_weights=None, part=Part(2, 1.4, 3))
+WITHIN = replace(STATE, history=(), part=Part(2, 1.4, 3))
 
 
 @pytest.fixture
@@ -87,9 +86,17 @@ def test_the_sheet_of_views_is_written_where_views_differ(
     assert ("augmented.png" in names(run)) == sheet
 
 
-def test_the_log(tiny_model: Model, dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("patience", "kept"), [(None, "last"), (5, "best")])
+def test_the_log(
+    tiny_model: Model,
+    dataset: Dataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    patience: int | None,
+    kept: str,
+) -> None:
     """One line at the end of an epoch, none within one."""
-    journal = Journal(Run(tmp_path / "run"), plan(tiny_model), dataset, started=False)
+    journal = Journal(Run(tmp_path / "run"), plan(tiny_model, patience=patience), dataset, started=False)
     with caplog.at_level(logging.INFO):
         journal.keep(WITHIN, dataset)
         assert not caplog.messages
@@ -97,5 +104,6 @@ def test_the_log(tiny_model: Model, dataset: Dataset, tmp_path: Path, caplog: py
         journal.report_interruption(1)
     assert caplog.messages == [
         "epoch 1 of 3: loss 0.7000, accuracy 50.0 %; validation loss 0.6000, accuracy 75.0 %",
-        f"interrupted: 1 of 3 epochs are done; keeping the best (continue with finetune train --resume {tmp_path}/run)",
+        f"interrupted: 1 of 3 epochs are done; keeping the {kept} "
+        f"(continue with finetune train --resume {tmp_path}/run)",
     ]

@@ -31,18 +31,19 @@ def same_bits(one: State, other: State) -> None:
         np.testing.assert_array_equal(mine, its)
 
 
-def test_learns_and_keeps_the_best_epoch() -> None:
+@pytest.mark.parametrize("patience", [None, 12])
+def test_learns_and_keeps_the_last_or_with_patience_the_best_epoch(patience: int | None) -> None:
     data = separable(32)
-    every = states(plan_for(("fc8",), epochs=12), data, separable(16))
+    every = states(plan_for(("fc8",), epochs=12, patience=patience), data, separable(16))
     assert [len(state.history) for state in every] == list(range(1, 13))
     end = every[-1]
     assert end.best.val_accuracy == 1.0
     assert end.best == max(end.history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
-    best = every[end.best.epoch - 1].values.weights
-    assert end.best_weights is not None
-    assert set(end.best_weights) == {"fc8/kernel", "fc8/bias"}
-    for name, value in end.best_weights.items():
-        np.testing.assert_array_equal(value, best[name])
+    assert end.kept == (end.best if patience else end.history[-1])
+    kept = every[end.kept.epoch - 1].values.weights
+    assert set(end.kept_weights) == {"fc8/kernel", "fc8/bias"}
+    for name, value in end.kept_weights.items():
+        np.testing.assert_array_equal(value, kept[name])
 
 
 def test_same_seed_same_bits() -> None:
@@ -73,13 +74,19 @@ def test_a_frozen_layer_behind_a_trained_one_stays() -> None:
     features = RNG.uniform(0, 1, (8, 1, 1, 256)).astype(np.float32)
     data = LabelledRows(features, (np.arange(8) % 2).astype(np.int32))
     outcome = states(plan, data, data)[-1]
-    assert outcome.best_weights is not None
-    assert {name.split("/")[0] for name in outcome.best_weights} == {"fc6", "fc8"}
-    assert not np.array_equal(outcome.best_weights["fc6/kernel"], plan.weights["fc6/kernel"])
+    assert {name.split("/")[0] for name in outcome.kept_weights} == {"fc6", "fc8"}
+    assert not np.array_equal(outcome.kept_weights["fc6/kernel"], plan.weights["fc6/kernel"])
 
 
 @pytest.mark.parametrize("trained", [("fc8",), ("fc6", "fc8")])
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "optimizer": "adam", "mixup": 0.3, "layer_lr": ("0.5",)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patience": 4},
+        {"ema": 0.9, "optimizer": "adam", "mixup": 0.3, "layer_lr": ("0.5",), "dropout": 0.2},
+    ],
+)
 def test_resuming_from_disk_ends_with_the_same_bits(
     trained: tuple[str, ...], options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -182,11 +189,11 @@ def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Head, "evaluate", lambda head, data: next(found))
     data = separable(8)
     ended = states(plan_for(("fc8",), epochs=5, patience=2), data, data)[-1]
-    assert (len(ended.history), ended.best.epoch) == (4, 2)
+    assert (len(ended.history), ended.best.epoch, ended.kept.epoch) == (4, 2, 2)
 
 
 def test_a_stage_starts_with_the_heads_own_values() -> None:
-    """The state of an earlier stage holds fewer layers; its history and best weights stay, its values do not count."""
+    """The state of an earlier stage holds fewer layers; its history stays, its values do not count."""
     data = separable(8)
     first = states(plan_for(("fc8",), epochs=2), data, data)[-1]
     later = list(train_on(plan_for(("fc7", "fc8")), range(3, 5), data, data, Progress(first)))

@@ -1,6 +1,7 @@
 """The plan: which weights, and what becomes of each layer."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,10 @@ from finetune.data.augment import LEVELS, Augmentation
 from finetune.data.lighting import principal_components
 from finetune.data.read_data import read_data
 from finetune.errors import FinetuneError, UsageError, WeightsError
-from finetune.model import Model
+from finetune.model import Model, save_model
+from finetune.networks import build
+from finetune.networks.initialize import fresh_weights
+from finetune.networks.layers import Dropout
 from finetune.training.make_plan import make_plan, plan_layers
 from finetune.training.stage_spec import Stage
 
@@ -76,6 +80,22 @@ def test_what_is_refused(tiny_weights: Path, options: dict[str, Any], kind: type
     chosen = "none" if options.get("network") == "alexnt" else tiny_weights
     with pytest.raises(kind, match=message):
         plan_layers(config(chosen, **options), num_classes=2)
+
+
+def test_dropout_needs_a_dropout_layer_in_the_head(tmp_path: Path) -> None:
+    """In alexnet-owt it is before fc6 and before fc7, so a fresh fc8 alone has none."""
+    network = build("alexnet-owt", {"num_classes": 3, "input_size": 67, "fc_units": 4})
+    path = tmp_path / "owt.safetensors"
+    save_model(path, Model(network, fresh_weights(network, tuple(network.weighted_layers()), 1), ("a", "b", "c")))
+    message = (
+        "--dropout sets the rate of the dropout layers among the trained layers, but alexnet-owt has none from fc8 on; "
+        "omit it, or train more layers"
+    )
+    with pytest.raises(UsageError, match=re.escape(message)):
+        plan_layers(config(path, network="alexnet-owt", dropout=0.2), num_classes=3)
+    deeper = plan_layers(config(path, network="alexnet-owt", dropout=0.2, skip=("fc7", "fc8")), num_classes=3)
+    assert [layer.rate for layer in deeper.head if isinstance(layer, Dropout)] == [0.2]
+    assert [layer.rate for layer in deeper.network.layers if isinstance(layer, Dropout)] == [0.5, 0.5]
 
 
 def test_nothing_to_train(tiny_weights: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stages: the metrics are those of the model that is written, in whichever stage its epoch is."""
+"""Stages: the metrics are those of the model that is written, in whichever stage training ends."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from finetune.evaluation.evaluate import evaluate
 from finetune.model import load_model
 from finetune.runs.run import Run
 from finetune.training import checkpoint
-from finetune.training.head import Head
+from finetune.training.checkpoint import load_progress
+from finetune.training.head import Head, LabelledRows
 from finetune.training.state import State
 from finetune.training.train import resume, train
 
@@ -35,17 +36,58 @@ def config(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9}])
-def test_the_best_epoch_in_the_first_stage(config: TrainConfig, tiny_weights: Path, options: dict[str, float]) -> None:
-    run = train(replace(config, **options))
-    assert run.metrics()["best_epoch"] <= 2
+def changed(run: Run, tiny_weights: Path) -> list[str]:
+    """Return which tensors of the model are not those of the source weights."""
     before, after = load_model(tiny_weights).weights, load_model(run.model).weights
-    assert [name for name in before if not np.array_equal(before[name], after[name])] == ["fc8/kernel", "fc8/bias"]
+    return [name for name in before if not np.array_equal(before[name], after[name])]
+
+
+def metrics_are_those_of_the_model(run: Run) -> None:
+    """Fail unless evaluation.json says what an evaluation of the model finds."""
     said = json.loads((run.path / "evaluation.json").read_text())
     found = evaluate(run.path)
     assert (said["top1"], said["confusion"]) == (found.top1, found.confusion.tolist())
     for name in ("temperature", "loss_before", "loss_after"):
         assert said[name] == pytest.approx(getattr(found, name), rel=1e-3), name
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}])
+def test_the_last_epoch_is_kept_even_if_an_earlier_one_is_better(
+    config: TrainConfig, tiny_weights: Path, options: dict[str, float]
+) -> None:
+    run = train(replace(config, **options))
+    metrics = run.metrics()
+    assert (metrics["kept"], metrics["best_epoch"], metrics["val_accuracy"]) == ("last", 5, 0.0)
+    layers = {name.split("/")[0] for name in changed(run, tiny_weights)}
+    assert layers == {"fc6", "fc7", "fc8"}
+    metrics_are_those_of_the_model(run)
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}])
+def test_interrupted_in_the_first_epoch_of_a_stage(
+    config: TrainConfig, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, float]
+) -> None:
+    """The end of the stage before is kept, its average where there is one, and the resumed run has the same bits."""
+    whole = train(replace(config, out=tmp_path / "whole", **options))
+    evaluate_head = Head.evaluate
+
+    def interrupt(head: Head, data: LabelledRows) -> tuple[float, float]:
+        if len(head._variables) > 2:
+            raise KeyboardInterrupt
+        return evaluate_head(head, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Head, "evaluate", interrupt)
+        run = train(replace(config, **options))
+    metrics = run.metrics()
+    assert (metrics["interrupted"], metrics["best_epoch"], metrics["epochs"]) == (True, 2, 2)
+    assert changed(run, tiny_weights) == ["fc8/kernel", "fc8/bias"]
+    kept = load_progress(run).whole.kept_weights
+    np.testing.assert_array_equal(load_model(run.model).weights["fc8/kernel"], kept["fc8/kernel"])
+    metrics_are_those_of_the_model(run)
+    resume(run.path)
+    for name in FILES:
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
 
 
 def test_resumed_in_the_second_stage(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +106,5 @@ def test_resumed_in_the_second_stage(config: TrainConfig, tmp_path: Path, monkey
             train(config)
     assert not Run(tmp_path / "run").model.exists()
     resumed = resume(tmp_path / "run")
-    assert resumed.metrics()["best_epoch"] <= 2
     for name in FILES:
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name

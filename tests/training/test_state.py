@@ -1,4 +1,4 @@
-"""Which state a training returns to, and which epoch is the best."""
+"""Which state a training returns to, and which epoch is the best and which is kept."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def epoch(number: int, accuracy: float = 0.5, loss: float = 1.0) -> Epoch:
 
 def after(count: int) -> State:
     """The state at the end of an epoch."""
-    return State(values(count), tuple(epoch(number) for number in range(1, count + 1)), {"fc8/bias": np.zeros(2)})
+    return State(values(count), tuple(epoch(number) for number in range(1, count + 1)))
 
 
 def within(state: State) -> State:
@@ -37,17 +37,21 @@ def within(state: State) -> State:
 def test_the_best_epoch(results: list[tuple[float, float]], best: int) -> None:
     state = State()
     for number, result in enumerate(results, start=1):
-        state = state.after(epoch(number, *result), values(number))
-    assert state.best.epoch == best
-    assert state.best_weights is not None
-    assert state.best_weights["fc8/bias"][0] == best, "with the weights of that epoch"
+        state = state.after(epoch(number, *result), values(number), keep_best=True)
+    assert (state.best.epoch, state.kept.epoch) == (best, best)
+    assert state.kept_weights["fc8/bias"][0] == best, "with the weights of that epoch"
 
 
-def test_the_best_weights_are_the_average_where_there_is_one() -> None:
+def test_without_keeping_the_best_the_last_epoch_is_kept() -> None:
+    state = State().after(epoch(1, 0.9), values(1)).after(epoch(2, 0.1), values(2))
+    assert (state.best.epoch, state.kept.epoch, state.best_weights) == (1, 2, None)
+    assert state.kept_weights["fc8/bias"][0] == 2
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_the_kept_weights_are_the_average_where_there_is_one(keep_best: bool) -> None:
     averaged = values(1)._replace(average={"fc8/bias": np.full(2, 7, np.float32)})
-    best = State().after(epoch(1), averaged).best_weights
-    assert best is not None
-    assert best["fc8/bias"][0] == 7
+    assert State().after(epoch(1), averaged, keep_best).kept_weights["fc8/bias"][0] == 7
 
 
 def test_a_new_training_has_done_nothing() -> None:
@@ -55,8 +59,8 @@ def test_a_new_training_has_done_nothing() -> None:
     assert progress.latest is progress.whole
     assert progress.whole == State()
     progress.enter_stage(range(1, 4), values(0))
-    assert progress.latest.values is progress.whole.values
     assert progress.latest.values.weights["fc8/bias"][0] == 0
+    assert progress.whole == State()
 
 
 def test_a_state_within_the_next_epoch_counts() -> None:
@@ -73,8 +77,9 @@ def test_a_state_within_the_first_epoch() -> None:
     progress = Progress(None, within(State()))
     assert progress.latest.part.batches == 3
     progress.enter_stage(range(1, 4), values(9))
-    assert progress.whole.values.weights["fc8/bias"][0] == 9, "to return to if the loss is not finite"
     assert progress.latest.values.weights["fc8/bias"][0] == 0.5
+    progress.go_back()
+    assert progress.latest.values.weights["fc8/bias"][0] == 9, "the start of the stage"
 
 
 def test_entering_the_next_stage_keeps_the_history_only() -> None:
@@ -82,7 +87,10 @@ def test_entering_the_next_stage_keeps_the_history_only() -> None:
     progress.enter_stage(range(3, 5), values(9))
     assert progress.latest.values.weights["fc8/bias"][0] == 9
     assert len(progress.latest.history) == 2
-    assert progress.latest.best_weights is not None
+    assert progress.whole.kept_weights["fc8/bias"][0] == 2, "kept if this stage is interrupted in its first epoch"
+    progress.advance(after(3))
+    progress.go_back()
+    assert progress.latest.values.weights["fc8/bias"][0] == 3
 
 
 def test_returning_into_a_stage_keeps_its_values() -> None:

@@ -145,6 +145,52 @@ def test_nothing_is_written_when_something_is_wrong(
 
 
 @pytest.mark.tensorflow
+def test_dropout_changes_training_but_neither_cache_nor_description(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    config = TrainConfig(
+        data=image_folder(stripes=8, dots=8), weights=str(tiny_weights), epochs=3, out=tmp_path / "own"
+    )
+    own = train(config)
+    cached = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    assert cached
+    half, none = (train(replace(config, out=tmp_path / str(rate), dropout=rate)) for rate in (0.5, 0.0))
+    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()} == cached
+    assert (own.config()["dropout"], half.config()["dropout"], none.config()["dropout"]) == (None, 0.5, 0.0)
+    assert own.model.read_bytes() == half.model.read_bytes(), "the network's own rate is 0.5"
+    assert load_model(none.model).network == load_model(own.model).network
+    assert (none.path / "history.csv").read_bytes() != (own.path / "history.csv").read_bytes()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("patience", "kept"), [(None, "last"), (4, "best")])
+def test_which_epoch_is_kept(
+    tiny_weights: Path,
+    image_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int | None,
+    kept: str,
+) -> None:
+    """The second of four epochs is made to look the best."""
+    from finetune.training import head
+
+    accuracies = iter([0.5, 0.75, 0.25, 0.5])
+    evaluate = head.Head.evaluate
+    monkeypatch.setattr(head.Head, "evaluate", lambda self, data: (evaluate(self, data)[0], next(accuracies)))
+    data = image_folder(stripes=8, dots=8)
+    run = train(
+        TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=4, ema=0.5, patience=patience)
+    )
+    metrics = run.metrics()
+    expected = ("last", 4, 0.5) if kept == "last" else ("best", 2, 0.75)
+    assert (metrics["kept"], metrics["best_epoch"], metrics["val_accuracy"]) == expected
+    assert load_model(run.model).about["metrics"]["kept"] == kept
+    assert json.loads((run.path / "evaluation.json").read_text())["kept_best"] == (kept == "best")
+
+
+@pytest.mark.tensorflow
 def test_resume_ends_with_the_same_files(
     tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +230,32 @@ def test_resume_refuses_a_run_that_has_changed(
     (data / "dots" / "0.png").unlink()
     with pytest.raises(RunError, match="the images have changed since the run started, so it cannot be resumed"):
         resume(run.path)
+
+
+@pytest.mark.tensorflow
+def test_groups_stay_together_in_the_run_and_whatever_continues_it(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four folders per class, one of a single image; a resumed run and the manifest as data have the same split."""
+    data = image_folder(stripes=10, dots=10)
+    for path in sorted(data.rglob("*.png")):
+        path = path.rename(path.with_name(f"day{int(path.stem) // 3}-{path.name}"))
+        path.parent.joinpath(path.name[:4]).mkdir(exist_ok=True)
+        path.rename(path.parent / path.name[:4] / path.name)
+    config = TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1, group_by="parent")
+    with caplog.at_level("INFO"):
+        run = train(config)
+    assert "groups: 8; in two splits: none" in caplog.text
+    manifest = read_csv(run.path / "manifest.csv")
+    splits = {(row["group"], row["split"]) for row in manifest}
+    assert len(splits) == len({row["group"] for row in manifest}) == 8
+    assert {row["group"] for row in manifest} == {str(path) for path in data.glob("*/day?")}
+    before = (run.path / "manifest.csv").read_bytes()
+    resume(run.path)
+    assert (run.path / "manifest.csv").read_bytes() == before
+    again = train(replace(config, data=run.path / "manifest.csv", out=tmp_path / "again", group_by=None))
+    assert (again.path / "manifest.csv").read_bytes() == before
+    assert evaluate(run.path).images == [row["split"] for row in manifest].count("val")
 
 
 @pytest.mark.tensorflow
