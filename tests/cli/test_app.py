@@ -1,12 +1,15 @@
 """The command line as a whole: help, versions, completion, stdout and stderr, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from finetune import __version__
@@ -210,3 +213,13 @@ def test_completion_is_installed_for_bash(finetune: Finetune, tmp_path: Path, mo
 def test_python_m_finetune() -> None:
     done = subprocess.run([sys.executable, "-m", "finetune", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"finetune {__version__}\n")
+
+
+def test_a_name_that_the_terminal_cannot_show(tmp_path: Path, tiny_weights: Path) -> None:
+    """Its characters are escaped, on stdout too, where Python would raise an error."""
+    image = tmp_path / "Küche.png"
+    cv2.imwrite(str(image), np.zeros((8, 8, 3), np.uint8))
+    command = [sys.executable, "-m", "finetune", "predict", str(image), "--model", str(tiny_weights)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[0].endswith("K\\xfcche.png")
