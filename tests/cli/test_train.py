@@ -123,7 +123,8 @@ def test_a_probe(finetune: Finetune, tiny_weights: Path, image_folder: Callable[
     assert code == 1
     assert err == (
         f"finetune: error: {run} has no validation images: its accuracy is that of training images, each held out "
-        "once, as in report.html; give other images with --data, or evaluate those it was fitted on with --split train\n"
+        "once, as in report.html; give other images with --data, or evaluate those it was fitted on with --split "
+        "train\n"
     )
 
 
