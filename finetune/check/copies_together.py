@@ -1,4 +1,4 @@
-"""Nearly identical images in one split, where the data brings no splits of its own."""
+"""Nearly identical images count as one: in the split, where the data brings none, and in cross-validation."""
 
 import logging
 
@@ -15,13 +15,11 @@ MOST_IMAGES = 20_000  # every pair is compared: 5 s for 10,000 on two cores, 40 
 
 
 def keep_copies_together(dataset: Dataset, cache: bool = True) -> Dataset:
-    """Return the dataset with nearly identical images in one split; unchanged if its splits are those of the data.
+    """Return the dataset with its groups of nearly identical images, each in one split unless the data brought its own.
 
     Every image is decoded once; with `cache`, hashes are kept for the next time. More than MOST_IMAGES are not
     compared, and a line says so.
     """
-    if dataset.val_fraction is None:
-        return dataset
     if len(dataset.records) > MOST_IMAGES:
         logger.warning(
             "nearly identical images may be in both splits: only up to %s images are compared", f"{MOST_IMAGES:,}"

@@ -79,14 +79,14 @@ class Dataset:
     def with_copies(self, copies: Iterable[Sequence[str]]) -> "Dataset":
         """Return the dataset split again, by its `val_fraction`, with each group of copies in one split.
 
-        `copies`: the digests of each group. If no image could validate, because every class is one group, the split
-        is that without them.
+        `copies`: the digests of each group. Splits that the data brought stay as they are. If no image could validate,
+        because every class is one group, the split is that without them.
         """
+        copied = tuple(tuple(group) for group in copies)
         if self.val_fraction is None:
-            raise DataError("the data has its own splits; expected data without splits")
+            return replace(self, copies=copied)
         labelled = [(record.label, record.digest) for record in self.records]
         groups = [[record.digest for record in same] for same in self.by_group().values()]
-        copied = tuple(tuple(group) for group in copies)
         splits = split_by_digest(labelled, self.val_fraction, (*groups, *copied))
         if "val" not in splits.values():
             splits = split_by_digest(labelled, self.val_fraction, groups)

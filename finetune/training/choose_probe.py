@@ -25,7 +25,7 @@ def choose_probe(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
     UsageError for a layer that the network cannot be cut after, DataError when too few images can be read, and
     FinetuneError when the weights give features that are not finite.
     """
-    asked = plan.config.probe or AUTO
+    asked = str(plan.config.probe)
     layers = plan.network.probe_layers() if asked == AUTO else [asked]
     cuts = {layer: plan.network.cut(layer) for layer in layers}
     import_tensorflow()  # only now, so that all errors before it come at once

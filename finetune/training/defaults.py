@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.choices import Optimizer
-from finetune.config import AUGMENTATION, AUTO, TrainConfig
+from finetune.config import AUGMENTATION, TrainConfig
 from finetune.networks import Network
 from finetune.training.stage_spec import Stage
 
@@ -37,7 +37,7 @@ def settle(
     """
     weights = config.weights if Path(config.weights).is_file() else source_name
     if config.is_probe:
-        return Settled(**{**vars(config), "weights": weights, "probe": config.probe or AUTO})
+        return Settled(**{**vars(config), "weights": weights})
     from_scratch = not set(network.weighted_layers()) - set(skip)
     optimizer: Optimizer = config.optimizer or ("adam" if from_scratch else "sgd")
     rate = SGD_LEARNING_RATE if optimizer == "sgd" else network.adam_learning_rate

@@ -67,8 +67,10 @@ def test_splits_of_the_data_stay(data: Path) -> None:
     (data / "list.csv").write_text("\n".join(["path,label,split", *lines]))
     dataset = read_data(data / "list.csv")
     assert dataset.val_fraction is None
-    assert keep_copies_together(dataset) is dataset
-    assert divided(dataset) > 0
+    together = keep_copies_together(dataset)
+    assert together == dataset
+    assert sorted(map(len, together.by_copy())) == [2] * 11 + [3]
+    assert divided(together) > 0
 
 
 def test_too_many_images_to_compare(
