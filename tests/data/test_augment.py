@@ -296,8 +296,7 @@ def test_lighting_without_components_is_refused() -> None:
 def test_json_text_is_fixed() -> None:
     """It is part of the key of stored features: another text would compute all of them again."""
     assert json.dumps(LEVELS["strong"].to_json()) == (
-        '{"crop": "resized", "flip": true, "color_jitter": 0.4, "lighting": 0.1, "components": null, '
-        '"mirrored": false}'
+        '{"crop": "resized", "flip": true, "color_jitter": 0.4, "lighting": 0.1, "components": null, "mirrored": false}'
     )
     assert json.dumps(STRONG.to_json()["components"]) == (
         '{"deviations": [100.0, 50.0, 20.0], "vectors": [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]]}'
