@@ -10,7 +10,7 @@ from typing import Any
 from finetune import __version__
 from finetune.config import TrainConfig, flag
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python")  # what the metrics of a run depend on
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python")  # what a run's metrics depend on
 
 
 def repeat_command(config: Mapping[str, Any]) -> str:
