@@ -17,11 +17,11 @@ def training_warnings(dataset: Dataset) -> list[str]:
     mixed = [same for same in groups if len({record.label for record in same}) > 1]
     leaked = [same for same in groups if len({record.split for record in same}) > 1]
     lines = [
-        _divided(dataset),
         _line(
             "identical-classes",
             [[f"{record.path} ({dataset.class_names[record.label]!r})" for record in same] for same in mixed],
         ),
+        _divided(dataset),
         _line("identical-sides", [[str(record.path) for record in same] for same in leaked]),
     ]
     counts = {name: Counter[str]() for name in dataset.class_names}
@@ -44,7 +44,8 @@ def _divided(dataset: Dataset) -> str:
 
 
 def _line(kind: str, groups: list[list[str]]) -> str:
-    """Return a line that shows the first group of copies and counts the others; empty when there is none."""
+    """Return a line that counts the groups of copies and shows the first; empty when there is none."""
     if not groups:
         return ""
-    return f"{KINDS[kind].title}: {first_few([' = '.join(group[:3]) for group in groups], most=1)}"
+    count = "1 image is" if len(groups) == 1 else f"{len(groups):,} images are"
+    return f"{count} {KINDS[kind].title}: {first_few([' = '.join(group[:3]) for group in groups], most=1)}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
-from finetune.data.split import SPLIT_NAMES, SPLITS_IN_LISTS, missing_split
+from finetune.data.split import SPLIT_NAMES, SPLITS_IN_LISTS, TEST_NAME, missing_split
 from finetune.errors import DataError
 from finetune.system.csv_cells import original
 
@@ -67,7 +67,7 @@ def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None)
 def csv_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
     """Return the files of a CSV with their classes and, if it has them, their splits.
 
-    With `split`: only the lines that name it.
+    With `split`: only the lines that name it. Without, lines that say test are used only where none says val.
     """
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
@@ -81,6 +81,8 @@ def csv_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
         if split not in found:
             raise missing_split(data, split, found)
         rows = [row for row in rows if SPLIT_NAMES[row.split] == split]
+    elif any(SPLIT_NAMES.get(row.split) == "val" for row in rows):
+        rows = [row for row in rows if row.split != TEST_NAME]  # as a folder test/ next to val/
     files = (
         (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, SPLITS_IN_LISTS[row.split], row.group))
         for row in rows

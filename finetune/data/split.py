@@ -2,7 +2,8 @@
 
 - Folders: `train/` is trained on, and `val/`, `valid/` or `validation/` next to it validates; without those, `test/`
   does (`split_folders`).
-- A CSV with a `split` column says it line by line; there `test` always means validation (`SPLITS_IN_LISTS`).
+- A CSV with a `split` column says it line by line (`SPLITS_IN_LISTS`); lines that say `test` validate only where no
+  line says `val`.
 - MNIST: the `train-…` files are trained on, and the `t10k-…` files validate (`MNIST_TRAIN`, `MNIST_VALIDATION`).
 - Where the data has no splits of its own, the bytes of each image decide (`split_by_digest`); a group of images
   is in one split.

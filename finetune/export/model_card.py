@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,19 +100,28 @@ def _data(run: Run | None) -> str:
     )
 
 
+def _floor(evaluation: Mapping[str, Any]) -> str:
+    """Return how much of a calibration error is chance; empty for a run of 0.1, which does not say."""
+    if "ece_floor" not in evaluation:
+        return ""
+    return f" (a perfectly calibrated model would show {_percent(evaluation['ece_floor'])} on this many images)"
+
+
 def _metrics(model: Model, run: Run | None, format: str, difference: float, loss: "Int8Loss | None") -> str:
     lines = []
     evaluation = read_evaluation(run) if run else None
+    metrics = model.about.get("metrics")
     if evaluation:
         low, high = evaluation["intervals"]["top1"]
+        images = metrics.get("judged", "validation images") if isinstance(metrics, Mapping) else "validation images"
         lines.append(
-            f"- On the {evaluation['images']} validation images: top-1 {_percent(evaluation['top1'])} (95 % interval "
+            f"- On {evaluation['images']} {images}: top-1 {_percent(evaluation['top1'])} (95 % interval "
             f"{_percent(low)} to {_percent(high)}), top-5 {_percent(evaluation['top5'])}, expected calibration error "
-            f"{_percent(evaluation['ece_after'])}."
+            f"{_percent(evaluation['ece_after'])}{_floor(evaluation)}."
         )
         if evaluation.get("temperature", 1) != 1 or model.temperature != 1:
             lines.append(f"- Probabilities are calibrated: the logits are divided by {model.temperature:.4f}.")
-    elif metrics := model.about.get("metrics"):
+    elif metrics:
         lines.append(f"- Metrics in the model's file: `{json.dumps(metrics)}`.")
     else:
         lines.append("- No metrics of this model are known.")

@@ -31,8 +31,8 @@ def test_identical_images() -> None:
         *(Record(Path(f"leak{number}.jpg"), 0, "val", sound[2].digest) for number in (2, 3)),
     ]
     assert training_warnings(dataset(*extra)) == [
-        "identical in different classes: ants0.jpg ('ants') = copy.jpg ('bees') and 1 more",
-        "identical in training and validation: ants2.jpg = leak.jpg = leak2.jpg",
+        "2 images are identical in different classes: ants0.jpg ('ants') = copy.jpg ('bees') and 1 more",
+        "1 image is identical in training and validation: ants2.jpg = leak.jpg = leak2.jpg",
     ]
 
 

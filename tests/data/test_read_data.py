@@ -119,7 +119,12 @@ def test_a_split_of_a_csv(root: Path, name: str) -> None:
     table = written(root, "list.csv", f"path,label,split\n{lines}")
     found = {split: [file.path.name for file in labelled_files(table, split)] for split in SPLITS}
     assert found == {"train": ["0.png", "1.png"], "val": ["2.png"], "test": ["3.png", "2.png"]}
-    assert [file.path.name for file in labelled_files(table)] == ["2.png", "3.png"]
+    assert [file.path.name for file in labelled_files(table)] == ["2.png"], "test is kept for --split test"
+    assert [(record.path.name, record.split) for record in read_data(table).records] == [
+        ("0.png", "train"),
+        ("1.png", "train"),
+        ("2.png", "val"),
+    ]
     written(root, "list.csv", f"path,label,split\n{lines.replace('Test', name).replace('test', name)}")
     assert message(table, "test") == (
         f"expected a split 'test' in {table}, but it has train and val; give one of those to --split, or give data "

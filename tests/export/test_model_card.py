@@ -62,8 +62,9 @@ def test_a_run(run: Run) -> None:
     )
     # 3 of 4 are right; Wilson's interval (Newcombe 1998, method 3) worked out by hand.
     assert section(text, "Metrics").splitlines()[:2] == [
-        "- On the 4 validation images: top-1 75.0 % (95 % interval 30.1 % to 95.4 %), top-5 100.0 %, "
-        f"expected calibration error {100 * evaluation(run)['ece_after']:.1f} %.",
+        "- On 4 validation images: top-1 75.0 % (95 % interval 30.1 % to 95.4 %), top-5 100.0 %, "
+        f"expected calibration error {100 * evaluation(run)['ece_after']:.1f} % "
+        f"(a perfectly calibrated model would show {100 * evaluation(run)['ece_floor']:.1f} % on this many images).",
         "- Probabilities are calibrated: the logits are divided by 1.5000.",
     ]
     assert "- trained with finetune 0" in section(text, "Versions")
