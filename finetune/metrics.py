@@ -18,6 +18,7 @@ MOST_BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", t
 BIN_IMAGES = 15  # at least; the accuracy of fewer images is mostly chance
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.1, 10.0  # beyond these, a few unusual images decide, not the network
 FLOOR_DRAWS = 1000  # of labels: the mean has a standard error of 2.5 % of itself for one bin, 0.6 % for fifteen
+NOISE = 2  # standard errors by which a temperature must lower the mean log loss
 _HALVINGS = 50  # reduce the bracket of the temperature's logarithm, 4.6 wide, below the resolution of a float64
 
 
@@ -176,6 +177,13 @@ def log_losses(logits: Floats, labels: Integers, temperature: float = 1.0) -> ND
     true = np.take_along_axis(scaled, labels[:, None], axis=1)
     losses: NDArray[np.float64] = np.logaddexp.reduce(scaled - true, axis=1)
     return losses
+
+
+def proven_temperature(logits: Floats, labels: Integers) -> float:
+    """Return the temperature of `fit_temperature`, or 1 where it does not lower the log loss beyond noise."""
+    temperature = fit_temperature(logits, labels)
+    gain = log_losses(logits, labels) - log_losses(logits, labels, temperature)
+    return temperature if gain.mean() > NOISE * gain.std() / math.sqrt(len(gain)) else 1.0
 
 
 def wilson_interval(correct: int, images: int, level: float = 0.95) -> Interval:

@@ -16,6 +16,7 @@ from finetune.metrics import (
     log_loss,
     log_losses,
     per_class,
+    proven_temperature,
     ranks,
     reliability,
     softmax,
@@ -230,3 +231,34 @@ def test_wilson_interval_of_all_and_of_none() -> None:
     assert wilson_interval(60, 60) == (pytest.approx(1 - 0.06017, abs=1e-5), 1)
     assert wilson_interval(0, 60) == (0, pytest.approx(0.06017, abs=1e-5))
     assert wilson_interval(1, 2, level=0.5) == pytest.approx((0.5 - 0.21524, 0.5 + 0.21524), abs=1e-5)
+
+
+def test_a_temperature_only_where_it_helps_beyond_noise() -> None:
+    """Labels drawn from the probabilities themselves: 1. The same logits four times as large: about 4."""
+    random = np.random.default_rng(5)
+    logits = random.standard_normal((600, 3)) * 1.5
+    labels = (softmax(logits).cumsum(axis=1) < random.random((600, 1))).sum(axis=1)
+    assert fit_temperature(logits, labels) != 1, "some temperature is a little better on these images"
+    assert proven_temperature(logits, labels) == 1
+    found = proven_temperature(4 * logits, labels)
+    assert found == fit_temperature(4 * logits, labels) == pytest.approx(4, rel=0.2)
+    assert proven_temperature(logits / 4, labels) == pytest.approx(1 / 4, rel=0.2)
+
+
+@pytest.mark.parametrize(("wrong", "helps"), [(30, True), (1, False)])
+def test_noise_is_two_standard_errors(wrong: int, helps: bool) -> None:
+    """All of 100 images have the odds e³ for class 0: 30 of class 1 speak for a temperature, one alone does not.
+
+    The fitted odds are those of the counts, so there are two gains: of all right images, and of all wrong ones.
+    """
+    logits = np.tile([3.0, 0.0], (100, 1))
+    labels = np.array([1] * wrong + [0] * (100 - wrong))
+    fitted = fit_temperature(logits, labels)
+    assert 3 / fitted == pytest.approx(np.log((100 - wrong) / wrong), abs=1e-6)
+    share = wrong / 100
+    right = np.log1p(np.exp(-3)) + np.log(1 - share)  # loss before less loss after
+    other = 3 + np.log1p(np.exp(-3)) + np.log(share)
+    mean = (1 - share) * right + share * other
+    deviation = np.sqrt(share * (1 - share)) * abs(other - right)
+    assert (mean > 2 * deviation / 10) == helps, "by hand"
+    assert proven_temperature(logits, labels) == (fitted if helps else 1)

@@ -36,7 +36,7 @@ _OTHER_KINDS = {
 
 
 def recognize(path: Path) -> WeightsFormat:
-    """Return the format of a weights file; raise WeightsError for a file that is none, with what it is instead."""
+    """Return the format of a weights file; raise WeightsError for any other file, which says what it is instead."""
     data = map_file(path)
     head = data[:64]
     if head.startswith(b"\x93NUMPY"):

@@ -78,7 +78,7 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
             from finetune.training.stages import train_stages
 
             if plan.probe:
-                outcome = fit_probe(plan, dataset, run, resumed=started is not None)
+                outcome = fit_probe(plan, plan.probe, dataset, run, resumed=started is not None)
             else:
                 outcome = train_stages(plan, dataset, run, resumed=started is not None)  # features → head → epochs
             model = _write_model(run, plan, outcome)

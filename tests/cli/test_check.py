@@ -4,11 +4,11 @@ import json
 import os
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import typer
+from support.html_page import Page
 from typer.testing import CliRunner, Result
 
 from finetune.cli.check import check
@@ -60,22 +60,6 @@ def test_json_is_one_object(data: Path) -> None:
         "message": "the file is empty",
         "files": [str(data / "dots" / "broken.png")],
     }
-
-
-class Page(HTMLParser):
-    """The tags of a page as a browser sees them, and its words."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
 
 
 def test_page_and_list(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
+from support.planned_generator import PlannedGenerator
 
 from finetune.data.augment import (
     LEVELS,
@@ -34,27 +35,6 @@ def places(height: int, width: int) -> NDArray[np.uint8]:
     """Return an image whose pixels say where they are: blue the row, green the column."""
     rows, columns = np.mgrid[:height, :width]
     return np.dstack([rows, columns, (rows * columns) % 251]).astype(np.uint8)
-
-
-class Stub:
-    """A generator that returns what the test says instead of drawing."""
-
-    def __init__(self, factors: tuple[float, ...] = (), order: tuple[int, ...] = ()) -> None:
-        self.factors, self.order = np.array(factors), np.array(order)
-        self.limits: tuple[float, float] | None = None
-
-    def normal(self, scale: float, size: int) -> Any:
-        assert size == len(self.factors)
-        return scale * self.factors
-
-    def uniform(self, low: float, high: float, size: int) -> Any:
-        assert size == len(self.factors)
-        self.limits = low, high
-        return self.factors
-
-    def permutation(self, count: int) -> Any:
-        assert count == len(self.order)
-        return self.order
 
 
 def test_light_is_a_window_of_227_in_256_mirrored_or_not() -> None:
@@ -129,7 +109,7 @@ def test_lighting_shifts_along_the_components_by_the_drawn_factors(
     image = np.full((8, 8, 3), (50, 100, 150), np.uint8)  # blue, green, red
     augmentation = Augmentation(lighting=0.1, components=LIGHTING)
     preprocessing = Preprocessing(4, mean, (1,) * len(mean), channel_order=order)
-    result = augmented_input(image, preprocessing, Stub((1, -2, 5)), augmentation)  # type: ignore[arg-type]
+    result = augmented_input(image, preprocessing, PlannedGenerator((1, -2, 5)), augmentation)  # type: ignore[arg-type]
     assert result.dtype == np.uint8
     assert (result == expected).all()
 
@@ -137,8 +117,8 @@ def test_lighting_shifts_along_the_components_by_the_drawn_factors(
 def test_lighting_is_clipped_at_black_and_white() -> None:
     image = np.array([[[250, 250, 250], [0, 1, 2]]], np.uint8)
     augmentation = Augmentation(lighting=0.1, components=LIGHTING)
-    assert flip_and_recolour(image, augmentation, Stub((1, -2, 5)))[0, 0].tolist() == [255, 252, 255]  # type: ignore[arg-type]
-    assert flip_and_recolour(image, augmentation, Stub((-1, 2, -5)))[0, 1].tolist() == [0, 0, 0]  # type: ignore[arg-type]
+    assert flip_and_recolour(image, augmentation, PlannedGenerator((1, -2, 5)))[0, 0].tolist() == [255, 252, 255]  # type: ignore[arg-type]
+    assert flip_and_recolour(image, augmentation, PlannedGenerator((-1, 2, -5)))[0, 1].tolist() == [0, 0, 0]  # type: ignore[arg-type]
 
 
 def test_lighting_has_the_given_deviation() -> None:
@@ -153,7 +133,7 @@ def test_lighting_has_the_given_deviation() -> None:
 def test_jitter_by_hand() -> None:
     """Half as bright: 50 and 100; twice the contrast around 75: 25 and 125; gray has no saturation to lose."""
     image = np.array([[[100] * 3, [200] * 3]], np.uint8)
-    stub = Stub((0.5, 2, 0), order=(0, 1, 2))
+    stub = PlannedGenerator((0.5, 2, 0), order=(0, 1, 2))
     result = flip_and_recolour(image, Augmentation(color_jitter=1), stub)  # type: ignore[arg-type]
     assert result.tolist() == [[[25] * 3, [125] * 3]]
     assert stub.limits == (0, 2)
@@ -161,7 +141,7 @@ def test_jitter_by_hand() -> None:
 
 def test_half_the_saturation_by_hand() -> None:
     """Red 200, green 100, blue 50 have the gray 124.2, and halfway to it are 162.1, 112.1 and 87.1."""
-    stub = Stub((1, 1, 0.5), order=(2, 0, 1))
+    stub = PlannedGenerator((1, 1, 0.5), order=(2, 0, 1))
     result = flip_and_recolour(np.array([[[50, 100, 200]]], np.uint8), Augmentation(color_jitter=0.6), stub)  # type: ignore[arg-type]
     assert result.tolist() == [[[87, 112, 162]]]
     assert stub.limits == (0.4, 1.6)
@@ -176,7 +156,7 @@ def test_jitter_agrees_with_pillow_in_any_order(order: tuple[int, ...]) -> None:
     for step in order:
         enhance = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[step]
         expected = enhance(expected).enhance(factors[step])
-    result = flip_and_recolour(image, Augmentation(color_jitter=0.4), Stub(factors, order))  # type: ignore[arg-type]
+    result = flip_and_recolour(image, Augmentation(color_jitter=0.4), PlannedGenerator(factors, order))  # type: ignore[arg-type]
     np.testing.assert_allclose(result[..., ::-1].astype(int), np.asarray(expected).astype(int), atol=3)
 
 

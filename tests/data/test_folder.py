@@ -3,33 +3,17 @@
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from support.encoded_images import GRAY, RGB, encode
+from support.written_files import write_files
 
 from finetune.data.dataset import Dataset
 from finetune.data.folder import folder_files, image_files, read_folder
 from finetune.data.read_data import labelled_files
 from finetune.errors import DataError
-
-
-def image(number: int, format: str = "PNG") -> bytes:
-    """Return a small image that no other number has."""
-    return encode(Image.new("RGB", (4, 3), (number % 256, number // 256, 7)), format)
-
-
-def write_files(root: Path, files: Mapping[str, int | bytes]) -> Path:
-    """Write files below `root`: a number stands for an image, bytes are written as they are."""
-    root.mkdir(exist_ok=True)
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(image(content) if isinstance(content, int) else content)
-    return root
 
 
 def two_classes(tmp_path: Path, **more: int | bytes) -> Path:

@@ -1,76 +1,25 @@
 """report.html: what is on the page, escaped, self-contained, and the same when written from the run directory."""
 
-import base64
 import html
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from support.html_page import Page, table_rows
+from support.report_inputs import CONFIG, EPOCHS, METRICS, dataset, evaluation_json
 from support.runs import started
 
-from finetune.data.dataset import Dataset, Record, Skipped
+from finetune.data.dataset import Skipped
 from finetune.errors import RunError
-from finetune.evaluation.assess import assess
-from finetune.evaluation.report import render_report, with_thumbnails, write_report
+from finetune.evaluation.report import render_report, write_report
 from finetune.model import Model
 from finetune.runs.run import Run
 
-EPOCHS = [
-    {
-        "epoch": number,
-        "learning_rate": 0.1 / number,
-        "train_loss": 0.5,
-        "train_accuracy": 0.5,
-        "val_loss": 0.25,
-        "val_accuracy": 0.875,
-    }
-    for number in (1, 2)
-]
-CONFIG = {"data": "photos"}
-METRICS = {"kept": "last", "val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": False}
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$x^2_{$")
-
-
-class Page(HTMLParser):
-    """The tags and attributes of a page as a browser sees them, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.words += " "
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-    def plots(self) -> Iterator[str]:
-        for tag, attributes in self.tags:
-            prefix, _, content = (attributes.get("src") or "").partition(",")
-            if tag == "img" and prefix == "data:image/svg+xml;base64":
-                yield base64.b64decode(content).decode()
-
-
-def dataset(names: tuple[str, ...], paths: list[Path], skipped: tuple[Skipped, ...] = ()) -> Dataset:
-    records = tuple(Record(path, i % len(names), "val", "") for i, path in enumerate(paths))
-    return Dataset((*records, *(Record(Path("t"), label, "train", "") for label in range(len(names)))), names, skipped)
-
-
-def evaluation_json(names: tuple[str, ...], paths: list[Path], temperature: float = 1.0) -> dict[str, Any]:
-    """The evaluation of a model that always predicts the first class, with the least confidence for the last image."""
-    output = np.zeros((len(paths), len(names)), np.float32)
-    output[:, 0] = np.arange(len(paths), 0, -1)
-    labelled = [(path, i % len(names)) for i, path in enumerate(paths)]
-    return with_thumbnails(assess(labelled, output, names, temperature).to_json())
 
 
 def test_names_and_paths_are_escaped(image_folder: Callable[..., Path]) -> None:
@@ -146,12 +95,6 @@ def test_the_words_and_numbers_on_the_page(image_folder: Callable[..., Path]) ->
     assert re.findall(r"\d\.png", uncertain) == ["4.png", "3.png", "2.png", "1.png", "0.png"]
 
 
-def rows(page: str, tag: str) -> list[str]:
-    """Return the text of each table row that begins with `tag`, cells separated by single spaces."""
-    found = re.findall(rf"{tag}(.*?)</tr>", page, re.DOTALL)
-    return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", row)).split()) for row in found]
-
-
 def test_every_epoch_is_a_row_and_the_kept_one_is_bold() -> None:
     history = [
         {
@@ -165,8 +108,8 @@ def test_every_epoch_is_a_row_and_the_kept_one_is_bold() -> None:
         for epoch in (1, 2)
     ]
     page = render_report("run", CONFIG, "", METRICS, history, dataset(("a", "b"), [Path("x")]))
-    assert rows(page, '<tr class="kept">') == ["1 0.1 0.5000 25.0 % 1.5000 37.5 %"]
-    assert "2 0.05 0.2500 50.0 % 0.7500 25.0 %" in rows(page, "<tr>")
+    assert table_rows(page, '<tr class="kept">') == ["1 0.1 0.5000 25.0 % 1.5000 37.5 %"]
+    assert "2 0.05 0.2500 50.0 % 0.7500 25.0 %" in table_rows(page, "<tr>")
     assert "was interrupted" not in page
     interrupted = {**METRICS, "interrupted": True}
     page = render_report("run", CONFIG, "", interrupted, history, dataset(("a", "b"), [Path("x")]))
@@ -186,38 +129,6 @@ def test_the_page_says_that_the_best_epoch_was_chosen(kept: dict[str, str]) -> N
     assert "nothing but the temperature" not in words
 
 
-PROBED = [
-    {"layer": "pool5", "strength": 0.1, "accuracy": 0.75, "standard_error": 0.125, "log_loss": 0.5, "chosen": "False"},
-    {"layer": "fc6", "strength": 3.0, "accuracy": 0.875, "standard_error": 0.0625, "log_loss": 0.25, "chosen": "True"},
-]
-
-
-@pytest.mark.parametrize(
-    ("judged", "val", "words"),
-    [
-        ("validation images", 4, "These images chose nothing: layer, strength and temperature come from"),
-        (
-            "training images, held out in turn",
-            0,
-            "Each of these images was classified by a probe that was fitted",
-        ),
-    ],
-)
-def test_the_page_of_a_probe(judged: str, val: int, words: str) -> None:
-    names, paths = ("a", "b"), [Path(f"{i}.png") for i in range(4)]
-    images = {"train": 8, "val": val} if val else {"train": 8}
-    metrics = {"kept": "probe", "probe": "fc6", "judged": judged, "val_accuracy": 0.875, "images": images}
-    evaluation = evaluation_json(names, paths)
-    page = render_report("run", CONFIG, "", metrics, [], dataset(names, paths), evaluation, PROBED)
-    text = " ".join(Page(page).words.split())
-    assert "Accuracy 87.5 % (linear probe on fc6)" in text.replace("\N{NO-BREAK SPACE}", " ")
-    assert f"Of 4 {judged}, " in text
-    assert words in text
-    assert rows(page, '<tr class="kept">') == ["fc6 87.5 % ± 6.2 % 0.250 3"]
-    assert rows(page, "<tr>")[1] == "pool5 75.0 % ± 12.5 % 0.500 0.1"
-    assert "epoch" not in text
-
-
 def test_cells_of_the_confusion_matrix_are_as_dark_as_their_share_of_the_row() -> None:
     names, paths = ("a", "b"), [Path(f"{i}.png") for i in range(4)]
     evaluation = {**evaluation_json(names, paths), "confusion": [[3, 1], [0, 0]]}
@@ -232,7 +143,7 @@ def test_the_most_frequent_confusions_come_first_and_only_some_are_listed() -> N
     confusion[np.arange(24), np.arange(1, 25)] = np.arange(1, 25)  # of class i, i + 1 images are taken for the next
     evaluation = {**evaluation_json(names, paths), "confusion": confusion.tolist()}
     page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(names, paths), evaluation)
-    listed = [row for row in rows(page, "<tr>") if re.fullmatch(r"class \d+ class \d+ \d+", row)]
+    listed = [row for row in table_rows(page, "<tr>") if re.fullmatch(r"class \d+ class \d+ \d+", row)]
     assert listed == [f"class {i} class {i + 1} {i + 1}" for i in range(23, 3, -1)]
 
 

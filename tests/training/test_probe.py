@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import threadpoolctl
-from support.plans import plan_of
 from support.probes import both_views, by_scikit_learn, features_of
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
-from finetune.data.dataset import Record
 from finetune.errors import RunError
 from finetune.export.export import export
-from finetune.metrics import fit_temperature, softmax
+from finetune.metrics import softmax
 from finetune.model import Model, load_model
 from finetune.runs.read_run import read_probe
 from finetune.runs.run import Run
@@ -28,8 +26,6 @@ from finetune.training import choose_probe as choose_probe_module
 from finetune.training import probe as probe_module
 from finetune.training import train as train_module
 from finetune.training.features import Trunk
-from finetune.training.plan import Plan, Probe, ProbedLayer
-from finetune.training.probe import _temperature
 from finetune.training.probe_folds import draw
 from finetune.training.train import dry_run, resume, train
 
@@ -288,41 +284,3 @@ def test_the_model_is_exported(config: TrainConfig, tmp_path: Path, format: Any)
     shutil.copy(run.model, tmp_path / "alone.safetensors")
     export(str(tmp_path / "alone.safetensors"), format, tmp_path / "out")
     assert any(path.suffix == f".{format}" for path in (tmp_path / "out").iterdir())
-
-
-def judged(logits: np.ndarray, labels: np.ndarray, model: Model) -> Plan:
-    """A plan with a probe that has these logits of held-out images."""
-    records = tuple(Record(Path(f"{n}.png"), int(label), "train", f"{n:064x}") for n, label in enumerate(labels))
-    layer = ProbedLayer("fc7", 1.0, 0.5, 0.1, 0.5, 0.0, True)
-    return plan_of(model, ("fc8",), probe=Probe((layer,), records, logits))
-
-
-def test_a_temperature_only_where_it_helps_beyond_noise(tiny_model: Model) -> None:
-    """Labels drawn from the probabilities themselves: 1. The same logits four times as large: about 4."""
-    random = np.random.default_rng(5)
-    logits = random.standard_normal((600, 3)) * 1.5
-    labels = (softmax(logits).cumsum(axis=1) < random.random((600, 1))).sum(axis=1)
-    assert fit_temperature(logits, labels) != 1, "some temperature is a little better on these images"
-    assert _temperature(judged(logits, labels, tiny_model)) == 1
-    found = _temperature(judged(4 * logits, labels, tiny_model))
-    assert found == fit_temperature(4 * logits, labels) == pytest.approx(4, rel=0.2)
-    assert _temperature(judged(logits / 4, labels, tiny_model)) == pytest.approx(1 / 4, rel=0.2)
-
-
-@pytest.mark.parametrize(("wrong", "helps"), [(30, True), (1, False)])
-def test_noise_is_two_standard_errors(wrong: int, helps: bool, tiny_model: Model) -> None:
-    """All of 100 images have the odds e³ for class 0: 30 of class 1 speak for a temperature, one alone does not.
-
-    The fitted odds are those of the counts, so there are two gains: of all right images, and of all wrong ones.
-    """
-    logits = np.tile([3.0, 0.0], (100, 1))
-    labels = np.array([1] * wrong + [0] * (100 - wrong))
-    fitted = fit_temperature(logits, labels)
-    assert 3 / fitted == pytest.approx(np.log((100 - wrong) / wrong), abs=1e-6)
-    share = wrong / 100
-    right = np.log1p(np.exp(-3)) + np.log(1 - share)  # loss before less loss after
-    other = 3 + np.log1p(np.exp(-3)) + np.log(share)
-    mean = (1 - share) * right + share * other
-    deviation = np.sqrt(share * (1 - share)) * abs(other - right)
-    assert (mean > 2 * deviation / 10) == helps, "by hand"
-    assert _temperature(judged(logits, labels, tiny_model)) == (fitted if helps else 1)
