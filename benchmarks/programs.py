@@ -60,7 +60,7 @@ def run_training(
 def run_torch_training(
     python: str, photos: Path, prefix: str, epochs: int, environment: Mapping[str, str]
 ) -> tuple[float, float]:
-    """Run the plain torch loop on the same split; return the seconds and the best validation accuracy."""
+    """Run the plain torch loop on the same split; return the seconds and the last validation accuracy."""
     dataset = read_folder(photos)
     files: dict[str, Any] = {
         split: [(str(record.path), record.label) for record in dataset.records if record.split == split]
@@ -87,7 +87,9 @@ def linked(photos: Path, folder: Path, count: int) -> Path:
 def train(setting: Setting) -> Iterator[Line]:
     records = read_folder(setting.photos).records
     what = f"train --skip fc8, {len(records)} photos × {setting.epochs} epochs"
-    cold, warm, started = _cold_and_warm(setting)
+    options = ["--skip", "fc8", "--epochs", setting.epochs, "--learning-rate", LEARNING_RATE]
+    cold, warm, started = _cold_and_warm(setting, "fc8", options)
+    probe, probe_warm, _ = _cold_and_warm(setting, "probe", [])
     theirs, accuracy = run_torch_training(
         setting.torch_python, setting.photos, setting.prefix(STARTER), setting.epochs, setting.environment
     )
@@ -104,16 +106,26 @@ def train(setting: Setting) -> Iterator[Line]:
     yield _line(f"{what}, second run", warm.seconds, "first run", cold.seconds, ratio, "2×")
     difference = f"{warm.seconds - started:+.1f} s"
     yield _line("the same", warm.seconds, "import tensorflow", started, difference, "at most +3 s")
+    for name, ours, other in (("cold", probe, cold), ("second run", probe_warm, warm)):
+        ratio = f"{ours.seconds / other.seconds:.2f}×"
+        yield _line(f"train (linear probe), {name}", ours.seconds, "train --skip fc8", other.seconds, ratio, "at most 1×")
+    yield Line(
+        "train (linear probe), accuracy",
+        f"{probe.accuracy:.1%}",
+        "plain torch loop",
+        f"{accuracy:.1%}",
+        f"{100 * (probe.accuracy - accuracy):+.1f} points",
+        "0 points",
+    )
 
 
-def _cold_and_warm(setting: Setting) -> tuple[Training, Training, float]:
+def _cold_and_warm(setting: Setting, name: str, options: Sequence[object]) -> tuple[Training, Training, float]:
     """Train with an empty cache of features and again with a full one; also time the import of TensorFlow alone."""
-    options = ["--skip", "fc8", "--epochs", setting.epochs, "--learning-rate", LEARNING_RATE]
     weights = Path(setting.prefix(STARTER) + ".safetensors")
     with tempfile.TemporaryDirectory(prefix="finetune-cache-") as cache:
         environment = {**setting.environment, "XDG_CACHE_HOME": cache}
         cold, warm = (
-            run_training(setting.photos, weights, setting.folder / out, options, environment)
+            run_training(setting.photos, weights, setting.folder / f"{name}-{out}", options, environment)
             for out in ("cold", "warm")
         )
         return cold, warm, run_seconds([sys.executable, "-c", "import tensorflow"], environment)

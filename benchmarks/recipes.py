@@ -15,7 +15,8 @@ from finetune.training.train import train
 
 ALL = {"skip": ("fc8",), "train": ("all",)}
 RECIPES: dict[str, dict[str, Any]] = {
-    "defaults (fc8)": {},
+    "linear probe": {},
+    "fc8": {"skip": ("fc8",)},
     "learning rate 0.003": {"learning_rate": 0.003},
     "learning rate 0.01": {"learning_rate": 0.01},
     "constant rate": {"schedule": "constant"},
@@ -60,7 +61,7 @@ def main() -> None:
         if options.only not in name:
             continue
         accuracies, losses, seconds = [], [], []
-        for seed in range(options.seeds):
+        for seed in range(options.seeds if recipe else 1):  # a probe has no seed
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
                 run = train(
@@ -78,6 +79,8 @@ def main() -> None:
 
 def spread(values: list[float], digits: int) -> str:
     """Return mean ± standard deviation."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 

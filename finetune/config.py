@@ -19,12 +19,14 @@ def _option(default: Any, help: str, range: Range | None = None, names: tuple[st
 
 AUTO = "auto"  # in place of the layer of --probe
 
+LAYERS = ("skip", "train", "stages")  # the options that name the layers to train by gradient
+
 # What has no meaning for a linear probe, which is not trained by gradient.
 BY_GRADIENT = (
-    *("skip", "train", "stages", "epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup"),
-    *("layer_lr", "weight_decay", "label_smoothing", "mixup", "dropout", "class_weights", "ema", "patience", "seed"),
-    *("val_fraction", "views", "augmentation", "crop", "flip", "lighting", "color_jitter", "tensorboard"),
-    "checkpoint_minutes",
+    *LAYERS,
+    *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup", "layer_lr", "weight_decay"),
+    *("label_smoothing", "mixup", "dropout", "class_weights", "ema", "patience", "seed", "views", "augmentation"),
+    *("crop", "flip", "lighting", "color_jitter", "tensorboard", "checkpoint_minutes"),
 )
 
 
@@ -46,13 +48,13 @@ class TrainConfig:
         None,
         "Fit a linear probe: cut the network after this layer, e.g. pool5, freeze all in front of it, and fit one new "
         "fully connected layer on its output by logistic regression. auto chooses the layer by cross-validation on the "
-        "training images. [default: no probe, but training by gradient]",
+        "training images. [default: auto, unless an option of training by gradient is given]",
         names=(AUTO,),
     )
     skip: tuple[str, ...] | None = _option(
         None,
-        "Layers whose pretrained values are not loaded: they start fresh and are trained, e.g. fc7,fc8. "
-        "[default: the last layer]",
+        "Layers whose pretrained values are not loaded: they start fresh and are trained by gradient, e.g. fc7,fc8. "
+        "[default: the last layer, if anything is trained by gradient]",
     )
     train: tuple[str, ...] = _option(
         (), "Layers that are loaded and trained further, e.g. fc7, or all; all others are frozen. [default: none]"
@@ -123,8 +125,11 @@ class TrainConfig:
         at_least(1),
     )
     seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", SEED)
-    val_fraction: float = _option(
-        0.2, "Share of each class that is held out for validation, if the data has no validation split.", BETWEEN
+    val_fraction: float | None = _option(
+        None,
+        "Share of each class that is held out for validation, if the data has no validation split. [default: 0.2; none "
+        "for a linear probe, which is fitted on all images and judged by cross-validation]",
+        BETWEEN,
     )
     group_by: str | None = _option(
         None,
@@ -187,8 +192,14 @@ class TrainConfig:
 
     @property
     def is_probe(self) -> bool:
-        """Whether a linear probe is fitted, and nothing is trained by gradient."""
-        return self.probe is not None
+        """Whether a linear probe is fitted, and nothing is trained by gradient: the default with loaded weights."""
+        return self.probe is not None or not (self.weights == "none" or self.by_gradient)
+
+    @property
+    def by_gradient(self) -> list[str]:
+        """The options given that only training by gradient has, those that name layers first."""
+        defaults = {option.name: option.default for option in fields(self)}
+        return [name for name in BY_GRADIENT if getattr(self, name) != defaults[name]]
 
     def _check_probe(self) -> None:
         """Raise UsageError for options that have no meaning for a probe."""
@@ -196,11 +207,8 @@ class TrainConfig:
             return
         if self.weights == "none":
             raise UsageError("--probe reads the output of loaded layers, but --weights none loads nothing; omit one")
-        for option in fields(self):
-            if option.name in BY_GRADIENT and getattr(self, option.name) != option.default:
-                raise UsageError(
-                    f"--probe and {flag(option.name)} cannot both be given: a probe needs no gradient; omit one"
-                )
+        for name in self.by_gradient:
+            raise UsageError(f"--probe and {flag(name)} cannot both be given: a probe needs no gradient; omit one")
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON values."""

@@ -95,7 +95,7 @@ GRADIENT_VALUES: dict[str, Any] = {  # that differ from the defaults
     "skip": ("fc8",), "train": ("fc7",), "stages": "fc8:1", "epochs": 3, "batch_size": 8, "optimizer": "adam",
     "learning_rate": 0.01, "schedule": "step", "warmup": 1, "layer_lr": ("0.5",), "weight_decay": 0.0,
     "label_smoothing": 0.1, "mixup": 0.2, "dropout": 0.0, "class_weights": "balanced", "ema": 0.9, "patience": 2,
-    "seed": 1, "val_fraction": 0.3, "views": 0, "augmentation": "light", "crop": "random", "flip": False,
+    "seed": 1, "views": 0, "augmentation": "light", "crop": "random", "flip": False,
     "lighting": 0.0, "color_jitter": 0.0, "tensorboard": True, "checkpoint_minutes": 1.0,
 }  # fmt: skip
 
@@ -105,7 +105,8 @@ def test_what_a_probe_refuses_are_options_of_training() -> None:
     assert len(set(BY_GRADIENT)) == len(BY_GRADIENT)
     names = {option.name for option in fields(TrainConfig)}
     assert names - set(BY_GRADIENT) == {
-        "data", "probe", "weights", "network", "out", "group_by", "resize", "check", "precision", "cache", "overwrite",
+        "data", "probe", "weights", "network", "out", "val_fraction", "group_by", "resize", "check", "precision",
+        "cache", "overwrite",
     }  # fmt: skip
     assert set(BY_GRADIENT) == set(GRADIENT_VALUES)
 
@@ -116,7 +117,20 @@ def test_a_probe_refuses_options_of_the_gradient(name: str, value: Any) -> None:
         TrainConfig(data=Path("images"), probe="auto", **{name: value})
     option = f"--{name.replace('_', '-')}"
     assert str(error.value) == f"--probe and {option} cannot both be given: a probe needs no gradient; omit one"
-    TrainConfig(data=Path("images"), **{name: value})
+    assert not TrainConfig(data=Path("images"), **{name: value}).is_probe
+
+
+def test_a_probe_is_the_default_where_there_are_weights() -> None:
+    assert TrainConfig(data=Path("images")).is_probe
+    assert TrainConfig(data=Path("images"), weights="starter", val_fraction=0.3, group_by="parent").is_probe
+    assert TrainConfig(data=Path("images"), epochs=None, batch_size=32, seed=0, skip=None).is_probe, "all defaults"
+    assert not TrainConfig(data=Path("images"), weights="none").is_probe
+    assert not TrainConfig(data=Path("images"), skip=()).is_probe
+    assert TrainConfig(data=Path("images"), flip=True, epochs=3, train=("fc7",)).by_gradient == [
+        "train",
+        "epochs",
+        "flip",
+    ]
 
 
 def test_a_probe_needs_loaded_layers() -> None:
@@ -130,10 +144,9 @@ def test_a_probe_accepts_what_is_not_of_the_gradient() -> None:
     defaults = {option.name: option.default for option in fields(TrainConfig) if option.name in BY_GRADIENT}
     probe = TrainConfig(
         data=Path("images"), probe="fc6", weights="starter", network="vgg16", out=Path("run"), group_by="parent",
-        resize="warp", check=False, precision="bfloat16", cache=False, overwrite=True, **defaults,
+        resize="warp", check=False, precision="bfloat16", cache=False, overwrite=True, val_fraction=0.3, **defaults,
     )  # fmt: skip
     assert probe.is_probe
-    assert not TrainConfig(data=Path("images")).is_probe
     assert TrainConfig.from_json(json.loads(json.dumps(probe.to_json()))) == probe
 
 

@@ -36,7 +36,7 @@ CONFIG = {
     "ema": 0.0,
     "patience": None,
     "seed": 0,
-    "val_fraction": 0.2,
+    "val_fraction": None,
     "group_by": None,
     "resize": None,
     "views": None,
@@ -59,8 +59,8 @@ MODEL = "the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter"
 HELP = {
     "demo": {"--out": "finetune-demo"},
     "train": {
-        "--probe": "no probe, but training by gradient",
-        "--skip": "the last layer",
+        "--probe": "auto, unless an option of training by gradient is given",
+        "--skip": "the last layer, if anything is trained by gradient",
         "--train": "none",
         "--stages": "a single stage",
         "--weights": "auto",
@@ -80,7 +80,7 @@ HELP = {
         "--ema": "0.0",
         "--patience": "train all epochs",
         "--seed": "0",
-        "--val-fraction": "0.2",
+        "--val-fraction": "0.2; none for a linear probe, which is fitted on all images and judged by cross-validation",
         "--group-by": "the column group of a CSV, otherwise no groups",
         "--resize": "as the weights were trained",
         "--views": "1, or 8 with augmentation",
@@ -133,9 +133,10 @@ HELP = {
 # What a plan settles of the options that are open: for fine-tuning a network of alexnet's layers, and from scratch.
 FINE_TUNING: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
-        {},
+        {"skip": ("fc8",)},
         {
             "skip": ("fc8",),
+            "val_fraction": 0.2,
             "train": (),
             "epochs": 30,
             "optimizer": "sgd",

@@ -14,7 +14,7 @@ def demo(
     ),
     verbose: Verbose = False,
 ) -> None:
-    """Draw a small folder of images, fine-tune on it, and classify a held-out image.
+    """Draw a small folder of images, train on it, and classify a held-out image.
 
     Takes less than a minute and downloads nothing.
     """
@@ -22,7 +22,7 @@ def demo(
 
 
 def run_demo(out: Path, seed: int = 0) -> None:
-    """Draw images below `out`, fine-tune fc8 of the starter on them, classify a held-out one, and print each step.
+    """Draw images below `out`, train on them with the starter, classify a held-out one, and print each step.
 
     Raises RunError if `out` already has the images.
     """
@@ -34,9 +34,11 @@ def run_demo(out: Path, seed: int = 0) -> None:
     images, run, held_out = out / "images", out / "run", out / "held-out.png"
     draw_folder(images, held_out, seed)
     print(f"drew {PER_CLASS} images each of {', '.join(TEXTURES)} into {images}")
-    config = TrainConfig(data=images, out=run, weights="starter", skip=("fc8",), epochs=20, seed=seed)
-    metrics = train(config).metrics()
-    print(f"trained fc8 of the starter weights: validation accuracy {metrics['val_accuracy']:.1%}")
+    metrics = train(TrainConfig(data=images, out=run, weights="starter")).metrics()
+    print(
+        f"fitted a linear probe on {metrics['probe']} of the starter: accuracy {metrics['val_accuracy']:.1%} on images "
+        "held out in turn"
+    )
     (prediction,) = load(str(run)).predict([held_out], top=1)
     best = prediction.scores[0]
     print(f"{held_out} shows waves; the model predicts {best.label} ({best.probability:.1%})")

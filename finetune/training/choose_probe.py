@@ -13,7 +13,7 @@ from finetune.data.groups import joined_groups
 from finetune.system.progress import track
 from finetune.system.quiet import import_tensorflow
 from finetune.training.plan import Plan, Probe, ProbedLayer
-from finetune.training.probe_folds import ALWAYS_TRAINED, draw, make_folds
+from finetune.training.probe_folds import ALWAYS_TRAINED, FoldNumbers, Groups, Labels, draw, make_folds
 
 logger = logging.getLogger(__name__)
 
@@ -25,21 +25,19 @@ def choose_probe(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
     UsageError for a layer that the network cannot be cut after, DataError when too few images can be read, and
     FinetuneError when the weights give features that are not finite.
     """
-    asked = str(plan.config.probe)
+    asked = plan.config.probe or AUTO
     layers = plan.network.probe_layers() if asked == AUTO else [asked]
     cuts = {layer: plan.network.cut(layer) for layer in layers}
     import_tensorflow()  # only now, so that all errors before it come at once
     from finetune.training.probe_features import layer_features, probe_views
     from finetune.training.probe_fit import best_strength, choose_layer, cross_validate
 
-    records = _drawn(dataset)
-    views = probe_views(plan)
+    records, views = _drawn(dataset), probe_views(plan)
     with layer_features(plan, layers, dict.fromkeys(records, views)) as features:
         dataset = dataset.without(features.unreadable)  # raises when too few are left
         records = [record for record in records if record.path not in features.unreadable]
-        labels = np.array([record.label for record in records], np.int64)
-        digests = [record.digest for record in records]
-        folds = make_folds(labels, _group_numbers(dataset, records), digests)
+        labels, digests = labels_of(records), [record.digest for record in records]
+        folds = folds_of(dataset, records)
         tried, seconds = {}, {}
         for layer in track(layers, len(layers), "choosing", "layers"):
             started = time.perf_counter()
@@ -55,21 +53,35 @@ def choose_probe(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
         for layer, one in best.items()
     )
     seen = tuple(record for record, held in zip(records, held_out, strict=True) if held)
-    probe = Probe(table, seen, best[chosen].logits[held_out])
+    probe = Probe(table, len(records), seen, best[chosen].logits[held_out])
     config = replace(plan.config, probe=chosen if asked == AUTO else asked)
     return replace(plan, config=config, network=cuts[chosen], probe=probe), dataset
 
 
 def _drawn(dataset: Dataset) -> list[Record]:
     """Return the training images to choose with, each content once, in order of their digests."""
+    records = training_images(dataset)
+    return [records[number] for number in draw(labels_of(records), [record.digest for record in records])]
+
+
+def training_images(dataset: Dataset) -> list[Record]:
+    """Return the images to train on, each content once, in order of their digests."""
     by_digest = {record.digest: record for record in dataset.records if record.split == "train"}
-    records = [by_digest[digest] for digest in sorted(by_digest)]
-    numbers = draw(np.array([record.label for record in records], np.int64), [record.digest for record in records])
-    return [records[number] for number in numbers]
+    return [by_digest[digest] for digest in sorted(by_digest)]
 
 
-def _group_numbers(dataset: Dataset, records: Sequence[Record]) -> np.ndarray:
-    """Return the number of each image's group: copies, and images with the same group name, are together."""
+def labels_of(records: Sequence[Record]) -> Labels:
+    """Return the classes of images, (images,)."""
+    return np.array([record.label for record in records], np.int64)
+
+
+def folds_of(dataset: Dataset, records: Sequence[Record]) -> FoldNumbers:
+    """Return the fold of each image; copies, and images with the same group name, are together."""
+    return make_folds(labels_of(records), _group_numbers(dataset, records), [record.digest for record in records])
+
+
+def _group_numbers(dataset: Dataset, records: Sequence[Record]) -> Groups:
+    """Return the number of each image's group."""
     named = [[record.digest for record in same] for same in dataset.by_group().values()]
     digests = {record.digest for record in dataset.records}
     group_of = joined_groups(digests, [*named, *dataset.copies])

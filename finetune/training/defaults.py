@@ -10,6 +10,7 @@ from finetune.networks import Network
 from finetune.training.stage_spec import Stage
 
 EPOCHS = 30
+VAL_FRACTION = 0.2
 AUGMENTED_VIEWS = 8
 SGD_LEARNING_RATE = 0.001  # BVLC's models/finetune_flickr_style/solver.prototxt
 ADAMW_DECAY = 0.01  # as PyTorch's AdamW
@@ -51,6 +52,7 @@ def settle(
         "optimizer": optimizer,
         "learning_rate": rate if config.learning_rate is None else config.learning_rate,
         "weight_decay": _first(config.weight_decay, ADAMW_DECAY if optimizer == "adamw" else 0.0),
+        "val_fraction": _first(config.val_fraction, VAL_FRACTION),
         "views": _first(config.views, AUGMENTED_VIEWS if augmented else 1),
     }
     return Settled(**{**vars(config), **settled})

@@ -45,10 +45,11 @@ class ProbedLayer(NamedTuple):
 class Probe:
     """What cross-validation chose, and what it says of the images that were held out.
 
-    `records`: every image that was held out once, with its `logits`, (images, classes).
+    `drawn`: how many images took part. `records`: those that were held out once, with `logits`, (images, classes).
     """
 
     layers: tuple[ProbedLayer, ...]
+    drawn: int
     records: tuple[Record, ...]
     logits: NDArray[np.float64]
 

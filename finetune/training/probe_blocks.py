@@ -20,7 +20,7 @@ from finetune.system.parallel import parallel_map
 Float64s = NDArray[np.float64]
 
 TOLERANCE = 1e-7  # largest slope of the mean loss per row where a fit ends: probabilities are then within 1e-3
-CHOICE_TOLERANCE = 1e-6  # the same where strengths are tried: log losses are then right to three digits
+CHOICE_TOLERANCE = 1e-5  # the same where strengths are tried: log losses are then right to about three digits
 BLOCK_TOLERANCE = 1e-6  # the same where rows are float32
 MOST_STEPS = 10_000  # of L-BFGS; features of photos take 20 to 200
 BLOCK_ROWS = 256  # 9 MB of 9,216 values

@@ -73,8 +73,9 @@ def cross_validate(
     keys: Sequence[str],
     strengths: Sequence[float] = STRENGTHS,
 ) -> tuple[TriedStrength, ...]:
-    """Return how each strength does, in the order given; from strong to weak is the fastest.
+    """Return how the strengths do, in the order given, from strong to weak, which is the fastest.
 
+    The last is the second in a row that did worse than the one before it: weaker ones overfit, and take the longest.
     `folds` are those of `make_folds`. Each image is classified from its view 0, by the fit on all views of the images
     of all other folds. What all folds share changes no fit, so nothing of the image leaks through it: the mean row (the
     bias takes it up), the scale (another one means other strengths, the same for all folds) and the rotation.
@@ -84,20 +85,29 @@ def cross_validate(
     every = _in_order(order, len(rows) // len(labels))
     row_labels, row_folds = labels[every.images], folds[every.images]
     numbers = [number for number in np.unique(folds[order]) if number != ALWAYS_TRAINED]
+    seen = order[folds[order] != ALWAYS_TRAINED]
     with one_thread():
         span = _Span(_Scaled(_flat(rows, every.numbers)).rows)
 
-        def tried(number: int) -> list[Float64s]:
+        def fits(number: int) -> Iterator[Float64s]:
             trained, tested = row_folds != number, (row_folds == number) & (every.views == 0)
-            fits = _fits(span.rows[trained], row_labels[trained], strengths, CHOICE_TOLERANCE)
-            return [span.rows[tested] @ kernel + bias for kernel, bias in fits]
+            for kernel, bias in _fits(span.rows[trained], row_labels[trained], strengths, CHOICE_TOLERANCE):
+                yield span.rows[tested] @ kernel + bias
 
-        held_out = list(parallel_map(tried, numbers))
-    logits = np.full((len(strengths), len(labels), int(labels.max()) + 1), np.nan)
-    for number, found in zip(numbers, held_out, strict=True):
-        logits[:, order[folds[order] == number]] = found
-    seen = order[folds[order] != ALWAYS_TRAINED]
-    return tuple(_tried(*one, labels, seen) for one in zip(strengths, logits, strict=True))
+        fits_of_folds = [fits(number) for number in numbers]
+        results: list[TriedStrength] = []
+        for strength in strengths:
+            logits = np.full((len(labels), int(labels.max()) + 1), np.nan)
+            for number, found in zip(numbers, parallel_map(next, fits_of_folds), strict=True):
+                logits[order[folds[order] == number]] = found
+            results.append(_tried(strength, logits, labels, seen))
+            if _overfits([one.log_loss for one in results]):
+                break
+    return tuple(results)
+
+
+def _overfits(log_losses: Sequence[float]) -> bool:
+    return len(log_losses) > 2 and log_losses[-3] < log_losses[-2] < log_losses[-1]
 
 
 def best_strength(tried: Sequence[TriedStrength]) -> TriedStrength:

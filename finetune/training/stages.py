@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from finetune.data.dataset import Dataset
 from finetune.errors import RunError
-from finetune.metrics import fit_temperature
+from finetune.metrics import proven_temperature
 from finetune.networks.initialize import Arrays
 from finetune.runs.run import Run
 from finetune.training.checkpoint import load_progress
@@ -66,7 +66,7 @@ def _outcome(state: State, splits: Splits, weights: Arrays, logits: NDArray[np.f
         "halvings": state.halvings,
     }
     judged = tuple(record for record in splits.dataset.records if record.split == "val")
-    temperature = fit_temperature(logits, np.array([record.label for record in judged], np.int32))
+    temperature = proven_temperature(logits, np.array([record.label for record in judged], np.int32))
     return Outcome(splits.dataset, weights, judged, logits, temperature, metrics, interrupted)
 
 

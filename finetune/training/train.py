@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finetune import __version__
 from finetune.check.before_training import training_warnings
 from finetune.check.copies_together import keep_copies_together
-from finetune.config import TrainConfig
+from finetune.config import LAYERS, TrainConfig, flag
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
 from finetune.errors import RunError, UsageError, WeightsError
@@ -21,6 +21,7 @@ from finetune.model import Model
 from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow
 from finetune.training.choose_probe import choose_probe
+from finetune.training.defaults import SGD_LEARNING_RATE, VAL_FRACTION
 from finetune.training.describe import describe, summary_line
 from finetune.training.facts import check_unchanged
 from finetune.training.frozen import changed, frozen_digests
@@ -63,10 +64,7 @@ def resume(path: Path) -> Run:
 def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Run:
     """Train into a run; `started` is the config.json of one that is resumed after its first state."""
     with run.locked(config.to_json() if started is None else None):
-        dataset = _dataset(config)
-        plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
-        if config.is_probe:
-            plan, dataset = choose_probe(plan, dataset)  # which layer it reads, by cross-validation
+        plan, dataset = _plan(config)
         if started is None:
             _announce(run, plan, dataset)
         else:
@@ -74,6 +72,7 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
         with _saying_how_to_continue(run):
             before = frozen_digests(plan)
             import_tensorflow()  # only now, so that all errors before it come at once
+            from finetune.training.compare_probe import compare_with_probe
             from finetune.training.probe import fit_probe
             from finetune.training.stages import train_stages
 
@@ -85,25 +84,38 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
             _write_metrics(run, plan, outcome, moved=changed(before, run.model))
             _write_evaluation(run, model, outcome)
             write_report(run.path)
+            if not plan.probe and (line := compare_with_probe(plan, outcome.dataset)):
+                logger.info("%s", line)
     return run
 
 
-def _dataset(config: TrainConfig) -> Dataset:
-    """Return the images in their splits; none divides copies or groups, but those that the data brings may.
+def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
+    """Return the plan and the images in their splits; none divides copies or groups, but those of the data may.
 
-    For a probe, none is held out for validation: cross-validation measures on every image.
+    For a probe, none is held out for validation unless asked for: cross-validation measures on every image.
     """
-    dataset = keep_copies_together(read_data(config.data, config.val_fraction, config.group_by), config.cache)
-    return dataset.all_to_train() if config.is_probe else dataset
+    data = read_data(config.data, config.val_fraction or VAL_FRACTION, config.group_by)
+    dataset = keep_copies_together(data, config.cache)
+    if config.is_probe and config.val_fraction is None:
+        dataset = dataset.all_to_train()
+    plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
+    if config.is_probe:
+        return choose_probe(plan, dataset)  # which layer it reads, by cross-validation
+    if config.weights != "none" and not set(config.by_gradient) & set(LAYERS):
+        logger.info(
+            "%s is for training by gradient, so %s starts fresh and is trained, as with --skip; without it, a linear "
+            "probe is fitted",
+            flag(config.by_gradient[0]),
+            plan.skip[-1],
+        )
+    return plan, dataset
 
 
 def dry_run(config: TrainConfig) -> str:
     """Return the plan and its cost as text; nothing is trained, and nothing is written but features."""
     Run.create(config.out, config.overwrite)
-    dataset = _dataset(config)
-    plan = make_plan(config, dataset)
-    if config.is_probe:
-        plan, dataset = choose_probe(plan, dataset)
+    plan, dataset = _plan(config)
+    if plan.probe:
         return describe(plan, dataset)
     import_tensorflow()
     from finetune.training.stages import estimate_stages
@@ -114,11 +126,12 @@ def dry_run(config: TrainConfig) -> str:
 
 def find_rate(config: TrainConfig) -> "FoundRate":
     """Try learning rates from small to large on the training images, and write a plot to the folder `out`."""
-    if config.is_probe:
+    if config.probe is not None:
         raise UsageError("--find-lr tries learning rates, and a linear probe has none; omit --probe or --find-lr")
+    if config.is_probe:
+        config = replace(config, learning_rate=SGD_LEARNING_RATE)  # by gradient, as the training with the rate found
     run = Run.create(config.out, overwrite=False)
-    dataset = _dataset(config)
-    plan = make_plan(config, dataset)
+    plan, dataset = _plan(config)
     logger.info("plan: %s", summary_line(plan))
     import_tensorflow()
     from finetune.training.find_rate import range_test

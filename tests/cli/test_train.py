@@ -96,10 +96,34 @@ def test_skipped_images_are_not_a_failure(
 def test_dry_run_prints_the_plan_to_stdout(
     finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path]
 ) -> None:
-    code, out, _ = finetune("train", "--data", image_folder(stripes=2, dots=2), "--weights", tiny_weights, "--dry-run")
+    options = ("--data", image_folder(stripes=2, dots=2), "--weights", tiny_weights, "--dry-run", "--skip", "fc8")
+    code, out, _ = finetune("train", *options)
     assert code == 0
     assert "fc8    fresh    trained" in out
     assert "cost of fc8: 4 forward passes" in out
+
+
+@pytest.mark.tensorflow
+def test_without_options_a_probe_is_fitted_and_an_option_of_the_gradient_says_what_it_does(
+    finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path]
+) -> None:
+    options = ("--data", image_folder(stripes=6, dots=6), "--weights", tiny_weights, "--dry-run")
+    code, out, err = finetune("train", *options)
+    assert code == 0
+    assert "fc8    fresh    fitted" in out
+    line = (
+        "--epochs is for training by gradient, so fc8 starts fresh and is trained, as with --skip; without it, a "
+        "linear probe is fitted\n"
+    )
+    assert line not in err
+    code, out, err = finetune("train", *options, "--patience", "2", "--epochs", "3")
+    assert code == 0
+    assert "fc8    fresh    trained" in out
+    assert err.count(line) == 1
+    for more in (("--skip", "fc8"), ("--train", "fc7"), ("--weights", "none", "--network", "alexnet-mnist")):
+        code, _, err = finetune("train", *options, "--epochs", "3", *more)
+        assert code == 0, err
+        assert "by gradient" not in err
 
 
 @pytest.mark.tensorflow

@@ -34,11 +34,11 @@ def both_views(paths: Sequence[Path], model: Model, layer: str) -> Float64s:
     return both.reshape(2 * len(paths), -1)
 
 
-def by_scikit_learn(rows: Float64s, labels: NDArray[Any], strength: float) -> LogisticRegression:
-    """Return scikit-learn's fit to rows with two views of each image; the scale is that of `probe_fit`."""
+def by_scikit_learn(rows: Float64s, labels: NDArray[Any], strength: float, views: int = 2) -> LogisticRegression:
+    """Return scikit-learn's fit to rows with all views of each image; the scale is that of `probe_fit`."""
     squares = np.var(rows, axis=0).sum()
     plain = LogisticRegression(C=1 / (strength * squares), tol=1e-10, max_iter=100_000)
-    return plain.fit(rows, np.repeat(labels, 2))
+    return plain.fit(rows, np.repeat(labels, views))
 
 
 def _stacked(features: Iterable[Features]) -> Float64s:

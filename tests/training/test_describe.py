@@ -100,7 +100,7 @@ def test_what_the_layer_of_a_probe_was_chosen_from(image_folder: Callable[..., P
         ProbedLayer("pool5", 0.3, 0.9751, 0.0104, 0.12345, 1.5, False),
         ProbedLayer("fc6", 10.0, 0.5, 0.1581, 0.1, 0.5, True),
     )
-    probe = Probe(layers, dataset.records * 200, np.zeros((2000, 2)))
+    probe = Probe(layers, 2000, dataset.records * 200, np.zeros((2000, 2)))
     assert probe.chosen is layers[1]
     lines = describe(replace(plan, network=plan.network.cut("fc6"), probe=probe), dataset).splitlines()
     assert lines[0].endswith("frozen: conv1, conv2, conv3, conv4, conv5, fc6; fresh and trained: fc8")

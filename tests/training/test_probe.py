@@ -15,6 +15,7 @@ from support.probes import both_views, by_scikit_learn, features_of
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
+from finetune.data.dataset import Dataset, Record
 from finetune.errors import RunError
 from finetune.export.export import export
 from finetune.metrics import softmax
@@ -25,6 +26,7 @@ from finetune.system.digest import sha256
 from finetune.training import choose_probe as choose_probe_module
 from finetune.training import probe as probe_module
 from finetune.training import train as train_module
+from finetune.training.choose_probe import folds_of
 from finetune.training.features import Trunk
 from finetune.training.probe_folds import draw
 from finetune.training.train import dry_run, resume, train
@@ -40,6 +42,15 @@ def config(image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 
 def manifest(run: Run) -> list[dict[str, str]]:
     return list(csv.DictReader((run.path / "manifest.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def records_of(rows: list[dict[str, str]], model: Model) -> list[Record]:
+    """Return the records that the lines of a manifest are of."""
+    return [
+        Record(path, model.class_names.index(row["label"]), "train", sha256(path.read_bytes()))
+        for row in rows
+        for path in [Path(row["path"])]
+    ]
 
 
 def with_val(data: Path) -> Path:
@@ -237,7 +248,10 @@ def test_a_validation_image_that_cannot_be_decoded_is_skipped(
 def test_of_many_images_some_choose_and_all_are_fitted_on(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, break_png: Callable[[Path], None], tiny_model: Model
 ) -> None:
-    """The first 15/31 of each class choose, 5, 5 and 6; a broken image with a late digest is found by the fit."""
+    """The first 15/31 of each class choose, 5, 5 and 6; a broken image with a late digest is found by the fit.
+
+    The metrics are of all 30: each by scikit-learn's fit to the images of other folds, with the strength chosen.
+    """
     monkeypatch.setattr(choose_probe_module, "draw", lambda labels, digests: draw(labels, digests, most=15))
     late = config.data / "waves" / "late.png"
     break_png(late)
@@ -245,7 +259,7 @@ def test_of_many_images_some_choose_and_all_are_fitted_on(
     late.write_bytes(next(more for n in range(10**6) if sha256(more := content + b"%d" % n).startswith("fff")))
     run = train(config)
     assert "(on 16 images that the probe did not see" in (run.path / "plan.txt").read_text()
-    assert json.loads((run.path / "evaluation.json").read_text())["images"] == 16
+    assert json.loads((run.path / "evaluation.json").read_text())["images"] == 30
     assert run.metrics()["images"] == {"train": 30, "skipped": 1}
     model, rows = load_model(run.model), manifest(run)
     features = both_views([Path(row["path"]) for row in rows], tiny_model, run.metrics()["probe"])
@@ -253,9 +267,28 @@ def test_of_many_images_some_choose_and_all_are_fitted_on(
     expected = by_scikit_learn(features, labels, run.metrics()["strength"]).predict_proba(features)
     logits = features @ model.weights["fc8/kernel"] + model.weights["fc8/bias"]
     np.testing.assert_allclose(softmax(logits), expected, atol=2e-3)
+    folds = folds_of(Dataset(tuple(records_of(rows, model)), model.class_names), records_of(rows, model))
+    assert sorted(np.bincount(folds)) == [6] * 5
+    held_out = np.empty((30, 3))
+    for fold in range(5):
+        inside, rows_inside = folds != fold, np.repeat(folds != fold, 2)
+        fitted = by_scikit_learn(features[rows_inside], labels[inside], run.metrics()["strength"])
+        held_out[~inside] = fitted.predict_proba(features[::2][~inside])
+    assert run.metrics()["val_accuracy"] == pytest.approx((held_out.argmax(axis=1) == labels).mean())
+    if model.temperature == 1:
+        assert run.metrics()["val_loss"] == pytest.approx(-np.log(held_out[np.arange(30), labels]).mean(), abs=2e-3)
     before = {name: (run.path / name).read_bytes() for name in SAME}
     resume(run.path)
     assert before == {name: (run.path / name).read_bytes() for name in SAME}
+
+
+def test_a_split_that_is_asked_for_judges(config: TrainConfig) -> None:
+    """A third of each class, chosen by digest as for training by gradient, and no fold has any of it."""
+    run = train(replace(config, val_fraction=0.3))
+    assert run.metrics()["judged"] == "validation images"
+    assert run.metrics()["images"] == {"train": 21, "val": 9, "skipped": 0}
+    by_gradient = train(replace(config, probe=None, skip=("fc8",), epochs=1, val_fraction=0.3, overwrite=True))
+    assert by_gradient.metrics()["images"] == {"train": 21, "val": 9, "skipped": 0}
 
 
 def test_a_run_by_gradient_is_replaced_whole(config: TrainConfig) -> None:
