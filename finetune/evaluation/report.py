@@ -1,5 +1,6 @@
 """report.html: metrics, plots and images of a run in one page, with every name and path escaped."""
 
+import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,14 @@ from finetune.data.thumbnails import thumbnails
 from finetune.errors import RunError
 from finetune.evaluation import plots
 from finetune.runs.provenance import repeat_command
-from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan, read_probe
+from finetune.runs.read_run import (
+    read_augmented,
+    read_dataset,
+    read_evaluation,
+    read_history,
+    read_plan,
+    read_probe,
+)
 from finetune.runs.run import open_run
 from finetune.system.page_template import page_template
 
@@ -40,6 +48,7 @@ def write_report(run_path: Path) -> Path:
             read_dataset(run),
             evaluation,
             probe,
+            read_augmented(run),
         )
     except _INCONSISTENT as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
@@ -63,12 +72,13 @@ def render_report(
     dataset: Dataset,
     evaluation: Mapping[str, Any] | None = None,
     probe: Sequence[Mapping[str, Any]] = (),
+    augmented: bytes = b"",
 ) -> str:
     """Return the page of the run `name` as HTML.
 
     `history`: a mapping per epoch. `probe`: in its place for a linear probe, a mapping per layer that was tried.
     `evaluation`: from `with_thumbnails`; without it, its part of the page is missing.
-    Options that are off are not listed.
+    `augmented`: the PNG of augmented views, if there is one. Options that are off are not listed.
     """
     template = page_template("finetune.evaluation", "report.html.j2", percent=_percent, file_name=_file_name)
     return template.render(
@@ -78,6 +88,7 @@ def render_report(
         versions=config.get("versions", {"finetune": config.get("version", "unknown")}),
         command=repeat_command(config),
         plan=plan,
+        augmented=f"data:image/png;base64,{base64.b64encode(augmented).decode()}" if augmented else "",
         metrics=metrics,
         history=history,
         probe=probe,

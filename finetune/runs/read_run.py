@@ -9,8 +9,11 @@ from typing import Any
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.data.split import Split
 from finetune.errors import RunError
-from finetune.runs.run import CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, PROBE, SKIPPED, Run
+from finetune.runs.run import AUGMENTED, CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, PROBE, SKIPPED, Run
 from finetune.system.csv_cells import original
+
+LARGEST_SHEET = 5_000_000  # bytes of AUGMENTED, which takes about 500 kB
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def read_dataset(run: Run) -> Dataset:
@@ -58,6 +61,16 @@ def read_probe(run: Run) -> list[dict[str, Any]]:
 def read_plan(run: Run) -> str:
     """Return the plan as text, empty when the run has none."""
     return _text(run, PLAN) if (run.path / PLAN).is_file() else ""
+
+
+def read_augmented(run: Run) -> bytes:
+    """Return the sheet of augmented views as a PNG; empty when there is none, or a truncated or very large one."""
+    path = run.path / AUGMENTED
+    try:
+        content = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST_SHEET else b""
+    except OSError:
+        return b""
+    return content if content.startswith(_PNG_START) and content.endswith(_PNG_END) else b""
 
 
 def read_evaluation(run: Run) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The plan as text: what is loaded, fresh, frozen and trained, how fast, and on which images."""
+"""The plan as text: what is loaded, fresh, frozen and trained, how, and on which images."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,20 +9,21 @@ from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import BatchNorm
 from finetune.system.table import table
 from finetune.system.text import shape_text
+from finetune.training.method import method
 from finetune.training.plan import Plan
 
 SHOWN_CLASSES = 20
 
 
 def describe(plan: Plan, dataset: Dataset) -> str:
-    """Return the plan as text of several lines."""
+    """Return the plan as text: some lines that say what is trained and how, an empty line, and tables."""
     header = ("layer", "weights", "training", "shape", "parameters", "learning rate", "batch norm")
     rows = [header, *_layers(plan)]
     filled = [number for number in range(len(header)) if any(row[number] for row in rows[1:])]
     layers = table(
         "".join("lllrrrl"[number] for number in filled), [[row[number] for number in filled] for row in rows]
     )
-    return "\n".join([summary_line(plan), "", *_probe(plan), layers, "", *_images(dataset), "", _precision(plan)])
+    return "\n".join([summary_line(plan), *method(plan), "", *_probe(plan), layers, "", *_images(dataset)])
 
 
 def summary_line(plan: Plan) -> str:
@@ -36,14 +37,6 @@ def summary_line(plan: Plan) -> str:
         f"fresh and trained: {', '.join(plan.skip) or 'nothing'}",
     ]
     return "; ".join(part for part in parts if part)
-
-
-def _precision(plan: Plan) -> str:
-    """Return one line that says in which arithmetic what is computed."""
-    if plan.precision == "float32":
-        return "precision: float32"
-    others = "float32 for everything else, validation included"
-    return f"precision: {plan.precision} for the frozen layers' features to train on, {others}"
 
 
 def _probe(plan: Plan) -> Iterator[str]:

@@ -35,6 +35,7 @@ def test_the_page_of_a_probe(judged: str, val: int, words: str) -> None:
     assert "Accuracy 87.5 % (linear probe on fc6)" in text.replace("\N{NO-BREAK SPACE}", " ")
     assert f"Of 4 {judged}, " in text
     assert words in text
+    assert "the temperature 1.000, which was fitted in cross-validation on the training images to minimize" in text
     assert table_rows(page, '<tr class="kept">') == ["fc6 87.5 % ± 6.2 % 0.250 3"]
     assert table_rows(page, "<tr>")[1] == "pool5 75.0 % ± 12.5 % 0.500 0.1"
     assert "epoch" not in text

@@ -5,11 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.encoded_images import RGB, encode
 from support.runs import started
 
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
-from finetune.runs.read_run import read_dataset, read_evaluation, read_history, read_plan, read_probe
+from finetune.runs.read_run import (
+    LARGEST_SHEET,
+    read_augmented,
+    read_dataset,
+    read_evaluation,
+    read_history,
+    read_plan,
+    read_probe,
+)
 from finetune.runs.run import Run
 
 ODD = Path(os.fsdecode(b'a "quoted", name with \xff.png'))  # no UTF-8
@@ -118,3 +127,17 @@ def test_damaged_history_and_evaluation(run: Run) -> None:
     (run.path / "evaluation.json").write_text("{")
     with pytest.raises(RunError, match=r"evaluation\.json is not valid JSON"):
         read_evaluation(run)
+
+
+def test_augmented(run: Run) -> None:
+    """The PNG as it was written; nothing in place of one that is missing, truncated, too large or something else."""
+    assert read_augmented(run) == b""
+    png = encode(RGB, "PNG")
+    run.write_augmented(png)
+    assert read_augmented(run) == png
+    for content in (png[:-1], b"", encode(RGB, "JPEG"), png[:-12] + bytes(LARGEST_SHEET) + png[-12:]):
+        run.write_augmented(content)
+        assert read_augmented(run) == b""
+    (run.path / "augmented.png").unlink()
+    (run.path / "augmented.png").mkdir()
+    assert read_augmented(run) == b""

@@ -45,7 +45,7 @@ EPOCHS = (Epoch(1, 0.1, 1.0, 0.5, 1.0, 0.5), Epoch(2, 0.05, 0.5, 1.0, 0.7, 0.75)
 
 RUN_FILES = (
     "config.json", "manifest.csv", "skipped.csv", "classes.txt", "history.csv", "metrics.json", "evaluation.json",
-    "plan.txt", "model.safetensors", "checkpoint/last.safetensors",
+    "plan.txt", "augmented.png", "model.safetensors", "checkpoint/last.safetensors",
 )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ def write_run(folder: Path) -> Run:
     logits = np.array([[2, 0], [0, 1], [0, 1], [0, 3]], np.float32)
     figures = assess([(r.path, r.label) for r in records[:4]], logits, model.class_names, 1.5)
     (run.path / "plan.txt").write_text("fc8 fresh\n")
+    run.write_augmented(encoded.encode(encoded.RGB, "PNG"))
     (run.path / "evaluation.json").write_text(json.dumps(with_thumbnails(figures.to_json())))
     values = HeadValues({"fc8/bias": np.ones(2, np.float32)}, {}, (np.ones(2, np.float32),))
     save_state(run.checkpoint, State(values, EPOCHS, {"fc8/bias": np.ones(2, np.float32)}, 0, Part()))
