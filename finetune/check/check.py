@@ -13,6 +13,7 @@ from finetune.check.label_doubts import FeatureCollector, find_label_doubts, req
 from finetune.check.listing import Listing, list_files
 from finetune.check.look import ImageLook, look
 from finetune.check.oddities import check_images
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, Record
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
@@ -23,7 +24,8 @@ from finetune.system.progress import track
 class Check:
     """What a check found, in the order of KINDS, and the look at every file.
 
-    `counts`: class name -> split -> readable images; for data without splits, those that training would make.
+    `counts`: class name -> split -> readable images; where the data names no validation images, those that training
+    would take.
     `accuracy`: of the head that doubts labels, 0 to 1, if a model was given.
     """
 
@@ -38,10 +40,14 @@ class Check:
         """Return the findings of a kind."""
         return tuple(finding for finding in self.findings if finding.kind == kind)
 
+    def splits(self) -> tuple[SplitName, ...]:
+        """Return the splits that images are counted in: those of training, and test if the data has it."""
+        return ("train", "val", "test") if any(splits["test"] for splits in self.counts.values()) else ("train", "val")
+
     def to_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         doubted = {} if self.accuracy is None else {"label_check_accuracy": self.accuracy}
-        counts = {name: {split: splits[split] for split in ("train", "val")} for name, splits in self.counts.items()}
+        counts = {name: {split: splits[split] for split in self.splits()} for name, splits in self.counts.items()}
         return {
             "data": str(self.data),
             "files": len(self.looks),
@@ -64,7 +70,7 @@ def check(data: Path, model: str | None = None) -> Check:
         require_extra()
         collector = FeatureCollector(open_model(model))
     looks = _look_at_all(listing, collector)
-    if not listing.own_splits:
+    if any(image.file.split is None for image in looks):
         looks = _with_splits(looks, listing.class_names)
     readable = [image for image in looks if image.error is None]
     counts = {name: Counter[str]() for name in listing.class_names}
@@ -92,9 +98,9 @@ def _look_at_all(listing: Listing, collector: FeatureCollector | None) -> list[I
 
 
 def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[ImageLook]:
-    """Return the images in the splits that training would put them in, by default a fifth for validation."""
+    """Return the images without a split in those that training would put them in, by default a fifth for validation."""
     labels = {name: label for label, name in enumerate(class_names)}
-    readable = [image for image in looks if image.error is None]
+    readable = [image for image in looks if image.error is None and image.file.split is None]
     records = tuple(
         Record(image.file.path, labels[image.file.class_name], "train", image.digest, image.file.group)
         for image in readable
@@ -102,7 +108,10 @@ def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[I
     codes = {image.digest: comparable_codes(image) for image in readable}
     dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near_groups(codes))
     splits = {record.digest: record.split for record in dataset.records}
-    return [replace(image, file=image.file._replace(split=splits.get(image.digest))) for image in looks]
+    return [
+        image if image.file.split else replace(image, file=image.file._replace(split=splits.get(image.digest)))
+        for image in looks
+    ]
 
 
 def _sorted_by_kind(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -127,8 +127,8 @@ def _is_comparable(image: ImageLook) -> bool:
 
 
 def _best_to_keep_first(looks: Iterable[ImageLook]) -> list[ImageLook]:
-    """Sort images by which copy to keep: validation first, so that accuracy stays comparable, then the most pixels."""
-    return sorted(looks, key=lambda image: (image.file.split != "val", -image.width * image.height, image.file.path))
+    """Sort images by which copy to keep: validation and test first, so that accuracy stays comparable, then pixels."""
+    return sorted(looks, key=lambda image: (image.file.split == "train", -image.width * image.height, image.file.path))
 
 
 def _finding(kind: str, same: Sequence[ImageLook]) -> Finding:

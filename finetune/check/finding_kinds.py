@@ -23,7 +23,7 @@ KINDS = {
         True, "identical in different classes", "One of the labels is wrong. Keep the file in its own class."
     ),
     "identical-sides": Kind(
-        True, "identical in training and validation", "Accuracy on training images proves nothing. Keep one copy."
+        True, "identical in different splits", "Accuracy on training images proves nothing. Keep one copy."
     ),
     "similar-names": Kind(
         True, "class names that differ only in case, spaces or punctuation", "Probably one class: give it one name."
@@ -31,7 +31,9 @@ KINDS = {
     "empty-class": Kind(True, "classes without images", "Training refuses them. Add images or remove the folder."),
     "one-class": Kind(True, "fewer than two classes", "Training needs at least two. Make a folder per class."),
     "class-one-side": Kind(
-        True, "classes in training or validation only", "A class needs images in both, to learn it and to measure it."
+        True,
+        "classes that training or validation lacks",
+        "A class needs images in both, to learn it and to measure it.",
     ),
     "suspect-label": Kind(
         False, "labels that a model doubts", "Look at them: some are wrong, some are right but unusual."
@@ -42,7 +44,7 @@ KINDS = {
         "Look at them: one label may be wrong. --write-list keeps them.",
     ),
     "near-sides": Kind(
-        False, "nearly identical in training and validation", "They make accuracy look better than it is. Keep one."
+        False, "nearly identical in different splits", "They make accuracy look better than it is. Keep one."
     ),
     "identical": Kind(False, "identical in one class", "Copies count twice. Keep one."),
     "near": Kind(

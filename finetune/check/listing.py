@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.check.finding_kinds import Finding
-from finetune.data.dataset import LabelledFile
+from finetune.data.dataset import LabelledFile, sort_names
 from finetune.data.folder import (
     class_folders,
     files_below,
@@ -16,48 +16,44 @@ from finetune.data.folder import (
     missing_classes_hint,
 )
 from finetune.data.mnist import is_mnist
-from finetune.data.read_data import read_data
-from finetune.data.split import Split
+from finetune.data.read_data import all_files
+from finetune.data.split import to_check
 from finetune.errors import DataError
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files to look at, all class names, what the listing itself found, and whether the files have splits.
+    """The files to look at, all class names, what the listing itself found, and whether a clean list names splits.
 
-    `own_splits`: whether they came with the data.
+    A file has the split that the data names, None where training makes it.
     """
 
     files: tuple[LabelledFile, ...]
     class_names: tuple[str, ...]
     findings: tuple[Finding, ...]
     has_splits: bool
-    own_splits: bool
 
 
 def list_files(data: Path) -> Listing:
     """Return the files of a folder, a list, a CSV or MNIST's IDX files.
 
-    A folder may have any fault except two: no class folder at all, or data sets in place of classes. The other forms
-    are read as training reads them. Raises DataError when there is nothing to check.
+    They may have any fault except three: a list that cannot be read, no image in a class, or data sets in place of
+    classes. Raises DataError when there is nothing to check.
     """
     try:
         if data.is_dir() and not is_mnist(data):
             return _list_folder(data)
-        dataset = read_data(data)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
-    names = dataset.class_names
-    files = tuple(LabelledFile(r.path, names[r.label], r.split, r.group) for r in dataset.records)
-    unreadable = tuple(Finding("unreadable", skipped.reason, (skipped.path,)) for skipped in dataset.skipped)
-    return Listing(files, names, unreadable, has_splits=True, own_splits=dataset.val_fraction is None)
+    files = tuple(all_files(data))
+    return Listing(files, sort_names({file.class_name for file in files}), (), has_splits=True)
 
 
 def _list_folder(data: Path) -> Listing:
-    train, val = find_split_folders(data)
-    folders: list[tuple[Path, Split | None]] = [(folder, "train" if val else None) for folder in class_folders(train)]
-    folders += [(folder, "val") for folder in (class_folders(val) if val else ())]
+    splits = find_split_folders(data, to_check)
+    folders = [(folder, split) for parent, split in splits for folder in class_folders(parent)]
     if not folders:
+        train, _ = splits[0]
         hint = missing_classes_hint(train)
         raise DataError(f"expected class folders with images in {train}, found none{hint}; make a folder per class")
     files: list[LabelledFile] = []
@@ -70,9 +66,9 @@ def _list_folder(data: Path) -> Listing:
     empty = sorted(set(class_names) - {file.class_name for file in files})
     findings = [Finding("empty-class", f"class {name!r} has no images") for name in empty]
     findings += _not_images(others)
-    parents = dict.fromkeys((data, train, *([val] if val else [])))
+    parents = dict.fromkeys((data, *(parent for parent, _ in splits)))
     findings += [Finding("loose", "not in a class folder", (path,)) for parent in parents for path in images_in(parent)]
-    return Listing(tuple(files), class_names, tuple(findings), has_splits=val is not None, own_splits=val is not None)
+    return Listing(tuple(files), class_names, tuple(findings), has_splits=len(splits) > 1)
 
 
 def _other_files(folder: Path, images: Iterable[Path]) -> Iterator[Path]:

@@ -22,6 +22,7 @@ def write_page(check: Check, path: Path) -> None:
         data=check.data,
         files=len(check.looks),
         counts=check.counts,
+        splits=check.splits(),
         readable=sum(splits.total() for splits in check.counts.values()),
         accuracy=check.accuracy,
         sections=[

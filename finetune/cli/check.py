@@ -88,11 +88,12 @@ def _report(checked: "Check") -> str:
     """Return the classes and the findings as tables."""
     from finetune.check.finding_kinds import KINDS
 
-    readable = sum(splits.total() for splits in checked.counts.values())
-    classes = [(name, str(splits["train"]), str(splits["val"])) for name, splits in checked.counts.items()]
+    readable = sum(counts.total() for counts in checked.counts.values())
+    splits = checked.splits()
+    classes = [(printable(name), *(str(counts[split]) for split in splits)) for name, counts in checked.counts.items()]
     parts = [
         f"{printable(str(checked.data))}: {len(checked.looks)} images, {readable} readable",
-        table("lrr", [("class", "train", "val"), *((printable(name), *counts) for name, *counts in classes)]),
+        table("l" + "r" * len(splits), [("class", *splits), *classes]),
     ]
     for hard, heading in ((True, "hard: will hurt training"), (False, "soft: worth knowing")):
         rows = []

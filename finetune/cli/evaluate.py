@@ -35,7 +35,7 @@ def evaluate(
         typer.Option(
             help="The split to evaluate: the folder of that name in --data, the lines of a CSV that name it, or "
             "MNIST's files, of which t10k is test; without --data, train or val of the run. "
-            "[default: the validation images, all if --data has no splits]"
+            "[default: the validation images of --data, otherwise its test images, otherwise all]"
         ),
     ] = None,
     as_json: Json = False,

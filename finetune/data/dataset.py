@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from finetune.choices import SplitName
 from finetune.data.groups import Group, group_name, joined_groups
 from finetune.data.header import read_header
 from finetune.data.images import read_bytes
-from finetune.data.split import Split, split_by_digest
+from finetune.data.split import split_by_digest
 from finetune.errors import DataError, ImageError, UsageError
 from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
@@ -17,14 +18,14 @@ from finetune.system.text import did_you_mean
 
 
 class Record(NamedTuple):
-    """One readable image: its path, the index of its class, its split, and the SHA-256 of its bytes.
+    """One readable image: its path, the index of its class, its split, train or val, and the SHA-256 of its bytes.
 
     `group`: the name of its group, "" if it is a group of its own.
     """
 
     path: Path
     label: int
-    split: Split
+    split: SplitName
     digest: str
     group: str = ""
 
@@ -37,7 +38,7 @@ class LabelledFile(NamedTuple):
 
     path: Path
     class_name: str
-    split: Split | None
+    split: SplitName | None
     group: str = ""
 
 

@@ -1,4 +1,4 @@
-"""From a folder of images to records: a folder per class, with or without folders for the two splits.
+"""From a folder of images to records: a folder per class, with or without folders for splits.
 
 Also the walk through folders that everything else uses: which files are images, hidden files, clutter, links and loops.
 """
@@ -6,13 +6,13 @@ Also the walk through folders that everything else uses: which files are images,
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, check_validation_names, make_dataset
 from finetune.data.header import image_format
-from finetune.data.split import SPLIT_PREFIXES, Split, SplitFolders, split_folder, split_folders
+from finetune.data.split import SPLIT_PREFIXES, ChooseSplits, split_folders, to_train_on
 from finetune.errors import DataError
 from finetune.system.text import first_few
 
@@ -24,14 +24,15 @@ CLUTTER = frozenset(("__MACOSX", "@eaDir"))  # folders that macOS adds to archiv
 
 
 def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
-    """Return the images below `data`: a folder per class, or two splits of such folders (`find_split_folders`).
+    """Return the images below `data` to train on: a folder per class, or splits of such folders (`split_folders`).
 
     Images in nested folders belong to the topmost class folder. The class names are the sorted folder names of the
-    training split; a class that only validates is an error. Without two splits, `split_by_digest` decides.
+    training split; a class that only validates is an error. Without a folder that validates, `split_by_digest` decides.
     Hidden files, CLUTTER and files that are not images are ignored. Images whose header is damaged are listed in
     `skipped`. Raises DataError, with what to do, if the data cannot be trained on.
     """
-    train, val = find_split_folders(data)
+    folders = find_split_folders(data, to_train_on)
+    (train, _), *validation = folders
     class_names = tuple(folder.name for folder in class_folders(train))
     if len(class_names) < 2:
         found = f"only {class_names[0]!r}" if class_names else "none"
@@ -39,41 +40,39 @@ def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = No
             f"expected at least two class folders in {train}, found {found}{missing_classes_hint(train)}; "
             "make a folder per class"
         )
-    split: Split | None = "train" if val else None
-    files = [LabelledFile(path, name, split) for name in class_names for path in image_files(train / name)]
-    empty = set(class_names) - {file.class_name for file in files}
+    files = _labelled(folders)
+    empty = set(class_names) - {file.class_name for file in files if file.split != "val"}
     if empty:
         name = min(empty)
         raise DataError(f"class {name!r} has no images: {train / name}; add images or remove the folder")
-    if val:
+    for val, _ in validation:
         check_validation_names((folder.name for folder in class_folders(val)), class_names, train, val)
-        files += _labelled(val, "val")
     return make_dataset(files, class_names, val_fraction, group_by)
 
 
-def folder_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
-    """Return the images in the class folders of `data`, or of its validation folder if it has both splits.
-
-    With `split`: those in the folder with the name of that split.
-    """
-    if split:
-        return _labelled(split_folder(data, class_folders(data), split), None)
-    train, val = find_split_folders(data)
-    return _labelled(val or train, None)
+def folder_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
+    """Return the images in the class folders of the chosen splits."""
+    return _labelled(find_split_folders(data, choose))
 
 
-def _labelled(folder: Path, split: Split | None) -> list[LabelledFile]:
-    return [LabelledFile(path, each.name, split) for each in class_folders(folder) for path in image_files(each)]
+def _labelled(folders: Iterable[tuple[Path, SplitName | None]]) -> list[LabelledFile]:
+    return [
+        LabelledFile(path, each.name, split)
+        for folder, split in folders
+        for each in class_folders(folder)
+        for path in image_files(each)
+    ]
 
 
-def find_split_folders(data: Path) -> SplitFolders:
-    """Return the folders of the two splits, as `split_folders`, or `data` itself if it has no splits.
+def find_split_folders(data: Path, choose: ChooseSplits) -> list[tuple[Path, SplitName | None]]:
+    """Return the folders of the chosen splits, as `split_folders`, each with the split that its images are in.
 
     Raises DataError for two folders of the same split, and if the folders are data sets rather than classes.
     """
-    found = split_folders(data, class_folders(data))
-    _refuse_data_sets(found.train)
-    return found
+    folders = split_folders(data, class_folders(data))
+    chosen = [(folders[split], used_as) for split, used_as in choose(data, folders).items()]
+    _refuse_data_sets(chosen[0][0])
+    return chosen
 
 
 def class_folders(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
-from finetune.data.split import SPLIT_NAMES, SPLITS_IN_LISTS, TEST_NAME, missing_split
+from finetune.data.split import SPLIT_NAMES, ChooseSplits, to_train_on
 from finetune.errors import DataError
 from finetune.system.csv_cells import original
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class _Row(NamedTuple):
-    """One line of a CSV; `split` and `group` are empty if the line has none."""
+    """One line of a CSV; `split` is None and `group` empty if the line has none."""
 
     line: int
     path: str
     label: str
-    split: str
+    split: SplitName | None
     group: str
 
 
@@ -35,13 +35,12 @@ def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None
     earlier one are skipped with a warning. Class names that are all numbers are sorted by value. Raises DataError for
     a line without a class.
     """
-    return make_listed_dataset(list_files(data), data, data, val_fraction, group_by)
+    return make_listed_dataset(list_files(data, to_train_on), data, data, val_fraction, group_by)
 
 
-def list_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
-    """Return the files of a text list with their classes; DataError for any `split`, which such a list cannot have."""
-    if split:
-        raise missing_split(data, split, ())
+def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
+    """Return the files of a text list with their classes; such a list names no splits to choose among."""
+    choose(data, (None,))
     files: list[tuple[int, LabelledFile]] = []
     for number, line in enumerate(_read_text(data).split("\n"), start=1):
         words = line.strip().rsplit(maxsplit=1)
@@ -56,19 +55,16 @@ def list_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]
 def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of a CSV with the columns path, label and, if it has them, split and group; no others are read.
 
-    A relative path is looked for as `listed_path` does. Split is train, or val, valid, validation or test for
-    validation, on every line or on none. An image without a group is a group of its own. Lines that repeat an earlier
-    one are skipped with a warning. Raises DataError, with the line's number, for a line that lacks something.
+    A relative path is looked for as `listed_path` does. Split is one of SPLIT_NAMES, on every line or on none. An
+    image without a group is a group of its own. Lines that repeat an earlier one are skipped with a warning. Raises
+    DataError, with the line's number, for a line that lacks something.
     """
     train, val = f"the training lines of {data}", "the validation lines"
-    return make_listed_dataset(csv_files(data), train, val, val_fraction, group_by)
+    return make_listed_dataset(csv_files(data, to_train_on), train, val, val_fraction, group_by)
 
 
-def csv_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
-    """Return the files of a CSV with their classes and, if it has them, their splits.
-
-    With `split`: only the lines that name it. Without, lines that say test are used only where none says val.
-    """
+def csv_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
+    """Return the files of a CSV with their classes: of the lines that name the chosen splits, in their order."""
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
     if 0 < len(unsplit) < len(rows):
@@ -76,16 +72,11 @@ def csv_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
             f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val on every line, "
             "or on none"
         )
-    if split:
-        found = {SPLIT_NAMES[row.split] for row in rows if row.split}
-        if split not in found:
-            raise missing_split(data, split, found)
-        rows = [row for row in rows if SPLIT_NAMES[row.split] == split]
-    elif any(SPLIT_NAMES.get(row.split) == "val" for row in rows):
-        rows = [row for row in rows if row.split != TEST_NAME]  # as a folder test/ next to val/
+    chosen = choose(data, {row.split for row in rows})
     files = (
-        (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, SPLITS_IN_LISTS[row.split], row.group))
+        (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, chosen[row.split], row.group))
         for row in rows
+        if row.split in chosen
     )
     return _without_repeats(data, files)
 
@@ -148,12 +139,12 @@ def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
     missing = [name for name in ("path", "label") if not named.get(name)]
     if missing:
         raise DataError(f"{data}, line {line}: no {missing[0]}; expected {','.join(header)}")
-    split = named.get("split", "").strip()
-    if split.lower() not in SPLITS_IN_LISTS:
-        expected = ", ".join(filter(None, SPLITS_IN_LISTS))
-        raise DataError(f"{data}, line {line}: unknown split {split!r}; expected {expected}")
+    cell = named.get("split", "").strip()
+    split = SPLIT_NAMES.get(cell.lower())
+    if cell and not split:
+        raise DataError(f"{data}, line {line}: unknown split {cell!r}; expected {', '.join(SPLIT_NAMES)}")
     group = original(named.get("group", ""))
-    return _Row(line, original(named["path"]), original(named["label"]), split.lower(), group)
+    return _Row(line, original(named["path"]), original(named["label"]), split, group)
 
 
 def _read_text(data: Path) -> str:

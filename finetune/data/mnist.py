@@ -5,46 +5,38 @@ from pathlib import Path
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import read_idx, read_images
-from finetune.data.split import MNIST_SPLITS, MNIST_TRAIN, MNIST_VALIDATION, Split, missing_split
+from finetune.data.split import MNIST_SPLITS, ChooseSplits, to_train_on
 from finetune.errors import DataError, ImageError
 
 
 def is_mnist(data: Path) -> bool:
     """Return whether a folder holds IDX files to train on."""
-    return _has_files(data, MNIST_TRAIN)
+    return _has_files(data, MNIST_SPLITS["train"])
 
 
 def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
-    """Return the images of `train-images-idx3-ubyte` with their labels; those of `t10k-…`, if present, validate.
+    """Return the images of `train-images-idx3-ubyte` with their labels; those of `t10k-…` are left for evaluation.
 
     Each file name may end with .gz and may have a dot before `idx`. The path of a record is `IMAGES#NUMBER`; class
     names are the labels that occur in training, by value. Raises DataError if a file is missing, is damaged or does
     not fit the others.
     """
-    train, val = f"the train labels of {data}", "the t10k labels"
-    return make_listed_dataset(mnist_files(data), train, val, val_fraction, group_by)
+    train = f"the train labels of {data}"
+    return make_listed_dataset(mnist_files(data, to_train_on), train, train, val_fraction, group_by)
 
 
-def mnist_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
-    """Return the images of both pairs of files, or of the training pair if there is no other.
-
-    With `split`: those of its pair; the `t10k-…` files are `test`.
-    """
-    if split:
-        found = {name: prefix for name, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)}
-        if split not in found:
-            raise missing_split(data, split, found)
-        return _labelled(data, found[split], None)
-    has_validation = _has_files(data, MNIST_VALIDATION)
-    files = _labelled(data, MNIST_TRAIN, "train" if has_validation else None)
-    return [*files, *_labelled(data, MNIST_VALIDATION, "val")] if has_validation else files
+def mnist_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
+    """Return the images of the chosen pairs of files; no other pair is read."""
+    found = [split for split, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)]
+    chosen = choose(data, found)
+    return [file for split in found if split in chosen for file in _labelled(data, MNIST_SPLITS[split], chosen[split])]
 
 
 def _has_files(data: Path, prefix: str) -> bool:
     return any(_find(data, f"{prefix}-{kind}") for kind in ("images-idx3", "labels-idx1"))
 
 
-def _labelled(data: Path, prefix: str, split: Split | None) -> list[LabelledFile]:
+def _labelled(data: Path, prefix: str, split: SplitName | None) -> list[LabelledFile]:
     """Return the images of one pair of files."""
     images, labels = _needed(data, f"{prefix}-images-idx3"), _needed(data, f"{prefix}-labels-idx1")
     path = images

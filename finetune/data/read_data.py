@@ -1,6 +1,7 @@
 """`read_data(data)`: the same records, whatever form the data has."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from finetune.data.dataset import Dataset, LabelledFile
 from finetune.data.folder import folder_files, missing_classes_hint, read_folder
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
+from finetune.data.split import ChooseSplits, to_check, to_evaluate
 from finetune.errors import DataError
 
 
@@ -16,15 +18,15 @@ class _DataForm(NamedTuple):
     """How to read one form of data: as records to train on, and as files with their classes."""
 
     read: Callable[[Path, float, str | None], Dataset]
-    files: Callable[[Path, SplitName | None], list[LabelledFile]]
+    files: Callable[[Path, ChooseSplits], list[LabelledFile]]
 
 
 def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of MNIST's IDX files, of a folder, of a CSV or of a text list, ready to train on.
 
-    `val_fraction`: the share of each class that validates, if the data has no splits of its own. `group_by`: how paths
-    name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises DataError if
-    the data does not exist or cannot be trained on.
+    `val_fraction`: the share of each class that validates, if the data says of no image that it does. `group_by`: how
+    paths name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises
+    DataError if the data does not exist or cannot be trained on.
     """
     try:
         return _form_of(data).read(data, val_fraction, group_by)
@@ -33,20 +35,33 @@ def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None
 
 
 def labelled_files(data: Path, split: SplitName | None = None) -> list[LabelledFile]:
-    """Return the images to evaluate a model on, with their classes: those that validate, or all if none do.
+    """Return the images to evaluate a model on, with their classes: validation images, else test images, else all.
 
     With `split`: those of the split that the data calls so (`finetune.data.split`). The files themselves are not read.
     Raises DataError if the data does not exist, has no such split or no labelled images.
     """
+    place = f"the split {split!r} of {data}" if split else str(data)
+    return _files(data, partial(to_evaluate, split=split), place)
+
+
+def all_files(data: Path) -> list[LabelledFile]:
+    """Return all images with their classes and the splits that the data names, or None where training makes them.
+
+    The files themselves are not read. Raises DataError if the data does not exist or has no labelled images.
+    """
+    return _files(data, to_check, str(data))
+
+
+def _files(data: Path, choose: ChooseSplits, place: str) -> list[LabelledFile]:
+    """Return the images of the chosen splits; raise DataError, which calls them `place`, if there are none."""
     try:
-        files = _form_of(data).files(data, split)
+        files = _form_of(data).files(data, choose)
         if not files:
-            hint = missing_classes_hint(data) if data.is_dir() and not split else ""
-            place = f"the split {split!r} of {data}" if split else data
+            hint = missing_classes_hint(data) if place == str(data) and data.is_dir() else ""
             raise DataError(f"{place} has no labelled images{hint}; expected a folder of images per class, or a list")
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
-    return files if split else [file for file in files if file.split == "val"] or files
+    return files
 
 
 def _form_of(data: Path) -> _DataForm:

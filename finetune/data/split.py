@@ -1,21 +1,18 @@
-"""Which images are trained on and which validate, and why: every rule, for every form of data.
+"""Which images are trained on, which validate and which are left for evaluation: every rule, for every form of data.
 
-- Folders: `train/` is trained on, and `val/`, `valid/` or `validation/` next to it validates; without those, `test/`
-  does (`split_folders`).
-- A CSV with a `split` column says it line by line (`SPLITS_IN_LISTS`); lines that say `test` validate only where no
-  line says `val`.
-- MNIST: the `train-…` files are trained on, and the `t10k-…` files validate (`MNIST_TRAIN`, `MNIST_VALIDATION`).
-- Where the data has no splits of its own, the bytes of each image decide (`split_by_digest`); a group of images
-  is in one split.
-- `evaluate --split` takes a split by its name, whatever training does with it: `test` is a folder or a cell called
-  `test`, or the `t10k-…` files, and `val` is a folder or a cell with one of VALIDATION_NAMES (`SPLIT_NAMES`).
+- Folders: `train/` next to `val/`, `valid/` or `validation/`, or to `test/` (`split_folders`).
+- A CSV with a `split` column says it line by line, with the same names (`SPLIT_NAMES`).
+- MNIST: the `train-…` files are `train`, and the `t10k-…` files are `test` (`MNIST_SPLITS`).
+- Training never uses `test`. Where no image validates by its name, the bytes of each image to train on decide
+  (`split_by_digest`); a group of images is in one split (`to_train_on`).
+- `evaluate` takes a split by its name, otherwise the first that the data has of `val`, `test` and all
+  (`to_evaluate`).
 """
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 from finetune.choices import SplitName
 from finetune.data.groups import Group, joined_groups
@@ -23,61 +20,68 @@ from finetune.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-Split = Literal["train", "val"]
-
-VALIDATION_NAMES = ("val", "valid", "validation")  # common names of the split that is not trained on, in any case
-TEST_NAME = "test"  # validates too, where nothing has one of those names
 SPLIT_PREFIXES = ("train", "val", "test")  # what other names of splits begin with: training, test_set, …
 
 # The name of a folder or a cell, in lower case -> the split that it names.
-SPLIT_NAMES: dict[str, SplitName] = {"train": "train", **dict.fromkeys(VALIDATION_NAMES, "val"), TEST_NAME: "test"}
-
-# What the split column of a CSV says -> the split; an empty cell leaves it to `split_by_digest`.
-SPLITS_IN_LISTS: dict[str, Split | None] = {
-    "": None,
-    **{name: "train" if split == "train" else "val" for name, split in SPLIT_NAMES.items()},
+SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train",
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    "test": "test",
 }
 
-MNIST_TRAIN, MNIST_VALIDATION = "train", "t10k"  # what the names of MNIST's files begin with
-MNIST_SPLITS: dict[SplitName, str] = {"train": MNIST_TRAIN, "test": MNIST_VALIDATION}
+# The split -> what the names of MNIST's files begin with.
+MNIST_SPLITS: dict[SplitName, str] = {"train": "train", "test": "t10k"}
+
+# Of the splits to use: its name in the data, None if that names none -> the split of its images, None if bytes decide.
+ChosenSplits = dict[SplitName | None, SplitName | None]
+
+ChooseSplits = Callable[[Path, Collection[SplitName | None]], ChosenSplits]  # of those that the data names
 
 
-class SplitFolders(NamedTuple):
-    """The folder of classes to train on and, if the data has one, the folder of classes that validates."""
+def to_check(data: Path, found: Collection[SplitName | None]) -> ChosenSplits:
+    """Choose every split: where no image validates, the bytes decide which of those to train on do."""
+    if None in found:
+        return {None: None}
+    return {split: None if split == "train" and "val" not in found else split for split in found}
 
-    train: Path
-    val: Path | None
+
+def to_train_on(data: Path, found: Collection[SplitName | None]) -> ChosenSplits:
+    """Choose what training uses: every split but test, which a line in the log names."""
+    chosen = to_check(data, found)
+    if chosen.pop("test", None):
+        logger.info("not used in training: the split test of %s (evaluate --data %s --split test)", data, data)
+    return chosen
 
 
-def split_folders(data: Path, folders: Sequence[Path]) -> SplitFolders:
-    """Return which of the `folders` in `data` are its splits, by their names in any case.
+def to_evaluate(data: Path, found: Collection[SplitName | None], split: SplitName | None = None) -> ChosenSplits:
+    """Choose one split: `split`, or else validation, test or all images, whichever the data has first.
 
-    If `data` does not have both splits, no folder validates; the classes are then in `train/` if that is the only
-    folder, else in `data` itself. Logs which folders are not used. Raises DataError for two folders of one split.
+    Raises DataError if the data has no `split`.
     """
-    named = _by_split(folders)
-    train, val, test = named["train"], named["val"], named["test"]
-    val = val or test
-    if not (train and val):
-        return SplitFolders(train[0] if train and len(folders) == 1 else data, None)
-    found = SplitFolders(_only(train), _only(val))
-    if unused := [str(folder) for folder in folders if folder not in found]:
-        logger.info("validating on %s; not used (pass one to evaluate --data): %s", found.val, ", ".join(unused))
-    return found
+    if split and split not in found:
+        raise missing_split(data, split, found)
+    order: tuple[SplitName | None, ...] = (split,) if split else (None, "val", "test", "train")
+    return {name: name for name in [name for name in order if name in found][:1]}
 
 
-def split_folder(data: Path, folders: Sequence[Path], split: SplitName) -> Path:
-    """Return which of the `folders` in `data` has the name of a split, in any case.
+def split_folders(data: Path, folders: Sequence[Path]) -> dict[SplitName | None, Path]:
+    """Return split -> which of the `folders` in `data` has its name, in any case; training comes first.
 
-    Raises DataError if there is none, or two.
+    If `train/` is neither alone nor next to another split, the folders are classes: then None -> `data` comes first.
+    Logs which folders are not used. Raises DataError for two folders of one split.
     """
-    named = _by_split(folders)
-    if not named.get(split):
-        raise missing_split(data, split, [name for name, found in named.items() if found])
-    return _only(named[split])
+    named: dict[SplitName | None, Path] = {}
+    for split in dict.fromkeys(SPLIT_NAMES.values()):
+        if same := [folder for folder in folders if SPLIT_NAMES.get(folder.name.lower()) == split]:
+            named[split] = _only(same)
+    if "train" not in named or len(named) == 1 < len(folders):
+        return {None: data, **named}
+    if unused := [str(folder) for folder in folders if folder not in named.values()]:
+        logger.info("not used, because they are not splits (pass one to evaluate --data): %s", ", ".join(unused))
+    return named
 
 
-def missing_split(data: Path, split: str, found: Collection[str]) -> DataError:
+def missing_split(data: Path, split: str, found: Collection[str | None]) -> DataError:
     """Return the error for data that does not have a split, but those in `found`."""
     has = " and ".join(name for name in dict.fromkeys(SPLIT_NAMES.values()) if name in found)
     advice = "give one of those to --split" if has else "evaluate all of its images without --split"
@@ -85,14 +89,6 @@ def missing_split(data: Path, split: str, found: Collection[str]) -> DataError:
         f"expected a split {split!r} in {data}, but it has {has or 'no splits of its own'}; {advice}, or "
         "give data with that split to --data"
     )
-
-
-def _by_split(folders: Sequence[Path]) -> dict[SplitName, list[Path]]:
-    """Return every split with the folders that have its name."""
-    return {
-        split: [folder for folder in folders if SPLIT_NAMES.get(folder.name.lower()) == split]
-        for split in SPLIT_NAMES.values()
-    }
 
 
 def _only(same: list[Path]) -> Path:
@@ -104,7 +100,7 @@ def _only(same: list[Path]) -> Path:
 
 def split_by_digest(
     labelled: Sequence[tuple[int, str]], val_fraction: float, together: Iterable[Sequence[str]] = ()
-) -> dict[str, Split]:
+) -> dict[str, SplitName]:
     """Return digest -> split: within each class, the first `val_fraction` of the images by digest validate.
 
     `labelled`: label and SHA-256 of every image. The split depends on the bytes alone: it hardly changes when images

@@ -29,8 +29,8 @@ from finetune.system.text import did_you_mean, first_few
 def evaluate(run_path: Path, data: Path | None = None, split: SplitName | None = None) -> Evaluation:
     """Evaluate the model of a run on its own validation images, or on `data` in any form that training takes.
 
-    Of `data` with splits, the validation images are evaluated. `split`: that split instead, by the name that the data
-    gives to it, or without `data` that of the run's manifest, which has `train` and `val`.
+    Of `data` with splits, the validation images are evaluated, or else the test images. `split`: that split instead,
+    by the name that the data gives to it, or without `data` that of the run's manifest, which has `train` and `val`.
     Classes are matched by name. `data` may hold only some of the model's classes; the model still chooses among all.
     Unreadable images are listed, and images that training used are counted. Raises RunError when `run_path` is not a
     finished run, DataError when there is no such split, the model does not know a class or no image can be read.

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from finetune.choices import SplitName
 from finetune.data.idx import image_exists
 from finetune.data.images import read_bytes
-from finetune.data.split import Split
 from finetune.errors import ImageError, RunError
 from finetune.runs.image_locations import locate_images
 from finetune.runs.read_run import read_dataset
@@ -34,7 +34,7 @@ def count_overlap(run: Run, images: Iterable[Path]) -> Overlap | None:
     images = list(images)
     sizes = set(map(_size, images))  # files of another size need not be read
     candidates = [record for record in records if _size(record.path) in sizes]
-    digests: dict[Split, set[str | None]] = {"train": set(), "val": set()}
+    digests: dict[SplitName, set[str | None]] = {"train": set(), "val": set()}
     for record, digest in zip(candidates, parallel_map(_digest, (record.path for record in candidates)), strict=True):
         digests[record.split].add(digest)
     if not any(image_exists(record.path) for record in records):

@@ -6,8 +6,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, Record, Skipped
-from finetune.data.split import Split
 from finetune.errors import RunError
 from finetune.runs.run import AUGMENTED, CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, PROBE, SKIPPED, Run
 from finetune.system.csv_cells import original
@@ -27,7 +27,7 @@ def read_dataset(run: Run) -> Dataset:
                 f"{run.path / MANIFEST} has {row['path']} with label {row['label']!r} and split {row['split']!r}; "
                 f"expected a class of {CLASSES}, and train or val"
             )
-        split: Split = "val" if row["split"] == "val" else "train"
+        split: SplitName = "val" if row["split"] == "val" else "train"
         records.append(Record(Path(row["path"]), labels[row["label"]], split, digest="", group=row.get("group", "")))
     skipped = tuple(Skipped(Path(row["path"]), row["reason"]) for row in _rows(run, SKIPPED, ("path", "reason")))
     return Dataset(tuple(records), class_names, skipped)

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, Record
-from finetune.data.split import Split
 from finetune.training.features import Trunk, View
 from finetune.training.head import LabelledRows
 from finetune.training.optimization import class_weights
@@ -14,7 +14,7 @@ from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore
 
 
-def views_of(plan: Plan, split: Split) -> tuple[View, ...]:
+def views_of(plan: Plan, split: SplitName) -> tuple[View, ...]:
     """Return the views of an image that are computed before training.
 
     Validation images have one, in float32, so that what is reported of the model holds for it in use.

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from support.planted_faults import found, plant_faults, write_sound_data
 
 from finetune.check.check import check
 from finetune.check.clean_list import write_clean_list
-from finetune.data.read_data import read_data
+from finetune.data.read_data import all_files, read_data
 
 
 @pytest.fixture
@@ -91,6 +93,36 @@ def test_a_folder_that_training_refuses_is_checked(tmp_path: Path) -> None:
         ("class-one-side", "class 'Ants' has no images in training"),
         ("class-one-side", "class 'ants' has no images in validation"),
     ]
+
+
+@pytest.mark.parametrize("form", ["folder", "list"])
+def test_images_that_training_leaves_for_evaluation_are_checked(tmp_path: Path, form: str) -> None:
+    """A copy of a training image in test is found, and a clean list keeps the one in test."""
+    data, clean = tmp_path / "data", tmp_path / "clean.csv"
+    for number, name in enumerate(("ants", "bees")):
+        write_photos(data / "train" / name, range(20 * number, 20 * number + 15))
+        write_photos(data / "test" / name, range(20 * number + 15, 20 * number + 18))
+    shutil.copy(data / "train/ants/000.jpg", data / "test/ants/leak.jpg")
+    (data / "train/bees/empty.jpg").touch()
+    if form == "list":
+        rows = [f"{path},{path.parent.name},{path.parts[-3]}\n" for path in sorted(data.glob("*/*/*"))]
+        (tmp_path / "list.csv").write_text("path,label,split\n" + "".join(rows))
+    checked = check(data if form == "folder" else tmp_path / "list.csv")
+    assert [
+        (finding.kind, [path.relative_to(data).as_posix() for path in finding.paths]) for finding in checked.findings
+    ] == [
+        ("unreadable", ["train/bees/empty.jpg"]),
+        ("identical-sides", ["test/ants/leak.jpg", "train/ants/000.jpg"]),
+    ]
+    assert checked.to_json()["classes"] == {
+        "ants": {"train": 12, "val": 3, "test": 4},
+        "bees": {"train": 12, "val": 3, "test": 3},
+    }
+    write_clean_list(checked, clean)
+    own, listed = (Counter(file.split for file in files) for files in (all_files(data), all_files(clean)))
+    assert own == {None: 31, "test": 7}
+    assert listed["test"] == 7
+    assert listed["train"] + listed["val"] == 29
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ def test_the_clean_list_is_what_training_takes(tmp_path: Path) -> None:
     plant_faults(data)
     assert write_clean_list(check(data), out) == (
         "36 images; 13 excluded: cannot be read (4), damaged data (2), all one colour (1), identical in different "
-        "classes (2), identical in training and validation (1), identical in one class (1), nearly identical in "
-        "training and validation (1), nearly identical in one class (1)"
+        "classes (2), identical in different splits (1), identical in one class (1), nearly identical in "
+        "different splits (1), nearly identical in one class (1)"
     )
     dataset = read_data(out)
     kept = {(record.path.relative_to(data).as_posix(), record.split) for record in dataset.records}

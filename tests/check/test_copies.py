@@ -11,8 +11,8 @@ from support.drawn_photos import Pixels, encoded, photo
 from finetune.check.copies import MOST_BITS, copy_groups, distance_limits, find_copies, near_copy_of
 from finetune.check.look import ImageLook
 from finetune.check.perceptual_hash import HASH_BITS, hash_codes
+from finetune.choices import SplitName
 from finetune.data.dataset import LabelledFile
-from finetune.data.split import Split
 from finetune.data.textures import TEXTURES
 
 
@@ -131,7 +131,7 @@ def looked(
     name: str,
     number: int,
     class_name: str = "ants",
-    split: Split = "train",
+    split: SplitName = "train",
     digest: str | None = None,
     width: int = 200,
     **measures: Any,

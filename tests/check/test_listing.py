@@ -39,17 +39,28 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
     assert listing.has_splits
 
 
-def test_a_list_comes_with_splits_and_unreadable_files_are_findings(tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", range(8))
-    (tmp_path / "photos/empty.jpg").touch()
-    lines = [f"photos/{number:03}.jpg,{'a' if number % 2 else 'b'}" for number in range(8)]
-    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines, "photos/empty.jpg,a"]))
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_a_folder_of_test_images_is_listed_too(tmp_path: Path, name: str) -> None:
+    """The class that only the other split has counts; without validation, splits of the rest are still to be made."""
+    write_photos(tmp_path / "train/ants", range(1))
+    write_photos(tmp_path / name / "bees", range(1))
+    listing = list_files(tmp_path)
+    assert [(file.class_name, file.split) for file in listing.files] == [
+        ("ants", "train" if name == "val" else None),
+        ("bees", name),
+    ]
+    assert (listing.class_names, listing.has_splits) == (("ants", "bees"), True)
+
+
+def test_every_file_of_a_list_with_the_split_that_it_names(tmp_path: Path) -> None:
+    """Whether it can be read is for the look at it to find."""
+    lines = [f"{number}.jpg,{number % 2 + 9},{'test' if number > 5 else 'train'}" for number in range(8)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,split", *lines]))
     listing = list_files(tmp_path / "list.csv")
-    assert {file.split for file in listing.files} == {"train", "val"}
-    assert len(listing.files) == 8
-    assert listing.has_splits
-    ((kind, message, paths),) = [(f.kind, f.message, f.paths) for f in listing.findings]
-    assert (kind, message, paths) == ("unreadable", "the file is empty", (tmp_path / "photos/empty.jpg",))
+    assert [(file.path.name, file.split) for file in listing.files] == [
+        (f"{number}.jpg", "test" if number > 5 else None) for number in range(8)
+    ]
+    assert (listing.class_names, listing.findings, listing.has_splits) == (("9", "10"), (), True)
 
 
 def test_files_that_are_not_images_are_one_finding_per_extension(tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def test_counts_and_sections(tmp_path: Path) -> None:
     assert soft.strip() == "Nothing found."
 
 
+def test_a_column_of_test_images_if_there_are_any(tmp_path: Path) -> None:
+    counts = {"ants": Counter(train=4, val=2), "bees": Counter(train=3, test=1)}
+    write_page(Check(tmp_path, (), counts, True, ()), tmp_path / "check.html")
+    text = words((tmp_path / "check.html").read_text(encoding="utf-8"))
+    assert "class train val test ants 4 2 0 bees 3 0 1" in text
+
+
 def test_thumbnails_of_copies(tmp_path: Path) -> None:
     write_photos(tmp_path / "ants", range(COPIES + 2))
     paths = tuple(sorted((tmp_path / "ants").iterdir()))

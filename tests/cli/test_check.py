@@ -50,6 +50,17 @@ def test_tables(data: Path) -> None:
     assert lines[-1] == "1 more", "three examples, the fourth in number only"
 
 
+def test_test_images_have_a_column(image_folder: Callable[..., Path]) -> None:
+    for split, count in (("train", 4), ("test", 2)):
+        data = image_folder(f"data/{split}", stripes=count, dots=count).parent
+    _, classes, *_ = invoke(data).stdout.split("\n\n")
+    assert [line.split() for line in classes.splitlines()] == [
+        ["class", "train", "val", "test"],
+        ["dots", "3", "1", "2"],
+        ["stripes", "3", "1", "2"],
+    ]
+
+
 def test_json_is_one_object(data: Path) -> None:
     (line,) = invoke(data, "--json").stdout.splitlines()
     found = json.loads(line)

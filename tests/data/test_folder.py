@@ -11,7 +11,7 @@ from support.encoded_images import GRAY, RGB, encode
 from support.written_files import write_files
 
 from finetune.data.dataset import Dataset
-from finetune.data.folder import folder_files, image_files, read_folder
+from finetune.data.folder import image_files, read_folder
 from finetune.data.read_data import labelled_files
 from finetune.errors import DataError
 
@@ -51,7 +51,7 @@ def test_nested_images_belong_to_their_top_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("train", "val"),
-    [("train", name) for name in ("val", "valid", "validation", "test")] + [("Train", "Val"), ("TRAIN", "Validation")],
+    [("train", name) for name in ("val", "valid", "validation")] + [("Train", "Val"), ("TRAIN", "Validation")],
 )
 def test_train_and_validation_folders_are_respected(tmp_path: Path, train: str, val: str) -> None:
     files = {f"{train}/{name}.png": ord(name[0]) for name in ("a/1", "b/2", "c/5")}
@@ -63,7 +63,8 @@ def test_train_and_validation_folders_are_respected(tmp_path: Path, train: str, 
         (f"{train}/a/1.png", 0, "train"), (f"{train}/b/2.png", 1, "train"), (f"{train}/c/5.png", 2, "train"),
         (f"{val}/b/3.png", 1, "val"), (f"{val}/b/4.png", 1, "val"),
     ])  # fmt: skip
-    assert [found.path.name for found in folder_files(root)] == ["3.png", "4.png"]
+    assert dataset.val_fraction is None
+    assert [found.path.name for found in labelled_files(root)] == ["3.png", "4.png"]
 
 
 def test_other_folders_next_to_two_splits_are_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -73,7 +74,8 @@ def test_other_folders_next_to_two_splits_are_not_used(tmp_path: Path, caplog: p
     with caplog.at_level(logging.INFO):
         assert names(read_folder(root)) == ["train.png"] * 2 + ["valid.png"] * 2
     assert caplog.messages == [
-        f"validating on {root / 'valid'}; not used (pass one to evaluate --data): {root / 'Test'}, {root / 'unsorted'}"
+        f"not used, because they are not splits (pass one to evaluate --data): {root / 'unsorted'}",
+        f"not used in training: the split test of {root} (evaluate --data {root} --split test)",
     ]
     assert {found.class_name for found in labelled_files(root / "Test")} == {"a", "b"}
 
@@ -181,7 +183,7 @@ def test_hidden_files_and_other_files_are_ignored(tmp_path: Path) -> None:
     dataset = read_folder(root)
     assert names(dataset) == sorted([f"{i}.png" for i in range(5)] * 2)
     assert dataset.skipped == ()
-    assert len(folder_files(root)) == 10
+    assert len(labelled_files(root)) == 10
 
 
 def test_images_are_found_by_extension_in_any_case_or_by_content(tmp_path: Path) -> None:

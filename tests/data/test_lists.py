@@ -10,7 +10,6 @@ from support.encoded_images import encode, idx
 from support.runs import started
 
 from finetune.data.dataset import Dataset
-from finetune.data.lists import csv_files
 from finetune.data.read_data import labelled_files, read_data
 from finetune.errors import DataError
 from finetune.model import Model
@@ -156,7 +155,7 @@ def test_a_csv_without_split(root: Path, text: str) -> None:
     assert dataset.records == read_data(write(root, "list.txt", TEXT)).records
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation", "Test"])
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
 def test_a_csv_with_split(root: Path, name: str) -> None:
     dataset = read_data(write(root, "list.csv", SPLIT.format(name)), val_fraction=0.9)
     assert splits(dataset, root) == {"a/1.png": "train", "a/2.png": "val", "b/1.png": "train", "b/2.png": "val"}
@@ -184,8 +183,12 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
             "LIST, line 3: no split, but other lines have one; expected train or val on every line, or on none",
         ),
         (
-            SPLIT.format("train"),
+            "path,label,split\na/1.png,ants,train\nb/1.png,bees,train\nb/2.png,bees,test\na/2.png,ants,test\n",
             "no image is left for validation; add images: at least two per class, or some for validation",
+        ),
+        (
+            "path,label,split\na/1.png,ants,test\nb/1.png,bees,test\n",
+            "expected at least two classes in the training lines of LIST, found none; add images of another class",
         ),
         (
             SPLIT.format("val") + "b/1.png,bee,val\n",
@@ -229,7 +232,7 @@ def test_groups_of_a_csv(root: Path) -> None:
     text = "label,path,group\nants,a/1.png,'=p\nants,a/2.png,'=p\nbees,b/1.png,\nbees,b/2.png\n"
     dataset = read_data(write(root, "list.csv", text))
     assert [record.group for record in dataset.records] == ["=p", "=p", "", ""]
-    assert [file.group for file in csv_files(root / "list.csv")] == ["=p", "=p", "", ""]
+    assert [file.group for file in labelled_files(root / "list.csv")] == ["=p", "=p", "", ""]
     assert [record.split for record in dataset.records[:2]] == ["train", "train"], "the only group of its class"
     assert sorted(record.split for record in dataset.records[2:]) == ["train", "val"]
 

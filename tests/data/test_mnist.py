@@ -1,6 +1,7 @@
 """MNIST's IDX files as data: splits, classes, and files that are missing, damaged or do not fit together."""
 
 import gzip
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from support.encoded_images import idx
 
 from finetune.data.images import read_image
-from finetune.data.read_data import read_data
+from finetune.data.read_data import all_files, labelled_files, read_data
 from finetune.errors import DataError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -20,7 +21,7 @@ NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 def digits(count: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return drawn digits of 28 × 28 pixels, no two alike, and their labels: 0 to 9 in turn."""
     chance = np.random.default_rng(seed)
-    images, labels = np.zeros((count, 28, 28), np.uint8), np.arange(count, dtype=np.uint8) % 10
+    images, labels = np.zeros((count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
     for number, label in enumerate(labels):
         place = chance.integers(3, 9), chance.integers(20, 26)
         cv2.putText(images[number], str(label), place, cv2.FONT_HERSHEY_SIMPLEX, chance.uniform(0.6, 0.9), 255, 2)
@@ -39,15 +40,24 @@ def write_mnist(folder: Path, *arrays: NDArray[np.uint8], names: tuple[str, ...]
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("dot", ["-", "."])
-def test_both_splits(tmp_path: Path, dot: str, ending: str) -> None:
+def test_the_training_files_are_split_and_t10k_is_left_for_evaluation(
+    tmp_path: Path, dot: str, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
     names = tuple(name.replace("-idx", dot + "idx") + ending for name in NAMES)
     root = write_mnist(tmp_path, *digits(20), *digits(10, seed=1), names=names)
-    dataset = read_data(root)
+    with caplog.at_level(logging.INFO):
+        dataset = read_data(root, 0.5)
+    assert caplog.messages == [f"not used in training: the split test of {root} (evaluate --data {root} --split test)"]
     assert dataset.class_names == tuple("0123456789")
-    assert dataset.skipped == ()
-    assert [(record.path, record.label, record.split) for record in dataset.records] == [
-        *((root / f"{names[0]}#{i}", i % 10, "train") for i in range(20)),
-        *((root / f"{names[2]}#{i}", i % 10, "val") for i in range(10)),
+    assert (dataset.skipped, dataset.val_fraction) == ((), 0.5)
+    assert [(record.path, record.label) for record in dataset.records] == [
+        (root / f"{names[0]}#{i}", i % 10) for i in range(20)
+    ]
+    assert Counter((record.label, record.split) for record in dataset.records) == {
+        (label, split): 1 for label in range(10) for split in ("train", "val")
+    }
+    assert [(file.path, file.class_name) for file in labelled_files(root)] == [
+        (root / f"{names[2]}#{i}", str(i % 10)) for i in range(10)
     ]
 
 
@@ -95,7 +105,7 @@ def test_a_missing_file(tmp_path: Path, missing: str) -> None:
     root = write_mnist(tmp_path, *digits(20), *digits(10))
     (root / missing).unlink()
     with pytest.raises(DataError) as caught:
-        read_data(root)
+        all_files(root)
     assert str(caught.value) == f"{root} has no {missing}, with or without .gz; images and labels belong together"
 
 
@@ -112,18 +122,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, damaged: str) -> None:
     root = write_mnist(tmp_path, *digits(20), *digits(10))
     (root / damaged).write_bytes((root / damaged).read_bytes()[:-1])
     with pytest.raises(DataError) as caught:
-        read_data(root)
+        all_files(root)
     assert str(caught.value).startswith(f"{root / damaged}: the IDX header says ")
+    if damaged.startswith("t10k"):
+        assert len(read_data(root).records) == 20, "training does not read them"
 
 
 def test_classes_that_cannot_be_trained_on(tmp_path: Path) -> None:
     images, labels = digits(20)
     root = write_mnist(tmp_path, images, labels % 9, images, labels)
-    with pytest.raises(DataError) as caught:
-        read_data(root)
-    assert str(caught.value) == (
-        f"class '9' is in the t10k labels but not in the train labels of {root}; every class needs images to train on"
-    )
+    assert read_data(root).class_names == tuple("012345678"), "a class may be in t10k only"
     root = write_mnist(tmp_path, images, labels * 0)
     with pytest.raises(DataError, match=r"^expected at least two classes in the train labels of .*, found only '0'; "):
         read_data(root)
@@ -132,5 +140,5 @@ def test_classes_that_cannot_be_trained_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_as_many_as_mnist(tmp_path: Path) -> None:
     records = read_data(write_mnist(tmp_path, *digits(60_000), *digits(10_000, seed=1))).records
-    assert Counter(record.split for record in records) == {"train": 60_000, "val": 10_000}
-    assert len({record.digest for record in records if record.split == "train"}) == 60_000
+    assert Counter(record.split for record in records) == {"train": 48_000, "val": 12_000}
+    assert len({record.digest for record in records}) == 60_000

@@ -1,6 +1,9 @@
 """`read_data` and `labelled_files`: every form of data is recognized, and gives the same records."""
 
+import logging
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +13,8 @@ from PIL import Image
 from support.encoded_images import encode, idx
 
 from finetune.choices import SplitName
-from finetune.data.read_data import labelled_files, read_data
+from finetune.data import dataset as dataset_module
+from finetune.data.read_data import all_files, labelled_files, read_data
 from finetune.errors import DataError
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -70,11 +74,102 @@ def test_every_form_has_groups_by_path(root: Path) -> None:
     assert [record.group for record in read_data(root, 0.5, "#([12])").records] == ["", "1", "2", ""]
 
 
-def test_labelled_files_are_those_that_validate_or_else_all(root: Path) -> None:
-    assert len(labelled_files(root)) == 6
-    lines = "a/0.png,a,train\nb/1.png,b,train\na/2.png,a,val\nb/3.png,b,val\n"
-    table = written(root, "list.csv", f"path,label,split\n{lines}")
-    assert [(file.path.name, file.class_name) for file in labelled_files(table)] == [("2.png", "a"), ("3.png", "b")]
+def with_splits(root: Path, form: str, **numbers: Sequence[int]) -> Path:
+    """Give the images with these numbers to each split, and return the data: a folder, a CSV or MNIST's files."""
+    paths = {number: root / "ab"[number % 2] / f"{number}.png" for number in range(6)}
+    if form == "csv":
+        lines = [f"{paths[n]},{'ab'[n % 2]},{split}\n" for split, own in numbers.items() for n in own]
+        return written(root, "list.csv", "path,label,split\n" + "".join(sorted(lines)))
+    for split, own in numbers.items():
+        if form == "folder":
+            for number in own:
+                place = root / "data" / split / "ab"[number % 2]
+                place.mkdir(parents=True, exist_ok=True)
+                shutil.copy(paths[number], place)
+        else:
+            pixels = np.stack([np.full((2, 3), number, np.uint8) for number in own])
+            prefix = "t10k" if split == "test" else "train"
+            (root / f"{prefix}-images-idx3-ubyte").write_bytes(idx(pixels))
+            (root / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(np.array(own, np.uint8) % 2))
+    return root / "data" if form == "folder" else root
+
+
+@pytest.mark.parametrize("form", ["folder", "csv", "mnist"])
+def test_training_never_uses_test(
+    root: Path, form: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without validation images, the others are split as if there was no test split, and only they are read."""
+    read: list[Path] = []
+    actual = dataset_module.read_bytes
+    monkeypatch.setattr(dataset_module, "read_bytes", lambda path: (read.append(path), actual(path))[1])
+    data = with_splits(root, form, train=range(4), test=(4, 5))
+    with caplog.at_level(logging.INFO):
+        found = read_data(data, 0.5)
+    assert caplog.messages == [f"not used in training: the split test of {data} (evaluate --data {data} --split test)"]
+    assert sorted(read) == sorted(record.path for record in found.records)
+    assert (len(found.records), found.val_fraction) == (4, 0.5)
+    assert Counter((record.label, record.split) for record in found.records) == {
+        (label, split): 1 for label in (0, 1) for split in ("train", "val")
+    }
+    assert [len(labelled_files(data, split)) for split in (None, "train", "test")] == [2, 4, 2]
+    assert labelled_files(data) == labelled_files(data, "test")
+    assert Counter(file.split for file in all_files(data)) == {None: 4, "test": 2}
+
+
+@pytest.mark.parametrize("form", ["folder", "csv"])
+def test_validation_images_of_the_data_validate(root: Path, form: str) -> None:
+    data = with_splits(root, form, train=(0, 1), val=(2, 3), test=(4, 5))
+    found = read_data(data, 0.9)
+    assert found.val_fraction is None
+    assert {record.path.name: record.split for record in found.records} == {
+        **dict.fromkeys(("0.png", "1.png"), "train"),
+        **dict.fromkeys(("2.png", "3.png"), "val"),
+    }
+    assert {file.path.name for file in labelled_files(data)} == {"2.png", "3.png"}
+    assert {file.path.name: file.split for file in all_files(data)} == {
+        f"{number}.png": ("train", "val", "test")[number // 2] for number in range(6)
+    }
+
+
+@pytest.mark.parametrize("form", ["folder", "csv", "mnist"])
+def test_data_that_only_names_training_is_split(root: Path, form: str) -> None:
+    data = with_splits(root, form, train=range(6))
+    found = read_data(data, 0.3)
+    assert found.val_fraction == 0.3
+    assert Counter((record.label, record.split) for record in found.records) == {
+        (label, split): count for label in (0, 1) for split, count in (("train", 2), ("val", 1))
+    }
+    assert len(labelled_files(data)) == 6
+
+
+@pytest.mark.parametrize("form", ["folder", "csv", "mnist"])
+def test_a_class_may_be_in_test_only(root: Path, form: str) -> None:
+    data = with_splits(root, form, train=(0, 2, 1, 3), test=(4,))
+    assert len(read_data(data).class_names) == 2
+    if form == "mnist":
+        (data / "t10k-labels-idx1-ubyte").write_bytes(idx(np.array([7], np.uint8)))
+    elif form == "csv":
+        data.write_text(data.read_text().replace(",a,test", ",c,test"))
+    else:
+        (data / "test" / "a").rename(data / "test" / "c")
+    assert len(read_data(data).class_names) == 2
+    assert [file.class_name for file in labelled_files(data)] == ["7" if form == "mnist" else "c"]
+
+
+def test_groups_of_a_csv_with_test_lines(root: Path) -> None:
+    """Image 4 is of the group of 0 and 2, but in test: the lines to train on are split as if it was not there."""
+    groups = {0: "p", 2: "p", 4: "p", 1: "q", 3: "r", 5: "s"}
+    lines = {n: f"{'ab'[n % 2]}/{n}.png,{'ab'[n % 2]},{'test' if n == 4 else 'train'},{g}" for n, g in groups.items()}
+    table = written(root, "list.csv", "\n".join(["path,label,split,group", *lines.values()]))
+    found = read_data(table, 0.3)
+    assert {record.path.name for record in found.records if record.split == "train"} >= {"0.png", "2.png"}
+    assert Counter(record.split for record in found.records) == {"train": 4, "val": 1}
+    assert (found.val_fraction, found.divided_groups()) == (0.3, {})
+    assert [file.group for file in labelled_files(table)] == ["p"]
+
+
+def test_images_to_evaluate_without_splits_are_all(root: Path) -> None:
+    assert len(labelled_files(root)) == len(all_files(root)) == 6
 
 
 def message(data: Path, split: SplitName) -> str:
@@ -92,7 +187,7 @@ def test_a_split_of_a_folder(root: Path) -> None:
     assert places == {"train": {"Train"}, "val": {"Valid"}, "test": {"tEst"}}
     assert {file.path.parents[1].name for file in labelled_files(data)} == {"Valid"}
     shutil.rmtree(data / "Valid")
-    assert {file.path.parents[1].name for file in labelled_files(data)} == {"tEst"}, "which validates in training"
+    assert {file.path.parents[1].name for file in labelled_files(data)} == {"tEst"}
     assert message(data, "val") == (
         f"expected a split 'val' in {data}, but it has train and test; give one of those to --split, or give data with "
         "that split to --data"

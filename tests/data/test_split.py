@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.encoded_images import encode
 
+from finetune.choices import SplitName
 from finetune.data.folder import read_folder
-from finetune.data.split import Split, split_by_digest
+from finetune.data.split import split_by_digest
 
 Labelled = list[tuple[int, str]]
 
@@ -102,12 +103,12 @@ LABELLED = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abcdefghijklmn
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=500)  # the same cases in every run
 
 
-def split_without_groups(labelled: Labelled, val_fraction: float) -> dict[str, Split]:
+def split_without_groups(labelled: Labelled, val_fraction: float) -> dict[str, SplitName]:
     """The split of version 0.1.0, which had no groups."""
     by_label: dict[int, set[str]] = {}
     for label, digest in labelled:
         by_label.setdefault(label, set()).add(digest)
-    splits: dict[str, Split] = {}
+    splits: dict[str, SplitName] = {}
     for _, names in sorted(by_label.items()):
         share = min(max(round(len(names) * val_fraction), 1), len(names) - 1)
         share -= sum(splits.get(digest) == "val" for digest in names)
@@ -219,7 +220,7 @@ def test_an_image_added_to_a_group_moves_few_others(added: int) -> None:
     assert sum(bool(moved & set(group)) for group in groups) <= 2
 
 
-def split(groups: Sequence[Sequence[str]]) -> dict[str, Split]:
+def split(groups: Sequence[Sequence[str]]) -> dict[str, SplitName]:
     return split_by_digest([(0, digest) for group in groups for digest in group], 0.2, groups)
 
 

@@ -19,6 +19,7 @@ from finetune.data.decode import decode
 from finetune.data.inputs import expand
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
+from finetune.data.split import to_check
 from finetune.evaluation.assess import assess
 from finetune.evaluation.evaluate import _own_images
 from finetune.evaluation.report import with_thumbnails, write_report
@@ -104,13 +105,13 @@ def tiny_model() -> Model:
 def read_list(path: Path) -> None:
     for read in (lists.csv_files, lists.list_files):
         try:
-            read(path)
+            read(path, to_check)
         finally:
             list(expand([f"@{path}"]))
 
 
 def read_csv(path: Path) -> None:
-    lists.csv_files(path)
+    lists.csv_files(path, to_check)
     list(expand([str(path)]))
 
 
@@ -148,7 +149,7 @@ def read_run(path: Path) -> None:
         lambda: _own_images(run, ("ants", "bees"), None),
         lambda: load_state(run.checkpoint),
         lambda: read_config(path / "config.json"),
-        lambda: lists.csv_files(path / "manifest.csv"),
+        lambda: lists.csv_files(path / "manifest.csv", to_check),
     ):
         with allowed():
             read()
