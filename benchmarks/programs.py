@@ -108,7 +108,7 @@ def train(setting: Setting) -> Iterator[Line]:
     yield _line("the same", warm.seconds, "import tensorflow", started, difference, "at most +3 s")
     for name, ours, other in (("cold", probe, cold), ("second run", probe_warm, warm)):
         ratio = f"{ours.seconds / other.seconds:.2f}×"
-        yield _line(f"train (linear probe), {name}", ours.seconds, "train --skip fc8", other.seconds, ratio, "at most 1×")
+        yield _line(f"train (linear probe), {name}", ours.seconds, "train --skip fc8", other.seconds, ratio, "≤ 1×")
     yield Line(
         "train (linear probe), accuracy",
         f"{probe.accuracy:.1%}",

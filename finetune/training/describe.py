@@ -34,7 +34,7 @@ def summary_line(plan: Plan) -> str:
         f"{plan.network.name} from {plan.source.name}" if loaded else f"{plan.network.name} from scratch",
         f"frozen: {', '.join(frozen) or 'nothing'}",
         f"loaded and trained: {', '.join(plan.trainable)}" if plan.trainable else "",
-        f"fresh and trained: {', '.join(plan.skip) or 'nothing'}",
+        f"fresh and {'fitted' if plan.config.is_probe else 'trained'}: {', '.join(plan.skip) or 'nothing'}",
     ]
     return "; ".join(part for part in parts if part)
 

@@ -3,16 +3,15 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import prod
 
 import numpy as np
 
-from finetune.data.dataset import Dataset, Record
+from finetune.data.dataset import Dataset
 from finetune.formats.weights_file import layer_of
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.summary import BYTES_PER_VALUE, summarize
-from finetune.training.features import Trunk, View
+from finetune.training.features import Batch, Trunk
 from finetune.training.head import Head
 from finetune.training.plan import Plan
 from finetune.training.splits import views_of
@@ -51,10 +50,9 @@ def estimate(plan: Plan, dataset: Dataset, trunk: Trunk, store: FeatureStore, he
     """
     config, (stage,) = plan.config, plan.stages
     train, val = ([r for r in dataset.records if r.split == split] for split in ("train", "val"))
-    passes = [(record, view) for record in train for view in views_of(plan, "train")]
-    passes += [(record, view) for record in val for view in views_of(plan, "val")]
-    missing = [(record, view) for record, view in passes if trunk.key(record.digest, view) not in store]
-    forward_passes = len(missing) + (0 if config.views else stage.epochs * len(train))
+    missing = trunk.missing({record: views_of(plan, record.split) for record in dataset.records}, store)
+    rows = sum(len(batch.rows) for batch in missing)
+    forward_passes = rows + (0 if config.views else stage.epochs * len(train))
     batches = -(-len(train) // config.batch_size)
     seconds = forward_passes * _trunk_seconds(trunk, store, missing)
     step_seconds = _step_seconds(plan, head)
@@ -63,22 +61,16 @@ def estimate(plan: Plan, dataset: Dataset, trunk: Trunk, store: FeatureStore, he
     return Cost(forward_passes, stage.epochs * batches, memory, disk, seconds)
 
 
-def _trunk_seconds(trunk: Trunk, store: FeatureStore, missing: Sequence[tuple[Record, View]]) -> float:
-    """Return the seconds that an image takes in the precision of the first one that is missing.
+def _trunk_seconds(trunk: Trunk, store: FeatureStore, missing: Sequence[Batch]) -> float:
+    """Return the seconds that an image takes in the precision of the first batch that is missing.
 
     The first batch pays for preparing and does not count.
     """
     seconds = 0.0
-    remaining = (probe for probe in missing if probe[1].precision == missing[0][1].precision)
-    for _ in range(2):
-        batch = list(islice(remaining, BATCH_SIZE))
-        if batch:
-            started = time.perf_counter()
-            wanted: dict[Record, list[View]] = {}
-            for record, view in batch:
-                wanted.setdefault(record, []).append(view)
-            trunk.compute(wanted, store)
-            seconds = (time.perf_counter() - started) / len(batch)
+    for batch in [batch for batch in missing if batch.precision == missing[0].precision][:2]:
+        started = time.perf_counter()
+        trunk.compute_batches([batch], store)
+        seconds = (time.perf_counter() - started) / len(batch.rows)
     return seconds
 
 

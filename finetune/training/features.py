@@ -6,8 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +20,7 @@ from finetune.data.dataset import Record
 from finetune.data.decode import decode, warn_of_damage
 from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
-from finetune.networks.compiled import BATCH_SIZE, FEW_IMAGES, Compiled
+from finetune.networks.compiled import BATCH_SIZE, Compiled
 from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
@@ -31,6 +30,7 @@ from finetune.training.store import FeatureStore, Key, cache_folder, remove_unus
 logger = logging.getLogger(__name__)
 
 FORMAT = 5  # counts up when the same input gives other features, so that no older store is used
+PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")  # in the order of computing
 
 
 class View(NamedTuple):
@@ -40,15 +40,19 @@ class View(NamedTuple):
     precision: Precision
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One image, the numbers of its views that are not stored yet, and what they were decoded to."""
+class Row(NamedTuple):
+    """One row of features: what it is stored under, and which view of which image it is of."""
 
-    path: Path
-    digest: str
-    views: tuple[int, ...]
-    inputs: tuple[Image, ...] = ()
-    error: str | None = None
+    key: Key
+    record: Record
+    view: int
+
+
+class Batch(NamedTuple):
+    """Rows that go through the trunk together, at most BATCH_SIZE."""
+
+    precision: Precision
+    rows: tuple[Row, ...]
 
 
 class RowSink(Protocol):
@@ -56,8 +60,8 @@ class RowSink(Protocol):
 
     def __contains__(self, key: Key) -> bool: ...
 
-    def add(self, key: Key, row: NDArray[Any]) -> None:
-        """Keep a row."""
+    def keep(self, keys: Sequence[Key], rows: NDArray[Any]) -> None:
+        """Keep those rows of a batch that it lacks."""
 
     def flush(self) -> None:
         """Make the rows readable."""
@@ -116,38 +120,51 @@ class Trunk:
         return Key(digest, int(sha256(described.encode())[:14], 16), precision)  # 56 bits fit into a signed 64
 
     def compute(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> dict[Path, str]:
-        """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons.
-
-        Every image is decoded once for all its views of one precision, on all cores, while the trunk runs over batches
-        of 32; images of the same bytes are computed once. What was computed stays in the store when this is
-        interrupted.
-        """
-        errors: dict[str, str] = {}
-        try:
-            for precision in ("bfloat16", "float32"):
-                self._compute(self._missing(wanted, precision, store), precision, store, errors)
-        finally:
-            store.flush()
+        """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons."""
+        errors = self.compute_batches(self.missing(wanted, store), store)
         return {record.path: errors[record.digest] for record in wanted if record.digest in errors}
 
-    def _missing(self, wanted: Mapping[Record, Iterable[View]], precision: Precision, store: RowSink) -> list[_Job]:
-        """Return what is to be computed in one precision."""
-        jobs: dict[str, _Job] = {}
-        for record, views in wanted.items():
-            keys = {self.key(record.digest, view): view.number for view in views}
-            missing = tuple(view for key, view in keys.items() if key.precision == precision and key not in store)
-            if missing and (record.digest not in jobs or len(missing) > len(jobs[record.digest].views)):
-                jobs[record.digest] = _Job(record.path, record.digest, missing)
-        return list(jobs.values())
+    def missing(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> list[Batch]:
+        """Return the batches in which a wanted row is not in `store`.
 
-    def _compute(self, jobs: Sequence[_Job], precision: Precision, store: RowSink, errors: dict[str, str]) -> None:
-        total = sum(len(job.views) for job in jobs)
-        inputs = track(self._inputs(jobs, precision, errors), total, "features", "images")
-        while batch := list(islice(inputs, BATCH_SIZE)):
-            pixels = np.stack([pixels for _, pixels in batch])
-            rows = self._function(precision)(pixels, many=total > FEW_IMAGES) if self._layers else pixels
-            for (key, _), row in zip(batch, rows, strict=True):
-                store.add(key, row)
+        On some processors, the last bit of a row depends on its place in the batch. So what is wanted determines the
+        batches, whatever is stored already, and a batch that misses a row is computed whole: a training that was killed
+        computes the same bits as one that was not. A row that is stored stays as it is. Images of the same bytes are
+        one row.
+        """
+        rows: dict[Key, Row] = {}
+        for record, views in wanted.items():
+            for view in views:
+                key = self.key(record.digest, view)
+                rows.setdefault(key, Row(key, record, view.number))
+        batches = []
+        for precision in PRECISIONS:
+            own = (row for row in rows.values() if row.key.precision == precision)
+            while batch := tuple(islice(own, BATCH_SIZE)):
+                batches.append(Batch(precision, batch))
+        return [batch for batch in batches if any(row.key not in store for row in batch.rows)]
+
+    def compute_batches(self, batches: Sequence[Batch], store: RowSink) -> dict[str, str]:
+        """Add the rows of some batches to `store`; return the digests of unreadable images with the reasons.
+
+        Every image is decoded once for all its views that follow each other, on all cores, while the trunk runs. What
+        was computed stays in the store when this is interrupted.
+        """
+        errors: dict[str, str] = {}
+        rows = [row for batch in batches for row in batch.rows]
+        inputs = track(self._inputs(rows, errors), len(rows), "features", "images")
+        try:
+            for batch in batches:
+                readable = [(row.key, pixels) for row, pixels in islice(inputs, len(batch.rows)) if pixels is not None]
+                if readable:
+                    keys, pixels = zip(*readable, strict=True)
+                    store.keep(keys, self._output(batch.precision, np.stack(pixels)))
+        finally:
+            store.flush()
+        return errors
+
+    def _output(self, precision: Precision, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        return self._function(precision)(pixels, many=True) if self._layers else pixels
 
     def _function(self, precision: Precision) -> Compiled:
         """Return the layers ready to compute, in one precision at a time: each holds a copy of the weights."""
@@ -158,39 +175,38 @@ class Trunk:
             self._functions[precision] = Compiled(self._layers, self._weights, self._preprocessing, precision)
         return self._functions[precision]
 
-    def _inputs(
-        self, jobs: Iterable[_Job], precision: Precision, errors: dict[str, str]
-    ) -> Iterator[tuple[Key, Image]]:
-        """Yield key and network input of every view; unreadable images go to `errors` by digest."""
-        for job in parallel_map(self._decode, jobs):
-            if job.error is not None:
-                errors[job.digest] = job.error
-            for number, pixels in zip(job.views, job.inputs, strict=False):
-                yield self.key(job.digest, View(number, precision)), pixels
+    def _inputs(self, rows: Iterable[Row], errors: dict[str, str]) -> Iterator[tuple[Row, Image | None]]:
+        """Yield every row with the network's input, or None for an unreadable image, which goes to `errors`."""
+        images = [list(same) for _, same in groupby(rows, key=lambda row: row.record)]
+        for same, inputs in parallel_map(self._decode, images):
+            if isinstance(inputs, ImageError):
+                errors[same[0].record.digest] = str(inputs)
+                yield from ((row, None) for row in same)
+            else:
+                yield from zip(same, inputs, strict=True)
 
-    def _decode(self, job: _Job) -> _Job:
+    def _decode(self, rows: list[Row]) -> tuple[list[Row], list[Image] | ImageError]:
+        """Return rows of one image with the network's input for each, or the error that keeps it from being read."""
+        record = rows[0].record
         try:
-            image, damage = decode(_unchanged(job), self._preprocessing.short_side)
+            image, damage = decode(_unchanged(record), self._preprocessing.short_side)
         except ImageError as error:
-            return _Job(job.path, job.digest, (), error=str(error))
+            return rows, error
         if damage:
-            warn_of_damage(job.path, damage)
-        inputs = tuple(
-            augmented_input(image, self._preprocessing, view_generator(job.digest, number), self._augmentation)
-            for number in job.views
-        )
-        return _Job(job.path, job.digest, job.views, inputs)
+            warn_of_damage(record.path, damage)
+        views = (view_generator(record.digest, row.view) for row in rows)
+        return rows, [augmented_input(image, self._preprocessing, view, self._augmentation) for view in views]
 
 
-def _unchanged(job: _Job) -> bytes:
+def _unchanged(record: Record) -> bytes:
     """Return the image's bytes; raise RunError when they are not those that the split was made with."""
     try:
-        data = read_bytes(job.path)
-        change = "" if sha256(data) == job.digest else "has changed"
+        data = read_bytes(record.path)
+        change = "" if sha256(data) == record.digest else "has changed"
     except ImageError as error:
         change = str(error)
     if change:
         raise RunError(
-            f"{job.path} {change} since training started; restore it and resume with --resume, or start a new run"
+            f"{record.path} {change} since training started; restore it and resume with --resume, or start a new run"
         )
     return data

@@ -71,28 +71,16 @@ class _Stores:
     def __init__(self, stores: Sequence[FeatureStore], tails: Sequence[Callable[[Floats32], Floats32]]) -> None:
         self._stores = stores
         self._tails = tails
-        self._waiting: dict[Key, Floats32] = {}
 
     def __contains__(self, key: Key) -> bool:
         return all(key in store for store in self._stores)
 
-    def add(self, key: Key, row: Floats32) -> None:
-        self._waiting[key] = row
-        if len(self._waiting) == BATCH_SIZE:
-            self._keep()
-
-    def flush(self) -> None:
-        if self._waiting:
-            self._keep()
-        for store in self._stores:
-            store.flush()
-
-    def _keep(self) -> None:
-        rows = np.stack([*self._waiting.values()])
+    def keep(self, keys: Sequence[Key], rows: Floats32) -> None:
         rows = np.concatenate([rows, np.zeros((BATCH_SIZE - len(rows), *rows.shape[1:]), rows.dtype)])
         for store, tail in zip(self._stores, [None, *self._tails], strict=True):
             rows = tail(rows) if tail else rows
-            for key, row in zip(self._waiting, rows, strict=False):  # rows that only fill the batch have no key
-                if key not in store:
-                    store.add(key, row)
-        self._waiting.clear()
+            store.keep(keys, rows[: len(keys)])
+
+    def flush(self) -> None:
+        for store in self._stores:
+            store.flush()

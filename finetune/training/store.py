@@ -49,7 +49,7 @@ def cache_folder() -> Path:
 
 
 class FeatureStore:
-    """The features of one trunk: `add` keeps rows, `rows(keys)` reads them."""
+    """The features of one trunk: `keep` adds rows, `rows(keys)` reads them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,11 +64,13 @@ class FeatureStore:
     def __contains__(self, key: Key) -> bool:
         return key in self._places
 
-    def add(self, key: Key, row: NDArray[Any]) -> None:
-        """Keep a row, which can be read after `flush`."""
-        self._waiting.append((key, row))
-        if len(self._waiting) >= SEGMENT_ROWS or len(self._waiting) * row.nbytes >= SEGMENT_BYTES:
-            self.flush()
+    def keep(self, keys: Sequence[Key], rows: NDArray[Any]) -> None:
+        """Keep those rows that it lacks; they can be read after `flush`."""
+        for key, row in zip(keys, rows, strict=True):
+            if key not in self:
+                self._waiting.append((key, row))
+                if len(self._waiting) >= SEGMENT_ROWS or len(self._waiting) * row.nbytes >= SEGMENT_BYTES:
+                    self.flush()
 
     def flush(self) -> None:
         """Write the waiting rows as one segment: in float16, or in float32 where a value is too large for that."""

@@ -18,6 +18,7 @@ from finetune.training.features import View
 from finetune.training.make_plan import make_plan
 from finetune.training.plan import Plan
 from finetune.training.probe_features import layer_features, probe_views
+from finetune.training.store import Key
 
 LAYERS = ["pool5", "fc6", "fc7"]
 
@@ -129,12 +130,13 @@ def test_unreadable_images_are_named_and_the_others_computed(
 def test_no_row_of_a_short_batch_is_a_filler(plan: Plan, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """80 rows are two batches of 32 and one of 16: the 16 rows of zeros that fill it are not stored."""
     added: list[object] = []
-    add = probe_features.FeatureStore.add
+    keep = probe_features.FeatureStore.keep
 
-    def counted(self: probe_features.FeatureStore, key: object, row: np.ndarray) -> None:
-        added.append((self.folder, key))
-        add(self, key, row)  # type: ignore[arg-type]
+    def counted(self: probe_features.FeatureStore, keys: list[Key], rows: np.ndarray) -> None:
+        assert len(keys) == len(rows)
+        added.extend((self.folder, key) for key in keys)
+        keep(self, keys, rows)
 
-    monkeypatch.setattr(probe_features.FeatureStore, "add", counted)
+    monkeypatch.setattr(probe_features.FeatureStore, "keep", counted)
     computed(plan, dataset, LAYERS)
     assert len(added) == len(set(added)) == 3 * 80

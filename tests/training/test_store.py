@@ -17,8 +17,8 @@ def key(number: int, view: int = 0) -> Key:
 def test_rows_are_read_back_in_any_order(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     for number in range(5):
-        store.add(key(number), np.full((2, 3), number + 0.1, np.float32))
-        store.add(key(number, view=7), np.full((2, 3), -number, np.float32))
+        store.keep([key(number)], np.full((2, 3), number + 0.1, np.float32)[None])
+        store.keep([key(number, view=7)], np.full((2, 3), -number, np.float32)[None])
     assert key(3) not in store, "not before it is on disk"
     store.flush()
     for opened in (store, FeatureStore(tmp_path)):
@@ -35,7 +35,7 @@ def test_views_have_large_numbers(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     views = [1, 2**31, 2**56 - 1]
     for view in views:
-        store.add(key(0, view), np.full(3, view % 1000, np.float32))
+        store.keep([key(0, view)], np.full(3, view % 1000, np.float32)[None])
     store.flush()
     rows = FeatureStore(tmp_path).rows([key(0, view) for view in views])
     np.testing.assert_array_equal(rows[np.arange(3)][:, 0], [1, 648, 935])
@@ -44,17 +44,17 @@ def test_views_have_large_numbers(tmp_path: Path) -> None:
 def test_precision_is_part_of_the_key(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     exact, fast = key(0), key(0)._replace(precision="bfloat16")
-    store.add(exact, np.zeros(3, np.float32))
+    store.keep([exact], np.zeros(3, np.float32)[None])
     store.flush()
     assert fast not in store
-    store.add(fast, np.ones(3, np.float32))
+    store.keep([fast], np.ones(3, np.float32)[None])
     store.flush()
     np.testing.assert_array_equal(FeatureStore(tmp_path).rows([fast, exact])[np.arange(2)][:, 0], [1, 0])
 
 
 def test_values_too_large_for_float16_stay_float32(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
-    store.add(key(0), np.array([70000.0, 1e-9], np.float32))
+    store.keep([key(0)], np.array([70000.0, 1e-9], np.float32)[None])
     store.flush()
     np.testing.assert_array_equal(store.rows([key(0)])[np.array([0])], np.array([[70000.0, 1e-9]], np.float32))
 
@@ -62,7 +62,7 @@ def test_values_too_large_for_float16_stay_float32(tmp_path: Path) -> None:
 def test_pixels_stay_bytes(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    store.add(key(0), pixels)
+    store.keep([key(0)], pixels[None])
     store.flush()
     batch = store.rows([key(0)])[np.array([0])]
     assert batch.dtype == np.uint8
@@ -72,10 +72,10 @@ def test_pixels_stay_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "empty", "header", "keys", "size", "value", "renamed", "foreign"])
 def test_a_damaged_segment_is_removed_and_the_rest_stays(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path)
-    store.add(key(0), np.zeros(4, np.float32))
+    store.keep([key(0)], np.zeros(4, np.float32)[None])
     store.flush()
     (segment,) = tmp_path.glob("*.npy")
-    store.add(key(1), np.ones(4, np.float32))
+    store.keep([key(1)], np.ones(4, np.float32)[None])
     store.flush()
     content = segment.read_bytes()
     if damage == "renamed":
@@ -106,7 +106,7 @@ def test_an_unfinished_segment_is_ignored(tmp_path: Path) -> None:
 def test_two_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
     first, second = FeatureStore(tmp_path), FeatureStore(tmp_path)
     for store, number in ((first, 0), (second, 1), (second, 0)):
-        store.add(key(number), np.full(3, number, np.float32))
+        store.keep([key(number)], np.full(3, number, np.float32)[None])
         store.flush()
     store = FeatureStore(tmp_path)
     np.testing.assert_array_equal(store.rows([key(0), key(1)])[np.array([0, 1])], [[0, 0, 0], [1, 1, 1]])
