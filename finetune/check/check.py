@@ -1,7 +1,7 @@
 """`check(data)`: look at every file once and gather the findings; nothing is changed, moved or deleted."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,14 @@ class Check:
     """What a check found, in the order of KINDS, and the look at every file.
 
     `counts`: class name -> split -> readable images; where the data names no validation images, those that training
-    would take.
+    would take. `named_splits`: the split of every file that the data names, None where training makes it.
     `accuracy`: of the head that doubts labels, 0 to 1, if a model was given.
     """
 
     data: Path
     looks: tuple[ImageLook, ...]
     counts: ClassCounts
-    has_splits: bool
+    named_splits: Mapping[Path, SplitName | None]
     findings: tuple[Finding, ...]
     accuracy: float | None = None
 
@@ -82,7 +82,8 @@ def check(data: Path, model: str | None = None) -> Check:
     if collector is not None:
         doubts, accuracy = find_label_doubts(readable, collector.features(), copy_groups(readable, copies))
         findings += doubts
-    return Check(data, tuple(looks), counts, listing.has_splits, _sorted_by_kind(findings), accuracy)
+    named_splits = {file.path: file.split for file in listing.files}
+    return Check(data, tuple(looks), counts, named_splits, _sorted_by_kind(findings), accuracy)
 
 
 def _look_at_all(listing: Listing, collector: FeatureCollector | None) -> list[ImageLook]:

@@ -14,22 +14,30 @@ _EXCLUDE_ALL_BUT_FIRST = ("identical-sides", "identical", "near-sides", "near")
 
 
 def write_clean_list(check: Check, path: Path) -> str:
-    """Write path,label and, for data that came with splits, split; return a summary of what was excluded and why.
+    """Write path,label and, if the data names them, split and group; return what was excluded and why.
 
+    An image in no named split, next to a test split, is one to train on: training makes the validation split itself.
     Paths are absolute, so that the list works from any folder. Doubtful labels stay, and so do copies in different
     classes that are only nearly identical.
     """
     excluded = _excluded(check)
-    kept = {image.file.path: image.file for image in check.looks if image.file.path not in excluded}
+    files = {image.file.path: image.file for image in check.looks if image.file.path not in excluded}
+    kept = list(files.values())
     with (
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")  # a label may begin with a space
-        writer.writerow(("path", "label", "split") if check.has_splits else ("path", "label"))
-        for image in kept.values():
-            row = (str(image.path.absolute()), harmless(image.class_name))
-            writer.writerow((*row, image.split) if check.has_splits else row)
+        columns = {
+            "path": [str(image.path.absolute()) for image in kept],
+            "label": [harmless(image.class_name) for image in kept],
+        }
+        if any(check.named_splits.values()):
+            columns["split"] = [check.named_splits[image.path] or "train" for image in kept]
+        if any(image.group for image in kept):
+            columns["group"] = [harmless(image.group) for image in kept]
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
     reasons = [f"{KINDS[kind].title} ({count})" for kind, count in Counter(excluded.values()).items()]
     return f"{len(kept)} images; {len(excluded)} excluded{': ' if reasons else ''}{', '.join(reasons)}"
 

@@ -23,7 +23,7 @@ from finetune.errors import DataError
 
 @dataclass(frozen=True)
 class Listing:
-    """The files to look at, all class names, what the listing itself found, and whether a clean list names splits.
+    """The files to look at, all class names, and what the listing itself found.
 
     A file has the split that the data names, None where training makes it.
     """
@@ -31,7 +31,6 @@ class Listing:
     files: tuple[LabelledFile, ...]
     class_names: tuple[str, ...]
     findings: tuple[Finding, ...]
-    has_splits: bool
 
 
 def list_files(data: Path) -> Listing:
@@ -46,7 +45,7 @@ def list_files(data: Path) -> Listing:
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
     files = tuple(all_files(data))
-    return Listing(files, sort_names({file.class_name for file in files}), (), has_splits=True)
+    return Listing(files, sort_names({file.class_name for file in files}), ())
 
 
 def _list_folder(data: Path) -> Listing:
@@ -68,7 +67,7 @@ def _list_folder(data: Path) -> Listing:
     findings += _not_images(others)
     parents = dict.fromkeys((data, *(parent for parent, _ in splits)))
     findings += [Finding("loose", "not in a class folder", (path,)) for parent in parents for path in images_in(parent)]
-    return Listing(tuple(files), class_names, tuple(findings), has_splits=len(splits) > 1)
+    return Listing(tuple(files), class_names, tuple(findings))
 
 
 def _other_files(folder: Path, images: Iterable[Path]) -> Iterator[Path]:

@@ -84,3 +84,32 @@ def test_paths_are_absolute_and_no_label_is_a_formula(tmp_path: Path, monkeypatc
     assert {row["label"] for row in rows} == {"'=1+1", "ants"}
     assert rows[0]["path"] == str(tmp_path / "data/=1+1/000.jpg")
     assert read_data(Path("clean.csv")).class_names == ("=1+1", "ants")
+
+
+@pytest.mark.parametrize("header", ["path,label", "path,label,group", "path,label,split,group", "path,label,split"])
+def test_a_list_keeps_the_columns_that_it_came_with(tmp_path: Path, header: str) -> None:
+    """A split that `check` made to count is not among them, and a group is not lost."""
+    write_photos(tmp_path / "photos", range(12))
+    values = {
+        str(path): {
+            "path": str(path),
+            "label": "ab"[i % 2],
+            "split": ("val", "train", "test")[i % 3],
+            "group": f"=g{i}",
+        }
+        for i, path in enumerate(sorted((tmp_path / "photos").iterdir()))
+    }
+    names = header.split(",")
+    rows = [{name: value[name] for name in names} for value in values.values()]
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    write_clean_list(check(tmp_path / "list.csv"), tmp_path / "clean.csv")
+    with (tmp_path / "clean.csv").open(newline="") as file:
+        found_rows = list(csv.DictReader(file))
+    assert [row | {"group": row["group"].lstrip("'")} if "group" in row else row for row in found_rows] == rows
+    again = read_data(tmp_path / "clean.csv")
+    assert {record.group for record in again.records} <= (
+        {""} if "group" not in names else {f"=g{i}" for i in range(12)}
+    )

@@ -28,7 +28,7 @@ def test_a_folder_without_splits(tmp_path: Path) -> None:
         ("bees/000.jpg", "bees", None),
         ("bees/001.jpg", "bees", None),
     ]
-    assert (listing.class_names, listing.findings, listing.has_splits) == (("ants", "bees"), (), False)
+    assert (listing.class_names, listing.findings) == (("ants", "bees"), ())
 
 
 def test_a_folder_with_splits(tmp_path: Path) -> None:
@@ -36,7 +36,6 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
     write_photos(tmp_path / "val/bees", range(1))
     listing = list_files(tmp_path)
     assert [(file.class_name, file.split) for file in listing.files] == [("ants", "train"), ("bees", "val")]
-    assert listing.has_splits
 
 
 @pytest.mark.parametrize("name", ["val", "test"])
@@ -49,7 +48,7 @@ def test_a_folder_of_test_images_is_listed_too(tmp_path: Path, name: str) -> Non
         ("ants", "train" if name == "val" else None),
         ("bees", name),
     ]
-    assert (listing.class_names, listing.has_splits) == (("ants", "bees"), True)
+    assert listing.class_names == ("ants", "bees")
 
 
 def test_every_file_of_a_list_with_the_split_that_it_names(tmp_path: Path) -> None:
@@ -60,7 +59,7 @@ def test_every_file_of_a_list_with_the_split_that_it_names(tmp_path: Path) -> No
     assert [(file.path.name, file.split) for file in listing.files] == [
         (f"{number}.jpg", "test" if number > 5 else None) for number in range(8)
     ]
-    assert (listing.class_names, listing.findings, listing.has_splits) == (("9", "10"), (), True)
+    assert (listing.class_names, listing.findings) == (("9", "10"), ())
 
 
 def test_files_that_are_not_images_are_one_finding_per_extension(tmp_path: Path) -> None:

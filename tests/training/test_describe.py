@@ -105,7 +105,7 @@ def test_what_the_layer_of_a_probe_was_chosen_from(image_folder: Callable[..., P
     probe = Probe(layers, 2000, dataset.records * 200, np.zeros((2000, 2)))
     assert probe.chosen is layers[1]
     lines = describe(replace(plan, network=plan.network.cut("fc6"), probe=probe), dataset).splitlines()
-    assert lines[0].endswith("frozen: conv1, conv2, conv3, conv4, conv5, fc6; fresh and trained: fc8")
+    assert lines[0].endswith("frozen: conv1, conv2, conv3, conv4, conv5, fc6; fresh and fitted: fc8")
     assert [" ".join(line.split()) for line in lines[1:10]] == [
         "training: logistic regression with an L2 penalty of strength 10 on fc6",
         "views: each image and its mirror image",
