@@ -44,7 +44,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
 def chosen(data: Path, weights: Path, probe: str = "auto", **options: object) -> tuple[Plan, Dataset, Probe]:
     """Choose as a training does."""
     config = TrainConfig(data=data, weights=str(weights), probe=probe, **options)  # type: ignore[arg-type]
-    dataset = keep_copies_together(read_data(data, config.val_fraction, config.group_by)).all_to_train()
+    dataset = keep_copies_together(read_data(data, group_by=config.group_by)).all_to_train()
     plan, dataset = choose_probe(make_plan(config, dataset), dataset)
     assert plan.probe
     return plan, dataset, plan.probe

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from finetune.config import TrainConfig
-from finetune.data.augment import LEVELS, Augmentation
+from finetune.data.augment import LEVELS, MIRRORED, Augmentation
 from finetune.data.lighting import principal_components
 from finetune.data.read_data import read_data
 from finetune.errors import FinetuneError, RunError, UsageError, WeightsError
@@ -149,14 +149,17 @@ def test_a_name_never_falls_back() -> None:
 @pytest.mark.parametrize(
     ("options", "settled"),
     [
-        ({}, ("sgd", 0.001)),
+        ({"skip": ("fc8",)}, ("sgd", 0.001)),
+        ({}, (None, None)),  # a probe
         ({"weights": "none"}, ("adam", 0.0001)),
         ({"weights": "none", "network": "alexnet-mnist"}, ("adam", 0.001)),
         ({"optimizer": "adamw"}, ("adamw", 0.0001)),
         ({"weights": "none", "optimizer": "sgd", "learning_rate": 0.5}, ("sgd", 0.5)),
     ],
 )
-def test_what_was_left_open_is_settled(tiny_weights: Path, options: dict[str, Any], settled: tuple[str, float]) -> None:
+def test_what_was_left_open_is_settled(
+    tiny_weights: Path, options: dict[str, Any], settled: tuple[object, object]
+) -> None:
     asked = TrainConfig(data=Path("images"), **{"weights": str(tiny_weights), **options})
     config = plan_layers(asked, num_classes=2).config
     assert (config.optimizer, config.learning_rate) == settled
@@ -164,8 +167,8 @@ def test_what_was_left_open_is_settled(tiny_weights: Path, options: dict[str, An
     assert again == config, "a settled option stays as it is"
 
 
-def test_without_options_there_are_thirty_epochs_in_one_stage(tiny_weights: Path) -> None:
-    plan = plan_layers(config(tiny_weights), num_classes=2)
+def test_by_default_there_are_thirty_epochs_in_one_stage(tiny_weights: Path) -> None:
+    plan = plan_layers(config(tiny_weights, skip=("fc8",)), num_classes=2)
     assert plan.stages == (Stage(("fc8",), 30),)
     assert plan.config.epochs == 30
 
@@ -177,7 +180,8 @@ def test_without_options_there_are_thirty_epochs_in_one_stage(tiny_weights: Path
         ({"views": 0, "augmentation": "strong"}, LEVELS["strong"]),
         ({"views": 2, "augmentation": "alexnet", "flip": False}, replace(LEVELS["alexnet"], flip=False)),
         ({"views": 2, "lighting": 0.2}, replace(LEVELS["light"], lighting=0.2)),
-        ({}, LEVELS["light"]),
+        ({"skip": ("fc8",)}, LEVELS["light"]),
+        ({}, MIRRORED),
     ],
 )
 def test_how_views_differ(tiny_weights: Path, options: dict[str, Any], augmentation: Augmentation) -> None:

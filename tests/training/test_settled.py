@@ -14,7 +14,7 @@ NETWORK = build("alexnet", {"num_classes": 2, "input_size": 67, "fc_units": 4})
 
 
 def settled(skip: tuple[str, ...] = ("fc8",), network: Any = NETWORK, **options: Any) -> Settled:
-    config = TrainConfig(data=Path("images"), **options)
+    config = TrainConfig(data=Path("images"), skip=skip, **options)
     return settle(config, network, "starter", skip, (Stage(skip, options.get("epochs", 30)),))
 
 
