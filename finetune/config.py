@@ -128,7 +128,7 @@ class TrainConfig:
     val_fraction: float | None = _option(
         None,
         "Share of each class that is held out for validation, if the data has no validation split. [default: 0.2; none "
-        "for a linear probe, which is fitted on all images and measured by cross-validation]",
+        "for a linear probe, which is measured by cross-validation]",
         BETWEEN,
     )
     group_by: str | None = _option(

@@ -80,7 +80,7 @@ HELP = {
         "--ema": "0.0",
         "--patience": "train all epochs",
         "--seed": "0",
-        "--val-fraction": "0.2; none for a linear probe, which is fitted on all images and measured by cross-validation",
+        "--val-fraction": "0.2; none for a linear probe, which is measured by cross-validation",
         "--group-by": "the column group of a CSV, otherwise no groups",
         "--resize": "as the weights were trained",
         "--views": "1, or 8 with augmentation",
