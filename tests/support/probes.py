@@ -1,5 +1,6 @@
-"""What the tests of linear probes share: features computed by the classifier, and scikit-learn's fit to them."""
+"""What the tests of linear probes share: data, runs, features by the classifier, and scikit-learn's fit to them."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from finetune.classifier import Classifier, Features
 from finetune.data.images import read_image
 from finetune.data.network_input import to_input
 from finetune.model import Model
+from finetune.runs.run import Run
 
 Float64s = NDArray[np.float64]
 
@@ -43,3 +45,19 @@ def by_scikit_learn(rows: Float64s, labels: NDArray[Any], strength: float, views
 
 def _stacked(features: Iterable[Features]) -> Float64s:
     return np.stack([np.ravel(one.values) for one in features if one.values is not None]).astype(np.float64)
+
+
+def manifest(run: Run) -> list[dict[str, str]]:
+    """Return the lines of manifest.csv."""
+    return list(csv.DictReader((run.path / "manifest.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def with_val(data: Path) -> Path:
+    """Move the last three images of each class to a validation split."""
+    for folder in sorted(data.iterdir()):
+        for split in ("train", "val"):
+            (data / split / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir()):
+            path.rename(data / ("val" if int(path.stem) >= 7 else "train") / folder.name / path.name)
+        folder.rmdir()
+    return data

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finetune.choices import Precision
 from finetune.classifier import load
 from finetune.config import TrainConfig
 from finetune.model import Model, load_model, save_model
 from finetune.networks import NETWORKS, build
 from finetune.networks.initialize import fresh_weights
 from finetune.networks.layers import STATISTICS
+from finetune.runs.read_run import read_probe
 from finetune.training.store import cache_folder
 from finetune.training.train import train
 
@@ -48,6 +50,25 @@ def test_the_whole_way(name: str, image_folder: Callable[..., Path], tmp_path: P
     for key, value in before.weights.items():
         moved = key not in after.weights or not np.array_equal(value, after.weights[key])
         assert moved == key.startswith(("fc7/kernel", "fc8/")) or key == "fc7/bias", key
+    (prediction,) = load(str(run.path)).predict([next(data.rglob("*.png"))])
+    assert {score.label for score in prediction.scores} == {"dots", "stripes"}
+
+
+@pytest.mark.parametrize(("name", "precision"), [*((name, "float32") for name in NETWORKS), ("vgg16", "bfloat16")])
+def test_a_probe(name: str, precision: Precision, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """Every layer that a probe may read is tried, and the model is the network cut after one, loaded but for fc8."""
+    data = image_folder(stripes=6, dots=6)
+    before = small_model(name)
+    save_model(tmp_path / "source.safetensors", before)
+    source = str(tmp_path / "source.safetensors")
+    run = train(TrainConfig(data=data, out=tmp_path / "run", network=name, weights=source, precision=precision))
+    assert [row["layer"] for row in read_probe(run)] == before.network.probe_layers()
+    after = load_model(run.model)
+    whole = build(name, {**before.network.options, "num_classes": 2})
+    assert after.network == whole.cut(run.metrics()["probe"])
+    last = after.network.weighted_layers()[-1]
+    for key, value in after.weights.items():
+        assert key.startswith(f"{last}/") or np.array_equal(value, before.weights[key]), key
     (prediction,) = load(str(run.path)).predict([next(data.rglob("*.png"))])
     assert {score.label for score in prediction.scores} == {"dots", "stripes"}
 

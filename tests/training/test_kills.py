@@ -11,14 +11,17 @@ import pytest
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_twenty_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "phases"), [("gradient", 10), ("probe", 5)])
+def test_two_kills_in_each_phase(
+    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, options: str, phases: int
+) -> None:
     (tmp_path / "runs").mkdir()
     program = Path(__file__).parents[1] / "support" / "kill_training.py"
     data = image_folder(stripes=30, dots=30)
     (data / "dots" / "broken.jpg").write_bytes(b"not an image")
-    command = [sys.executable, program, data, tiny_weights, tmp_path / "runs", "2"]
+    command = [sys.executable, program, data, tiny_weights, tmp_path / "runs", "2", options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]
     kills = Counter(done.stdout.splitlines())
-    assert len(kills) == 10, kills
+    assert len(kills) == phases, kills
     assert set(kills.values()) == {2}, kills

@@ -1,6 +1,5 @@
 """A linear probe from folder to run: the fit, what judges it, and the model that is written."""
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -11,23 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import threadpoolctl
-from support.probes import both_views, by_scikit_learn, features_of
+from support.probes import both_views, by_scikit_learn, features_of, manifest, with_val
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset, Record
-from finetune.errors import RunError
 from finetune.export.export import export
 from finetune.metrics import softmax
 from finetune.model import Model, load_model
 from finetune.runs.read_run import read_probe
-from finetune.runs.run import Run
 from finetune.system.digest import sha256
 from finetune.training import choose_probe as choose_probe_module
-from finetune.training import probe as probe_module
-from finetune.training import train as train_module
 from finetune.training.choose_probe import folds_of
-from finetune.training.features import Trunk
 from finetune.training.probe_folds import draw
 from finetune.training.train import dry_run, resume, train
 
@@ -40,10 +34,6 @@ def config(image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path
     return TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "run", probe="auto")
 
 
-def manifest(run: Run) -> list[dict[str, str]]:
-    return list(csv.DictReader((run.path / "manifest.csv").read_text(encoding="utf-8").splitlines()))
-
-
 def records_of(rows: list[dict[str, str]], model: Model) -> list[Record]:
     """Return the records that the lines of a manifest are of."""
     return [
@@ -51,17 +41,6 @@ def records_of(rows: list[dict[str, str]], model: Model) -> list[Record]:
         for row in rows
         for path in [Path(row["path"])]
     ]
-
-
-def with_val(data: Path) -> Path:
-    """Move the last three images of each class to a validation split."""
-    for folder in sorted(data.iterdir()):
-        for split in ("train", "val"):
-            (data / split / folder.name).mkdir(parents=True)
-        for path in sorted(folder.iterdir()):
-            path.rename(data / ("val" if int(path.stem) >= 7 else "train") / folder.name / path.name)
-        folder.rmdir()
-    return data
 
 
 def test_the_new_layer_is_scikit_learns(config: TrainConfig, tiny_model: Model) -> None:
@@ -175,76 +154,6 @@ def test_equal_images_give_equal_files_in_any_order_with_any_threads(
         assert (first.path / name).read_bytes() == (second.path / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("place", ["choosing", "fitting", "the swap", "the model"])
-def test_a_probe_that_was_killed_ends_with_the_same_files(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
-) -> None:
-    whole = train(replace(config, out=tmp_path / "whole"))
-
-    def killed(*_: object, **__: object) -> None:
-        raise SystemExit
-
-    with monkeypatch.context() as patch:
-        if place == "choosing":
-            patch.setattr(Trunk, "compute", killed)
-        elif place == "fitting":
-            patch.setattr(probe_module, "fit", killed)
-        elif place == "the swap":
-            patch.setattr(probe_module, "describe", killed)
-        else:
-            patch.setattr(train_module, "_write_model", killed)
-        patch.setattr(Path, "unlink", lambda *_, **__: None)  # no process tidies up after SIGKILL
-        with pytest.raises(SystemExit):
-            train(config)
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-    resumed = resume(tmp_path / "run")
-    for name in SAME:
-        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
-    assert [row["layer"] for row in read_probe(resumed)] == ["pool5", "fc6", "fc7"], "what it was chosen from"
-    assert not (resumed.path / "pending.json").exists()
-
-
-def test_a_finished_probe_is_resumed_to_the_same_files(config: TrainConfig) -> None:
-    run = train(config)
-    before = {name: (run.path / name).read_bytes() for name in (*SAME, "probe.csv", "evaluation.json", "plan.txt")}
-    resume(run.path)
-    assert before == {name: (run.path / name).read_bytes() for name in before}
-    next(config.data.rglob("*.png")).unlink()
-    with pytest.raises(RunError, match="the images have changed since the run started, so it cannot be resumed"):
-        resume(run.path)
-
-
-def test_an_image_that_cannot_be_decoded_is_skipped(
-    config: TrainConfig, break_png: Callable[[Path], None], tmp_path: Path
-) -> None:
-    """Its header is valid, so it is found when features are computed; the model is that of the others."""
-    without = train(replace(config, out=tmp_path / "without"))
-    break_png(config.data / "waves" / "broken.png")
-    run = train(config)
-    (skipped,) = csv.DictReader((run.path / "skipped.csv").read_text().splitlines())
-    assert skipped["path"].endswith("broken.png")
-    assert manifest(run) == manifest(without)
-    assert run.metrics()["images"] == {"train": 30, "skipped": 1}
-    one, other = load_model(run.model), load_model(without.model)
-    for name, value in one.weights.items():
-        np.testing.assert_array_equal(value, other.weights[name])
-
-
-def test_a_validation_image_that_cannot_be_decoded_is_skipped(
-    config: TrainConfig, break_png: Callable[[Path], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing is chosen with it, so it is found when the layer is fitted: a warning, and it can be resumed."""
-    data = with_val(config.data)
-    break_png(data / "val" / "waves" / "8.png")
-    run = train(config)
-    assert f"skipped {data / 'val' / 'waves' / '8.png'}: " in caplog.text
-    assert not any(row["path"].endswith("val/waves/8.png") for row in manifest(run))
-    assert run.metrics()["images"] == {"train": 21, "val": 8, "skipped": 1}
-    assert json.loads((run.path / "evaluation.json").read_text())["images"] == 8
-    resume(run.path)
-    assert run.metrics()["images"] == {"train": 21, "val": 8, "skipped": 1}
-
-
 def test_of_many_images_some_choose_and_all_are_fitted_on(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, break_png: Callable[[Path], None], tiny_model: Model
 ) -> None:
@@ -280,6 +189,18 @@ def test_of_many_images_some_choose_and_all_are_fitted_on(
     before = {name: (run.path / name).read_bytes() for name in SAME}
     resume(run.path)
     assert before == {name: (run.path / name).read_bytes() for name in SAME}
+
+
+def test_more_rows_than_memory_holds_give_the_same_probabilities(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(replace(config, probe="pool5"))
+    monkeypatch.setattr("finetune.training.probe_fit.MOST_ROWS", 10)
+    blocks = train(replace(config, probe="pool5", out=config.data.parent / "blocks"))
+    paths = sorted(config.data.rglob("*.png"))
+    found = [[one.probabilities for one in load(run.path).predict(paths)] for run in (whole, blocks)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)  # type: ignore[arg-type]
+    assert (whole.path / "model.safetensors").read_bytes() != (blocks.path / "model.safetensors").read_bytes()
 
 
 def test_a_split_that_is_asked_for_judges(config: TrainConfig) -> None:

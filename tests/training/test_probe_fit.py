@@ -1,6 +1,7 @@
 """The arithmetic of a probe, against scikit-learn on features as they are, and against NumPy."""
 
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -228,3 +229,22 @@ def test_equal_rows_give_the_shares_of_the_classes() -> None:
 
 def keys_of(count: int) -> list[str]:
     return [f"{image * 7 % 401:03d}{image:03d}" for image in range(count)]
+
+
+@pytest.mark.parametrize("values", [WIDE, TALL])
+def test_weaker_strengths_are_not_tried_after_two_that_did_worse(values: int) -> None:
+    """And none of them would have been better, tried alone."""
+    rows, labels, keys = made_up(3, values)
+    labels[::3] = labels[::3][::-1]  # so that weak strengths overfit
+    labels[1::4] = 0
+    folds = make_folds(labels, np.arange(60), keys)
+    strengths = [10 / 3**step for step in range(14)]
+    tried = cross_validate(rows, labels, folds, keys, strengths)
+    losses = [one.log_loss for one in tried]
+    rises = [later > earlier for earlier, later in pairwise(losses)]
+    assert [one.strength for one in tried] == strengths[: len(tried)]
+    assert len(tried) < 14
+    assert rises[-2:] == [True, True]
+    assert not any(rises[place] and rises[place + 1] for place in range(len(rises) - 2))
+    alone = [cross_validate(rows, labels, folds, keys, [strength])[0].log_loss for strength in strengths]
+    assert min(alone) == pytest.approx(best_strength(tried).log_loss, rel=1e-3)

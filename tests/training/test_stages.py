@@ -108,3 +108,30 @@ def test_resumed_in_the_second_stage(config: TrainConfig, tmp_path: Path, monkey
     resumed = resume(tmp_path / "run")
     for name in FILES:
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("labels", ["wrong", "right"])
+def test_a_temperature_is_kept_where_it_lowers_the_loss_beyond_noise(
+    image_folder: Callable[..., Path], tmp_path: Path, labels: str
+) -> None:
+    """Two in five validation images are in the other class, which the model does not expect; or none is."""
+    image_folder("data/train", stripes=20, dots=20)
+    val = image_folder("data/val", stripes=20, dots=20)  # the same images
+    if labels == "wrong":
+        for number in range(8):
+            one, other = val / "stripes" / f"{number}.png", val / "dots" / f"{number}.png"
+            one.rename(tmp_path / "kept.png")
+            other.rename(one)
+            (tmp_path / "kept.png").rename(other)
+    config = TrainConfig(
+        data=tmp_path / "data", weights="starter", out=tmp_path / "run", skip=("fc8",), epochs=20, check=False
+    )
+    run = train(config)
+    temperature = load_model(run.model).temperature
+    said = json.loads((run.path / "evaluation.json").read_text())
+    assert said["temperature"] == temperature
+    if labels == "right":
+        assert temperature == 1
+    else:
+        assert temperature > 2
+        assert said["loss_after"] < 0.8 * said["loss_before"]
