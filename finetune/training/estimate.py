@@ -11,7 +11,7 @@ from finetune.data.dataset import Dataset
 from finetune.formats.weights_file import layer_of
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.summary import BYTES_PER_VALUE, summarize
-from finetune.training.features import Batch, Trunk
+from finetune.training.features import FeatureBatch, Trunk
 from finetune.training.head import Head
 from finetune.training.plan import Plan
 from finetune.training.splits import views_of
@@ -61,7 +61,7 @@ def estimate(plan: Plan, dataset: Dataset, trunk: Trunk, store: FeatureStore, he
     return Cost(forward_passes, stage.epochs * batches, memory, disk, seconds)
 
 
-def _trunk_seconds(trunk: Trunk, store: FeatureStore, missing: Sequence[Batch]) -> float:
+def _trunk_seconds(trunk: Trunk, store: FeatureStore, missing: Sequence[FeatureBatch]) -> float:
     """Return the seconds that an image takes in the precision of the first batch that is missing.
 
     The first batch pays for preparing and does not count.

@@ -48,7 +48,7 @@ class Row(NamedTuple):
     view: int
 
 
-class Batch(NamedTuple):
+class FeatureBatch(NamedTuple):
     """Rows that go through the trunk together, at most BATCH_SIZE."""
 
     precision: Precision
@@ -124,7 +124,7 @@ class Trunk:
         errors = self.compute_batches(self.missing(wanted, store), store)
         return {record.path: errors[record.digest] for record in wanted if record.digest in errors}
 
-    def missing(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> list[Batch]:
+    def missing(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> list[FeatureBatch]:
         """Return the batches in which a wanted row is not in `store`.
 
         On some processors, the last bit of a row depends on its place in the batch. So what is wanted determines the
@@ -141,10 +141,10 @@ class Trunk:
         for precision in PRECISIONS:
             own = (row for row in rows.values() if row.key.precision == precision)
             while batch := tuple(islice(own, BATCH_SIZE)):
-                batches.append(Batch(precision, batch))
+                batches.append(FeatureBatch(precision, batch))
         return [batch for batch in batches if any(row.key not in store for row in batch.rows)]
 
-    def compute_batches(self, batches: Sequence[Batch], store: RowSink) -> dict[str, str]:
+    def compute_batches(self, batches: Sequence[FeatureBatch], store: RowSink) -> dict[str, str]:
         """Add the rows of some batches to `store`; return the digests of unreadable images with the reasons.
 
         Every image is decoded once for all its views that follow each other, on all cores, while the trunk runs. What

@@ -171,7 +171,7 @@ def cache(folder: Path) -> dict[str, bytes]:
     """Return a segment of the feature cache under its name."""
     store = FeatureStore(folder)
     for number in range(3):
-        store.add(Key(f"{number:064x}", 0, "float32"), np.arange(4, dtype=np.float32))
+        store.keep([Key(f"{number:064x}", 0, "float32")], np.arange(4, dtype=np.float32)[None])
     store.flush()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -133,7 +133,7 @@ def test_a_probe_is_fitted(tiny_weights: Path) -> None:
     assert list(method(plan)) == expected
     chosen = ProbedLayer("fc6", 0.3, 0.5, 0.1, 0.2, 1.0, True)
     expected[0] += " of strength 0.3 on fc6"
-    assert list(method(replace(plan, probe=Probe((chosen,), (), np.zeros((0, 3)))))) == expected
+    assert list(method(replace(plan, probe=Probe((chosen,), 0, (), np.zeros((0, 3)))))) == expected
 
 
 def test_the_arithmetic(tiny_model: Model) -> None:
