@@ -124,6 +124,8 @@ HELP = {
         "--out": "export-FORMAT in RUN, NAME-FORMAT next to FILE or, for a NAME, in the current folder",
         "--data": "the run's training images",
     },
+    "runs list": {"folder": "runs"},
+    "runs compare": {},
     "weights list": {},
     "weights fetch": {},
     "weights inspect": {},

@@ -14,7 +14,7 @@ from typer import completion
 from typer.main import get_command
 
 from finetune import __version__
-from finetune.cli import weights
+from finetune.cli import runs, weights
 from finetune.cli.benchmark import benchmark
 from finetune.cli.check import check
 from finetune.cli.demo import demo
@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 for function in COMMANDS:
     app.command(cls=Command)(function)
+app.add_typer(runs.app, name="runs")
 app.add_typer(weights.app, name="weights")
 
 

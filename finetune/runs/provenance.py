@@ -22,15 +22,23 @@ def repeat_command(config: Mapping[str, Any]) -> str:
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if value is None or value == default:
             continue
-        option = flag(field.name)
-        match value:
-            case bool():
-                words.append(option if value else f"--no-{option[2:]}")
-            case tuple():
-                words += [option, ",".join(map(str, value))]
-            case _:
-                words += [option, str(value)]
+        words += option_words(field.name, value)
     return shlex.join(words)
+
+
+def option_words(name: str, value: Any) -> list[str]:
+    """Return the words of a command line that give an option of `train` this value.
+
+    >>> option_words("skip", ["fc7", "fc8"]), option_words("flip", False)
+    (['--skip', 'fc7,fc8'], ['--no-flip'])
+    """
+    option = flag(name)
+    match value:
+        case bool():
+            return [option if value else f"--no-{option[2:]}"]
+        case list() | tuple():
+            return [option, ",".join(map(str, value))]
+    return [option, str(value)]
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from finetune.config import TrainConfig
-from finetune.runs.provenance import repeat_command, versions
+from finetune.runs.provenance import option_words, repeat_command, versions
 
 
 def test_the_command_repeats_the_run() -> None:
@@ -20,6 +20,14 @@ def test_the_command_repeats_the_run() -> None:
     )
     assert shlex.split(line)[3] == "my photos"
     assert repeat_command({"data": "$(rm x)"}) == "finetune train --data '$(rm x)'"
+
+
+def test_the_words_of_an_option() -> None:
+    """Of values as config.json has them too."""
+    assert option_words("layer_lr", ["conv=0.1", "fc6=0.5"]) == ["--layer-lr", "conv=0.1,fc6=0.5"]
+    assert option_words("flip", False) == ["--no-flip"]
+    assert option_words("flip", True) == ["--flip"]
+    assert option_words("lighting", 0.1) == ["--lighting", "0.1"]
 
 
 def test_versions() -> None:

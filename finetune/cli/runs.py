@@ -1,0 +1,222 @@
+"""`finetune runs`: list, compare."""
+
+import json
+import logging
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from finetune.cli.environment import Command
+from finetune.cli.options import Json, Verbose
+from finetune.cli.safe_text import printable
+from finetune.system.table import table
+
+if TYPE_CHECKING:
+    from finetune.runs.compare_runs import RunComparison
+    from finetune.runs.list_runs import ListedRun
+    from finetune.runs.overview import RunOverview, RunResults
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("run", "when", "data", "trained", "accuracy in %")
+SHRINK = (("run", 20), ("data", 8), ("trained", 12), ("run", 8))  # columns to shorten, in this order, and how far
+WHEN_FROM = 80  # columns of a terminal that shows when; runs without --out have the time in their name
+LONGEST_VALUE = 40  # of a changed option: a path need not push the others off the line
+GAP = 2  # between columns of `table`
+INDENT = "    "
+
+
+class _ListByDefault(TyperGroup):
+    """A group in which `list` need not be written: `finetune runs DIR` is `finetune runs list DIR`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` in front of anything but a command or --help; a completing shell gets the commands."""
+        named = bool(args) and args[0] in (*self.commands, *ctx.help_option_names)
+        return super().parse_args(ctx, args if named or ctx.resilient_parsing else ["list", *args])
+
+
+app = typer.Typer(
+    cls=_ListByDefault,
+    subcommand_metavar="[DIR] | COMMAND [ARGS]...",
+    help="List and compare runs; finetune runs DIR is short for finetune runs list DIR.",
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list", cls=Command)
+def list_runs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with run directories.")] = Path("runs"),
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the runs in a folder, oldest first, and what each changes.
+
+    The options below a run are those that differ from the run above it. The accuracy has its 95 % interval. --json has
+    all results and options.
+    """
+    from finetune.runs.list_runs import list_runs as listed_runs
+
+    runs = listed_runs(folder)
+    if as_json:
+        print(json.dumps({"runs": [run.to_json() for run in runs]}))
+    elif runs:
+        print(_list(runs, _width()))
+    else:
+        logger.warning("%s has no runs; make one with finetune train --data DIR --out %s", folder, folder / "NAME")
+
+
+@app.command(cls=Command)
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Run directory.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Run directory to compare it with.")],
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show in which options two runs differ, and their results."""
+    from finetune.runs.compare_runs import compare_runs
+
+    comparison = compare_runs(first, second)
+    print(json.dumps(comparison.to_json()) if as_json else _comparison(comparison, _width()))
+
+
+def _width() -> int:
+    """Return the width of the terminal; what is piped elsewhere is not shortened."""
+    return get_terminal_size(fallback=(10_000, 24)).columns
+
+
+def _list(runs: "Sequence[ListedRun]", width: int) -> str:
+    """Return the table, with the lines about each run below its row."""
+    rows = [COLUMNS, *(_row(listed.run) for listed in runs)]
+    if width < WHEN_FROM:
+        rows = [row[:1] + row[2:] for row in rows]
+    header, *lines = table("l" * len(rows[0]), _shrunk(rows, width)).split("\n")
+    below = [(line, *_notes(listed, width)) for line, listed in zip(lines, runs, strict=True)]
+    return "\n".join([header, *(line for lines in below for line in lines)])
+
+
+def _row(run: "RunOverview") -> tuple[str, ...]:
+    accuracy = _accuracy(run.results) if run.results else run.status
+    return tuple(map(printable, (run.name, f"{run.when:%Y-%m-%d %H:%M}", run.data, run.trained, accuracy)))
+
+
+def _accuracy(results: "RunResults") -> str:
+    low, high = results.interval
+    return f"{100 * results.accuracy:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _shrunk(rows: list[tuple[str, ...]], width: int) -> list[list[str]]:
+    """Return the rows with cells shortened so that they fit, as far as SHRINK allows."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    excess = sum(widths) + GAP * (len(widths) - 1) - width
+    for name, least in SHRINK:
+        place = rows[0].index(name)
+        cut = max(0, min(excess, widths[place] - least))
+        widths[place] -= cut
+        excess -= cut
+    return [[_shortened(cell, most) for cell, most in zip(row, widths, strict=True)] for row in rows]
+
+
+def _shortened(text: str, most: int) -> str:
+    """Return a text without its middle if it is longer than `most`: names often differ in their end.
+
+    >>> _shortened("hymenoptera", 8)
+    'hyme…era'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
+def _notes(listed: "ListedRun", width: int) -> list[str]:
+    """Return the lines below a run: why it is damaged, or that it was interrupted and what it changes, in one line."""
+    run, room = listed.run, max(20, width - len(INDENT))
+    if run.problem:
+        return [INDENT + line for line in wrap(printable(run.problem), room)]
+    changes = [_change(name, value) for name, value in listed.changed.items()]
+    notes = [f"interrupted after epoch {run.epochs}"] if run.status == "interrupted" else []
+    notes += ["other images or splits"] if listed.other_images else []
+    return [INDENT + _fitting([*notes, *changes], room)] if notes or changes else []
+
+
+def _change(name: str, value: Any) -> str:
+    """Return `--epochs 50`, or `without --patience` for an option that is not given."""
+    from finetune.config import TrainConfig, flag
+    from finetune.runs.provenance import option_words
+
+    value = tuple(value) if isinstance(value, list) else value
+    if not value and value == getattr(TrainConfig, name, None):
+        return f"without {flag(name)}"
+    return _shortened(printable(shlex.join(option_words(name, value))), LONGEST_VALUE)
+
+
+def _fitting(texts: list[str], room: int) -> str:
+    """Return as many of the texts as fit into a line, and how many more there are."""
+    for count in range(len(texts), 0, -1):
+        more = f" and {len(texts) - count} more" if count < len(texts) else ""
+        line = ", ".join(texts[:count]) + more
+        if len(line) <= room:
+            return line
+    return _shortened(line, room)
+
+
+def _comparison(comparison: "RunComparison", width: int) -> str:
+    """Return both runs side by side: options, then results, then whether the results can be compared."""
+    rows = [*_option_rows(comparison), *_result_rows(comparison.first, comparison.second)]
+    room = max(8, (width - max(len(label) for label, *_ in rows) - 2 * GAP) // 2)
+    shown = table("lll", [(label, *(_shortened(printable(cell), room) for cell in cells)) for label, *cells in rows])
+    first, second = comparison.first.results, comparison.second.results
+    if comparison.same_images or not (first and second):
+        return shown
+    warning = (
+        f"The two runs were measured on different images ({first.images:,} and {second.images:,}; both have "
+        f"{comparison.shared_images:,} of the paths), so their results cannot be compared. To compare them, evaluate "
+        "both on images that neither was trained on: finetune evaluate RUN --data DIR"
+    )
+    return "\n".join([shown, "", *wrap(warning, min(width, 100))])
+
+
+def _option_rows(comparison: "RunComparison") -> Iterator[tuple[str, ...]]:
+    """Yield the names of two runs, what was trained, and the options and versions that differ."""
+    from finetune.config import TrainConfig, flag
+
+    runs = comparison.first, comparison.second
+    yield ("", *(run.name for run in runs))
+    yield ("trained", *(run.trained for run in runs))
+    for name, values in comparison.differing.items():
+        yield (flag(name) if name in TrainConfig.__dataclass_fields__ else name, *map(_value, values))
+
+
+def _result_rows(*runs: "RunOverview") -> Iterator[tuple[str, ...]]:
+    """Yield the results of runs, and how far they are if one is not finished."""
+    if any(run.status != "finished" for run in runs):
+        yield ("status", *(run.status for run in runs))
+    results = [_results(run.results) if run.results else repeat("-") for run in runs]
+    yield from zip(("images", "accuracy in %", "loss", "temperature", "calibration error in %"), *results, strict=False)
+
+
+def _results(results: "RunResults") -> tuple[str, ...]:
+    return (
+        f"{results.images:,}",
+        _accuracy(results),
+        f"{results.loss:.3f}",
+        f"{results.temperature:.3f}",
+        f"{100 * results.calibration_error:.1f}",
+    )
+
+
+def _value(value: Any) -> str:
+    """Return the value of an option for people."""
+    match value:
+        case None | []:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ",".join(map(str, value))
+    return str(value)
