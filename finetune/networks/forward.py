@@ -6,14 +6,11 @@ something, its running statistics.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache
 from math import prod
 from typing import Any
 from zlib import crc32
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.networks.layers import (
@@ -25,6 +22,7 @@ from finetune.networks.layers import (
     Layer,
     LocalResponseNorm,
     MaxPool,
+    window_averages,
 )
 from finetune.networks.normalization import normalize_few, normalize_many
 
@@ -117,16 +115,6 @@ def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tenso
         return x
     rows, columns = (tf.constant(window_averages(side, layer.size), x.dtype) for side in (height, width))
     return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
-
-
-@cache
-def window_averages(side: int, size: int) -> NDArray[np.float32]:
-    """Return the (size, side) matrix whose product with one side of an image is the mean of every window."""
-    matrix = np.zeros((size, side), np.float32)
-    for i in range(size):
-        start, end = i * side // size, -(-(i + 1) * side // size)
-        matrix[i, start:end] = 1 / (end - start)
-    return matrix
 
 
 def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, *, training: bool) -> tf.Tensor:
