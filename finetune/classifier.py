@@ -1,7 +1,8 @@
 """Classify images with a trained model: what scripts, `finetune predict` and `finetune score` use.
 
-An image is read on its way to the network, up to 64 ahead; the network computes whole batches, with NumPy where there
-is little to compute, otherwise with TensorFlow; softmax and the class names make a `Prediction` of each output.
+An image is read on its way to the network, up to 64 ahead, and at first all that NumPy would compute. The network
+computes whole batches, with NumPy where there is little to compute, otherwise with TensorFlow. Softmax and the class
+names make a `Prediction` of each output.
 """
 
 import logging

@@ -24,7 +24,7 @@ from finetune.networks.layers import (
     MaxPool,
     window_averages,
 )
-from finetune.networks.normalization import normalize_few, normalize_many
+from finetune.networks.normalization import normalize_compiled, normalize_plain
 
 Weights = Mapping[str, Any]
 
@@ -61,14 +61,14 @@ def activations(
 
     `seed` (an integer tensor) turns dropout on; each layer and each seed drops other values. Batch norm uses the
     batch's own statistics, and updates the running ones, only in layers named in `trained`. `many`: there will be many
-    batches of one size, so local response normalisation is compiled for it.
+    batches of one size, so local response normalisation is compiled for it; not in a graph that is exported.
     """
     for layer in layers:
         match layer:
             case Conv():
                 x = _conv(layer, weights, x)
             case LocalResponseNorm():
-                x = (normalize_many if many else normalize_few)(layer, x)
+                x = (normalize_compiled if many else normalize_plain)(layer, x)
             case MaxPool():
                 x = tf.nn.max_pool2d(x, layer.pool_size, layer.strides, layer.padding.upper())
             case AdaptiveAveragePool():

@@ -21,7 +21,7 @@ from finetune.data.dataset import Record
 from finetune.data.decode import decode, warn_of_damage
 from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
-from finetune.networks.compiled import BATCH_SIZE, FEW_IMAGES, Compiled
+from finetune.networks.compiled import BATCH_SIZE, Compiled
 from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
@@ -145,7 +145,7 @@ class Trunk:
         inputs = track(self._inputs(jobs, precision, errors), total, "features", "images")
         while batch := list(islice(inputs, BATCH_SIZE)):
             pixels = np.stack([pixels for _, pixels in batch])
-            rows = self._function(precision)(pixels, many=total > FEW_IMAGES) if self._layers else pixels
+            rows = self._function(precision)(pixels) if self._layers else pixels
             for (key, _), row in zip(batch, rows, strict=True):
                 store.add(key, row)
 
