@@ -1,13 +1,14 @@
 """Classify images with a trained model: what scripts, `finetune predict` and `finetune score` use.
 
-An image is read on its way to the network, up to 64 ahead; the network computes whole batches; softmax and the class
+An image is read on its way to the network, up to 64 ahead, and at first all that NumPy would compute. The network
+computes whole batches, with NumPy where there is little to compute, otherwise with TensorFlow. Softmax and the class
 names make a `Prediction` of each output.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,8 @@ from finetune.data.images import ImageLike, iter_images, path_or_url, read_input
 from finetune.errors import ImageError, UsageError, WeightsError
 from finetune.metrics import softmax
 from finetune.model import Model
-from finetune.networks.layers import Shape
+from finetune.networks.layers import Layer, Shape
+from finetune.networks.numpy_forward import outputs
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
@@ -35,6 +37,12 @@ logger = logging.getLogger(__name__)
 PathOrUrl = Path | str | None  # of an image; None for an array
 LayerOutput = NDArray[np.float32]  # of one image: (units,) or (height, width, channels)
 Pool = Literal["mean", "none"]
+BatchFunction = Callable[[str, Image], NDArray[np.float32]]  # from a layer and pixels to the layer's output
+
+# Up to so many multiply-adds are computed with NumPy: 69 images with AlexNet, 151 with the starter, 3 with VGG16. It
+# takes 0.3 to 0.9 of the time of importing TensorFlow, compiling and computing the same (benchmarks/README.md).
+NUMPY_MULTIPLY_ADDS = 50e9
+MOST_WITH_NUMPY = 256  # images, since all of them are read before the first is computed
 
 
 @dataclass(frozen=True)
@@ -82,17 +90,17 @@ class Features:
     error: str | None = None
 
 
-def load(ref: str | Path | None = None, network: str | None = None) -> "Classifier":
+def load(ref: str | Path | None = None, network: str | None = None, *, many: bool = False) -> "Classifier":
     """Return a classifier with the model that `ref` names: a run directory, a weights file or published weights.
 
     None means the newest run in ./runs, else the published AlexNet if its file is present, else the starter; the log
-    says which one it is. `network` decides where a file fits several networks. Raises WeightsError or RunError if there
-    is no such model or it cannot be read.
+    says which one it is. `network` decides where a file fits several networks. `many`: as for `Classifier`. Raises
+    WeightsError or RunError if there is no such model or it cannot be read.
     """
     if ref is None:
         ref = default_model()
         logger.info("model: %s", ref)
-    return Classifier(open_model(ref, network))
+    return Classifier(open_model(ref, network), many=many)
 
 
 class Classifier:
@@ -101,10 +109,14 @@ class Classifier:
     Images are paths, http(s) URLs or uint8 arrays: (height, width, 3), whose `channel_order` must be given as "rgb" or
     "bgr", or (height, width) gray. An image that cannot be read yields its error in its place. `batch_size`: images
     computed at once. `model`: network, weights and class names.
+
+    A few images are computed with NumPy, in less time than importing TensorFlow takes; probabilities differ by less
+    than 1e-4. `many` computes any number with TensorFlow, so that an image gets the same bits however many there are.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, many: bool = False) -> None:
         self.model = model
+        self._many = many
         self._temperature = model.temperature  # read here, so that an invalid one is reported before any image is read
         self._compiled_layers: dict[str, Compiled] = {}
 
@@ -136,8 +148,8 @@ class Classifier:
         """
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
-        outputs = self._layer_outputs(images, self._last_layer, batch_size, channel_order, ten_crop)
-        return (self._prediction(path, logits, top, abstain_below) for path, logits in outputs)
+        rows = self._layer_outputs(images, self._last_layer, batch_size, channel_order, ten_crop)
+        return (self._prediction(path, logits, top, abstain_below) for path, logits in rows)
 
     def features(
         self,
@@ -154,8 +166,8 @@ class Classifier:
         its output cannot be pooled.
         """
         self.feature_shape(layer, pool)
-        outputs = self._layer_outputs(images, layer, batch_size, channel_order)
-        return (_features(path, output, pool) for path, output in outputs)
+        rows = self._layer_outputs(images, layer, batch_size, channel_order)
+        return (_features(path, output, pool) for path, output in rows)
 
     def feature_shape(self, layer: str, pool: Pool = "none") -> Shape:
         """Return the shape of one image's `features`; raise UsageError as they do."""
@@ -206,33 +218,53 @@ class Classifier:
         self, inputs: Iterator[tuple[PathOrUrl, Image | ImageError]], layer: str, batch_size: int, ten_crop: bool
     ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
         """Yield the inputs in order, each readable one replaced by the layer's output for it."""
+        most = 0 if self._many else self._most_with_numpy(layer, ten_crop)
+        ahead = list(islice(inputs, most + 1))
+        function = self._compute_with_numpy if len(ahead) <= most else self._compute_with_tensorflow
+        inputs = chain(ahead, inputs)
+        del ahead  # so that it does not hold the images until the last one
         while batch := list(islice(inputs, batch_size)):
             readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-            outputs = iter(self._compute(layer, readable, batch_size, ten_crop) if readable else ())
+            computed = iter(self._compute(function, layer, readable, batch_size, ten_crop) if readable else ())
             for path, pixels in batch:
-                yield path, pixels if isinstance(pixels, ImageError) else next(outputs)
+                yield path, pixels if isinstance(pixels, ImageError) else next(computed)
 
-    def _compute(self, layer: str, inputs: list[Image], batch_size: int, ten_crop: bool) -> NDArray[np.float32]:
+    def _most_with_numpy(self, layer: str, ten_crop: bool) -> int:
+        """Return how many images are few enough to be computed with NumPy."""
+        steps = islice(self.model.network.steps(), len(self._layers(layer)))
+        one = sum(step.layer.multiply_adds(step.input_shape) for step in steps) * (10 if ten_crop else 1)
+        return min(MOST_WITH_NUMPY, int(NUMPY_MULTIPLY_ADDS / one))
+
+    def _compute(
+        self, function: BatchFunction, layer: str, inputs: list[Image], batch_size: int, ten_crop: bool
+    ) -> NDArray[np.float32]:
         """Return the layer's output for some inputs: (inputs, …), or (inputs, 10, …) for ten crops."""
-        compute = self._compiled(layer)
         if not ten_crop:
-            return compute(np.stack(inputs))
+            return function(layer, np.stack(inputs))
         crops = np.concatenate([ten_crops(square, self.model.network.preprocessing.size) for square in inputs])
         # No more at once than without crops: activations take far more memory than pixels.
-        parts = [compute(crops[start : start + batch_size]) for start in range(0, len(crops), batch_size)]
+        parts = [function(layer, crops[start : start + batch_size]) for start in range(0, len(crops), batch_size)]
         return np.concatenate(parts).reshape(len(inputs), 10, -1)
 
-    def _compiled(self, layer: str) -> "Compiled":
-        """Return the network up to and including `layer`, compiled once."""
+    def _compute_with_numpy(self, layer: str, pixels: Image) -> NDArray[np.float32]:
+        """Return the layer's output for a batch."""
+        return outputs(self._layers(layer), self.model.weights, self.model.network.preprocessing, pixels)
+
+    def _compute_with_tensorflow(self, layer: str, pixels: Image) -> NDArray[np.float32]:
+        """Return the layer's output for a batch; the layers are compiled once."""
         if layer not in self._compiled_layers:
             # TensorFlow is imported here, so that a model that cannot be loaded is reported at once.
             import_tensorflow()
             from finetune.networks.compiled import Compiled
 
             network = self.model.network
-            end = [step.name for step in network.layers].index(layer) + 1
-            self._compiled_layers[layer] = Compiled(network.layers[:end], self.model.weights, network.preprocessing)
-        return self._compiled_layers[layer]
+            self._compiled_layers[layer] = Compiled(self._layers(layer), self.model.weights, network.preprocessing)
+        return self._compiled_layers[layer](pixels)
+
+    def _layers(self, layer: str) -> tuple[Layer, ...]:
+        """Return the layers up to and including `layer`."""
+        layers = self.model.network.layers
+        return layers[: [step.name for step in layers].index(layer) + 1]
 
     def _prediction(
         self, path: PathOrUrl, logits: LayerOutput | ImageError, top: int, abstain_below: float

@@ -71,7 +71,7 @@ class FeatureCollector:
         return features
 
     def _compute(self) -> None:
-        batch = self._function(np.stack(self._waiting), many=True)
+        batch = self._function(np.stack(self._waiting))
         self._rows.append(batch.reshape(len(batch), -1))
         self._waiting.clear()
 

@@ -22,7 +22,6 @@ from finetune.runs.overlap import count_overlap
 from finetune.runs.read_run import read_dataset
 from finetune.runs.run import MANIFEST, Run, open_run
 from finetune.system.progress import track
-from finetune.system.quiet import import_tensorflow
 from finetune.system.text import did_you_mean, first_few
 
 
@@ -41,7 +40,6 @@ def evaluate(run_path: Path, data: Path | None = None, split: SplitName | None =
         labelled = _own_images(run, classifier.class_names, split)
     else:
         labelled = _images_of(data, classifier.class_names, split)
-    import_tensorflow()  # now, so that the progress bar times images only
     readable: LabelledPaths = []
     rows: list[NDArray[np.float32]] = []
     unreadable: list[Skipped] = []

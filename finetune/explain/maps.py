@@ -75,7 +75,7 @@ def occlusion(classifier: Classifier, pixels: Image, classes: Sequence[int]) -> 
     forward = Compiled(network.layers, classifier.model.weights, network.preprocessing)
 
     def probabilities(images: Image) -> NDArray[np.float64]:
-        return softmax(forward(images, many=True), classifier.temperature)[:, list(classes)]
+        return softmax(forward(images), classifier.temperature)[:, list(classes)]
 
     uncovered = probabilities(pixels[None])[0]
     color = np.rint(network.preprocessing.mean).astype(np.uint8)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from finetune.model import Model
-from finetune.networks.forward import window_averages
 from finetune.networks.layers import (
     AdaptiveAveragePool,
     BatchNorm,
@@ -21,6 +20,7 @@ from finetune.networks.layers import (
     LocalResponseNorm,
     MaxPool,
     Shape,
+    window_averages,
 )
 from finetune.networks.network import Step
 

@@ -1,7 +1,7 @@
 """A network compiled to run forward: its weights as constants in a given precision, its graph traced once."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,14 @@ from finetune.networks.layers import Dense, Layer
 from finetune.system.mapped import PIECE, release
 
 BATCH_SIZE = 32  # larger batches are no faster on CPUs and take more memory
-FEW_IMAGES = 16  # up to this many, the preparation for many images takes longer than it saves
 ALIGNMENT = 64  # bytes: TensorFlow takes over an array without a copy if its address is a multiple of this
 
 
 class Compiled:
     """`layers` as a function from a batch of pixels (batch, size, size, channels) uint8 to their output in float32.
 
-    There are two versions, each prepared on first use; they differ only by rounding. The one for many images takes time
-    to prepare and then runs faster: normalisation is compiled, fully connected kernels are transposed, and a short
-    batch is padded to BATCH_SIZE so that nothing is compiled again for it.
+    It is prepared on first use, for many images: normalisation is compiled, fully connected kernels are transposed, and
+    a short batch is padded to BATCH_SIZE so that nothing is compiled again for it. `numpy_forward.py` is for a few.
     """
 
     def __init__(
@@ -38,20 +36,18 @@ class Compiled:
         self._weights = weights
         self._preprocessing = preprocessing
         self._precision = precision
-        self._traced = cache(self._trace)
 
-    def __call__(self, pixels: NDArray[np.uint8], many: bool | None = None) -> NDArray[np.float32]:
-        """Return the output for a batch; `many` chooses the version, by default by the length of the batch."""
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the output for a batch."""
         count = len(pixels)
-        if many is None:
-            many = count > FEW_IMAGES
-        missing = max(0, BATCH_SIZE - count) if many else 0
+        missing = max(0, BATCH_SIZE - count)
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        return self._traced(many)(tf.constant(pixels)).numpy()[:count]
+        return self._compute(tf.constant(pixels)).numpy()[:count]
 
-    def _trace(self, many: bool) -> Callable[[tf.Tensor], tf.Tensor]:
-        constants = prepare(self._layers, self._weights, self._precision, many)
+    @cached_property
+    def _compute(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        constants = prepare(self._layers, self._weights, self._precision)
         size = self._preprocessing.size
 
         # Without autograph, which rewrites all of `forward` first and took half of the time of tracing. The constants
@@ -65,20 +61,20 @@ class Compiled:
         )
         def compute(pixels: tf.Tensor, constants: Weights) -> tf.Tensor:
             x = tf.cast(normalize(self._preprocessing, pixels), self._precision)
-            return tf.cast(forward(self._layers, constants, x, many=many), tf.float32)
+            return tf.cast(forward(self._layers, constants, x, many=True), tf.float32)
 
         return lambda pixels: compute(pixels, constants)
 
 
-def prepare(layers: Sequence[Layer], weights: Weights, precision: Precision, many: bool) -> dict[str, tf.Tensor]:
-    """Return the weights of the layers as constants, with fully connected kernels transposed if `many`."""
+def prepare(layers: Sequence[Layer], weights: Weights, precision: Precision) -> dict[str, tf.Tensor]:
+    """Return the weights of the layers as constants, with fully connected kernels transposed."""
     constants = {}
     for layer in layers:
         # Logits stay in float32: they are cheap, and in bfloat16 more photos got another class (1.0 instead of 0.8 %).
         is_logits = isinstance(layer, Dense) and not layer.relu
         for name in (name for name in weights if name.startswith(f"{layer.name}/")):
             dtype = "float32" if is_logits else precision
-            if many and isinstance(layer, Dense) and name.endswith("/kernel"):
+            if isinstance(layer, Dense) and name.endswith("/kernel"):
                 constants[f"{layer.name}/{TRANSPOSED}"] = _transposed(weights[name], dtype)
             else:
                 constants[name] = tf.cast(tf.constant(weights[name]), dtype)

@@ -6,14 +6,11 @@ something, its running statistics.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache
 from math import prod
 from typing import Any
 from zlib import crc32
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.networks.layers import (
@@ -25,8 +22,9 @@ from finetune.networks.layers import (
     Layer,
     LocalResponseNorm,
     MaxPool,
+    window_averages,
 )
-from finetune.networks.normalization import normalize_few, normalize_many
+from finetune.networks.normalization import normalize_compiled, normalize_plain
 
 Weights = Mapping[str, Any]
 
@@ -63,14 +61,14 @@ def activations(
 
     `seed` (an integer tensor) turns dropout on; each layer and each seed drops other values. Batch norm uses the
     batch's own statistics, and updates the running ones, only in layers named in `trained`. `many`: there will be many
-    batches of one size, so local response normalisation is compiled for it.
+    batches of one size, so local response normalisation is compiled for it; not in a graph that is exported.
     """
     for layer in layers:
         match layer:
             case Conv():
                 x = _conv(layer, weights, x)
             case LocalResponseNorm():
-                x = (normalize_many if many else normalize_few)(layer, x)
+                x = (normalize_compiled if many else normalize_plain)(layer, x)
             case MaxPool():
                 x = tf.nn.max_pool2d(x, layer.pool_size, layer.strides, layer.padding.upper())
             case AdaptiveAveragePool():
@@ -117,16 +115,6 @@ def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tenso
         return x
     rows, columns = (tf.constant(window_averages(side, layer.size), x.dtype) for side in (height, width))
     return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
-
-
-@cache
-def window_averages(side: int, size: int) -> NDArray[np.float32]:
-    """Return the (size, side) matrix whose product with one side of an image is the mean of every window."""
-    matrix = np.zeros((size, side), np.float32)
-    for i in range(size):
-        start, end = i * side // size, -(-(i + 1) * side // size)
-        matrix[i, start:end] = 1 / (end - start)
-    return matrix
 
 
 def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, *, training: bool) -> tf.Tensor:

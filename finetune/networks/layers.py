@@ -1,4 +1,4 @@
-"""The kinds of layers: their options, shapes, weights and cost; `forward.py` computes them.
+"""The kinds of layers: their options, shapes, weights and cost; `forward.py` and `numpy_forward.py` compute them.
 
 Shapes are (height, width, channels) of one image, or (units,) after a fully connected layer. Nothing here needs
 TensorFlow, so `finetune summary` and every error about shapes are instant.
@@ -6,7 +6,11 @@ TensorFlow, so `finetune summary` and every error about shapes are instant.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
@@ -90,6 +94,16 @@ class AdaptiveAveragePool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Return (size, size, channels), with the channels of the input."""
         return (self.size, self.size, shape[2])
+
+
+@cache
+def window_averages(side: int, size: int) -> NDArray[np.float32]:
+    """Return the (size, side) matrix whose product with one side of an image is the mean of every window."""
+    matrix = np.zeros((size, side), np.float32)
+    for i in range(size):
+        start, end = i * side // size, -(-(i + 1) * side // size)
+        matrix[i, start:end] = 1 / (end - start)
+    return matrix
 
 
 @dataclass(frozen=True)

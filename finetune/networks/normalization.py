@@ -1,8 +1,8 @@
 """Local response normalisation, computed in two ways with the same result.
 
-The sums over neighbouring channels are, for a few images, a product with a band matrix, which needs no preparation; for
-many images, one compiled pass over memory, which takes a third of the time, forward and backward, after 0.2 s of
-compilation for every batch size. Both compute in float32, since bfloat16 has too few bits for sums of squares.
+The sums over neighbouring channels are a product with a band matrix, which needs no preparation and can be exported;
+or, for many images, one compiled pass over memory, which takes a third of the time, forward and backward, after 0.2 s
+of compilation for every batch size. Both compute in float32, since bfloat16 has too few bits for sums of squares.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from finetune.networks.layers import LocalResponseNorm
 
 
-def normalize_few(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
+def normalize_plain(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
     """Return x / (k + alpha / size · Σ x²)^beta over neighbouring channels of x (batch, height, width, channels)."""
     channels = x.shape[3]
     values = tf.cast(x, tf.float32)
@@ -25,8 +25,8 @@ def normalize_few(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
     return tf.cast(values * _power(layer.k + layer.alpha / layer.size * sums, layer.beta), x.dtype)
 
 
-def normalize_many(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
-    """Return the same as `normalize_few`; function and gradient are compiled for the shape of x."""
+def normalize_compiled(layer: LocalResponseNorm, x: tf.Tensor) -> tf.Tensor:
+    """Return the same as `normalize_plain`; function and gradient are compiled for the shape of x."""
     forward, backward = _compiled(layer)
 
     @tf.custom_gradient

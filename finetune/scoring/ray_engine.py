@@ -108,7 +108,7 @@ class Worker:
     def __init__(self, model: Any, options: ScoreOptions) -> None:
         import ray
 
-        self._classifier = Classifier(ray.get(model))
+        self._classifier = Classifier(ray.get(model), many=True)
         self._options = options
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:

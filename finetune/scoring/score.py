@@ -61,7 +61,7 @@ def score(
     """
     if address is not None and engine != "ray":
         raise UsageError("--address is only for --engine ray; omit it")
-    classifier = load(model, network)
+    classifier = load(model, network, many=True)  # the bytes of `out` do not depend on how many images are left
     format = choose_format(out, classifier, options)
     settings = {"version": __version__, "model": _digest(classifier.model), **asdict(options)}
     inputs = expand(arguments, null)

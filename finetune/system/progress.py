@@ -6,9 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -31,6 +28,10 @@ def track(items: Iterable[Item], total: int | None, what: str, unit: str) -> Ite
 
 
 def _bar(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
+    # Here, since most commands show no bar, and these imports take a tenth of the time of predicting one image.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

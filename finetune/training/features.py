@@ -164,7 +164,7 @@ class Trunk:
         return errors
 
     def _output(self, precision: Precision, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        return self._function(precision)(pixels, many=True) if self._layers else pixels
+        return self._function(precision)(pixels) if self._layers else pixels
 
     def _function(self, precision: Precision) -> Compiled:
         """Return the layers ready to compute, in one precision at a time: each holds a copy of the weights."""

@@ -60,7 +60,7 @@ def layer_features(
 
 def _tail(layers: Sequence[Layer], weights: Arrays, precision: Precision) -> Callable[[Floats32], Floats32]:
     """Return a function that passes BATCH_SIZE rows through `layers`, to the same bits as `Compiled`."""
-    constants = prepare(layers, weights, precision, many=True)
+    constants = prepare(layers, weights, precision)
     compute = tf.function(lambda x: tf.cast(forward(layers, constants, tf.cast(x, precision), many=True), tf.float32))
     return lambda rows: compute(tf.constant(rows)).numpy()
 

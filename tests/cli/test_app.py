@@ -6,13 +6,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.runs import started
 
 from finetune import __version__
+from finetune.data.dataset import Dataset
+from finetune.model import Model
 
 Finetune = Callable[..., tuple[int, str, str]]
 
@@ -153,6 +157,39 @@ def test_errors_about_data_and_weights_need_no_tensorflow(tmp_path: Path, image_
         "except FinetuneError: pass"
     )
     assert "tensorflow" not in loaded_modules(code)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "images", "--model", "tiny.safetensors"),
+        ("predict", "images/stripes/0.png", "--model", "tiny.safetensors", "--ten-crop"),
+        ("evaluate", "run", "--data", "images"),
+        ("check", "images"),
+        ("weights", "inspect", "tiny.safetensors"),
+        ("summary", "tiny.safetensors"),
+    ],
+    ids=" ".join,
+)
+def test_what_computes_little_needs_no_tensorflow(
+    arguments: tuple[str, ...],
+    image_folder: Callable[..., Path],
+    tiny_model: Model,
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does it load the packages that only other commands need; `images` has ten images."""
+    image_folder(stripes=4, dots=3, waves=3)
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.safetensors").symlink_to(tiny_weights)
+    names = ("dots", "stripes", "waves")
+    run = started(Path("run"), {}, Dataset((), names))
+    run.write_model(replace(tiny_model, class_names=names))
+    run.write_metrics({})
+    code = f"from finetune.cli.app import main\nsys.argv = ['finetune', *{arguments!r}]\n"
+    modules = loaded_modules(code + "try: main()\nexcept SystemExit as end: assert not end.code, end.code")
+    assert not modules & {"tensorflow", "keras", "matplotlib", "sklearn", "scipy", "h5py", "requests", "onnx"}
 
 
 def test_the_versions_come_without_importing_anything() -> None:

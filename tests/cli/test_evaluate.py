@@ -19,8 +19,6 @@ from finetune.evaluation.assess import assess
 from finetune.model import Model
 from finetune.runs.run import Run
 
-pytestmark = pytest.mark.tensorflow
-
 app = typer.Typer()
 app.command()(evaluate)
 

@@ -11,7 +11,6 @@ from finetune.classifier import load
 Finetune = Callable[..., tuple[int, str, str]]
 
 
-@pytest.mark.tensorflow
 def test_kernels_and_activations(
     finetune: Finetune, image_folder: Callable[..., Path], tiny_weights: Path, tmp_path: Path
 ) -> None:

@@ -44,7 +44,6 @@ def rows(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.tensorflow
 def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> None:
     Path("names.txt").write_text("images/stripes/1.png\ngone.png\n")
     Path("names.csv").write_text("path,label\nimages/stripes/0.png,x\n")
@@ -63,7 +62,6 @@ def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> N
     ]
 
 
-@pytest.mark.tensorflow
 def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
     os.rename("images/stripes/0.png", "new\nline.png")  # noqa: PTH104
     done = run("-", "-0", "--json", stdin=b"new\nline.png\0images/stripes/1.png\0")
@@ -72,13 +70,11 @@ def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
         run("images", "-0")
 
 
-@pytest.mark.tensorflow
 def test_strict_stops_at_the_first(run: Callable[..., Result]) -> None:
     with pytest.raises(DataError, match=r"^--strict: broken\.png: the file is empty$"):
         run("images", "broken.png", "gone.png", "--strict")
 
 
-@pytest.mark.tensorflow
 def test_abstaining_is_shown(run: Callable[..., Result]) -> None:
     done = run("images", "--abstain-below", 1, "--top", 1)
     assert done.stdout.splitlines()[0] == "images/stripes/0.png  (abstained)"
@@ -86,7 +82,6 @@ def test_abstaining_is_shown(run: Callable[..., Result]) -> None:
     assert "abstained" not in run("images").stdout
 
 
-@pytest.mark.tensorflow
 def test_ten_crops_give_other_probabilities(run: Callable[..., Result]) -> None:
     plain, ten = (rows(run("images", "--json", *option)) for option in ((), ("--ten-crop",)))
     assert [row["path"] for row in plain] == [row["path"] for row in ten]

@@ -15,13 +15,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from finetune.classifier import load
-from finetune.cli.predict import predict
 from finetune.cli.score import score
+from finetune.data.inputs import expand
 from finetune.errors import DataError, RunError, UsageError
 
 app = typer.Typer()
 app.command()(score)
-app.command()(predict)
 
 
 @pytest.fixture
@@ -35,11 +34,10 @@ def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def run(tiny_weights: Path, data: Path) -> Callable[..., Result]:
-    """Return a function that runs `score` or, as its first argument says, `predict`, and raises what it raises."""
+    """Return a function that runs the command and raises what it raises."""
 
     def invoke(*arguments: object) -> Result:
-        command = () if arguments[0] == "predict" else ("score",)
-        every = [*command, *map(str, arguments), "--model", str(tiny_weights)]
+        every = [*map(str, arguments), "--model", str(tiny_weights)]
         return CliRunner().invoke(app, every, catch_exceptions=False)
 
     return invoke
@@ -50,10 +48,11 @@ def rows(path: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.tensorflow
-def test_rows_are_those_of_predict(run: Callable[..., Result]) -> None:
+def test_rows_are_those_of_predict(run: Callable[..., Result], tiny_weights: Path) -> None:
     done = run("images", "--out", "rows.jsonl")
     assert (done.exit_code, done.stdout) == (3, "rows.jsonl: 7 rows, 1 of them not read\n")
-    assert rows("rows.jsonl") == [json.loads(line) for line in run("predict", "images", "--json").stdout.splitlines()]
+    predictions = load(tiny_weights, many=True).predict(expand(["images"]))
+    assert rows("rows.jsonl") == [prediction.to_json() for prediction in predictions]
     assert [str(path) for path in Path().glob("*rows*")] == ["rows.jsonl"]
 
 
@@ -75,7 +74,7 @@ def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path)
     assert run("images", "--out", "rows.parquet", "--ten-crop").exit_code == 3
     assert pq.read_table("rows.parquet").num_rows == 7
     assert run("images", "--out", "fc7.npy", "--features", "fc7").exit_code == 3
-    expected = list(load(tiny_weights).features(sorted(Path("images").rglob("*.png")), "fc7"))
+    expected = list(load(tiny_weights, many=True).features(sorted(Path("images").rglob("*.png")), "fc7"))
     found = np.load("fc7.npy")
     assert np.isnan(found[2]).all()
     for row, features in zip(np.delete(found, 2, 0), (f for f in expected if f.values is not None), strict=True):

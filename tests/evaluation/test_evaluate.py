@@ -43,7 +43,6 @@ def run(colours: Path, tiny_model: Model, tmp_path: Path) -> Path:
     return made.path
 
 
-@pytest.mark.tensorflow
 def test_own_validation_images_give_what_predict_gives(run: Path, colours: Path) -> None:
     paths = {path: name for name in NAMES for path in sorted((colours / name).glob("[01].png"))}
     predictions = list(load(str(run)).predict(paths, top=3))
@@ -75,7 +74,6 @@ def test_which_epoch_was_kept(run: Path, tiny_model: Model, metrics: object, kep
     assert (done.kept, done.to_json()["kept"]) == (kept, kept)
 
 
-@pytest.mark.tensorflow
 def test_another_folder_is_matched_by_class_name(run: Path, colours: Path, tmp_path: Path) -> None:
     assert [metrics.support for metrics in evaluate(run, colours).per_class] == [5, 4, 3]
     some = tmp_path / "some"
@@ -97,7 +95,6 @@ def test_classes_the_model_does_not_know(run: Path, colours: Path) -> None:
         evaluate(run, colours)
 
 
-@pytest.mark.tensorflow
 def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: Path) -> None:
     """All lines of a list count, but of a CSV with splits only validation; the results are the folder's."""
     plain, splits = tmp_path / "plain.txt", tmp_path / "splits.csv"
@@ -114,7 +111,6 @@ def test_lists_count_their_validation_lines(run: Path, colours: Path, tmp_path: 
     assert evaluate(run, splits).images == 4
 
 
-@pytest.mark.tensorflow
 def test_a_split_of_the_runs_own_images(run: Path) -> None:
     """Of 5, 4 and 3 images, the first two of each class are for validation."""
     training = evaluate(run, split="train")
@@ -129,7 +125,6 @@ def test_a_split_of_the_runs_own_images(run: Path) -> None:
     )
 
 
-@pytest.mark.tensorflow
 def test_a_split_of_other_data(run: Path, colours: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     for split, name in (("train", "red"), ("val", "green"), ("TEST", "blue")):
@@ -144,7 +139,6 @@ def test_a_split_of_other_data(run: Path, colours: Path, tmp_path: Path) -> None
     }
 
 
-@pytest.mark.tensorflow
 def test_a_split_that_cannot_be_read_is_named(run: Path, colours: Path) -> None:
     for image in colours.rglob("*.png"):
         image.unlink()
@@ -152,7 +146,6 @@ def test_a_split_that_cannot_be_read_is_named(run: Path, colours: Path) -> None:
         evaluate(run, split="train")
 
 
-@pytest.mark.tensorflow
 def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "red").mkdir(parents=True)
     with pytest.raises(DataError, match="empty has no labelled images; expected a folder of images per class"):
@@ -164,7 +157,6 @@ def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
         evaluate(run, tmp_path / "nowhere")
 
 
-@pytest.mark.tensorflow
 def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -> None:
     (colours / "red" / "0.png").write_bytes(b"")
     (colours / "green" / "1.png").unlink()
@@ -180,7 +172,6 @@ def test_unreadable_images_are_named_and_not_counted(run: Path, colours: Path) -
         evaluate(run)
 
 
-@pytest.mark.tensorflow
 def test_from_another_folder_than_train_was_run_in(
     run: Path, colours: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -206,7 +197,6 @@ def test_from_another_folder_than_train_was_run_in(
         evaluate(tmp_path / "moved")
 
 
-@pytest.mark.tensorflow
 def test_images_used_in_training_are_counted(run: Path, colours: Path) -> None:
     """Of 5, 4 and 3 images, the first two of each class are for validation."""
     assert evaluate(run, colours).overlap == (6, 6)
@@ -222,7 +212,6 @@ def test_a_run_with_files_of_two_runs(run: Path, tmp_path: Path) -> None:
         evaluate(tmp_path)
 
 
-@pytest.mark.tensorflow
 def test_predict_divides_by_the_temperature(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
     image = next(image_folder(dots=1).rglob("*.png"))
     classifier = Classifier(replace(tiny_model, about={"temperature": 3.0}))

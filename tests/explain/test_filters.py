@@ -69,7 +69,6 @@ def test_other_kernels_cannot_be_drawn(tiny_model: Model, tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.tensorflow
 def test_strongest_activations_by_hand(answers: Classifier, tmp_path: Path) -> None:
     x = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 9, 9], [9, 9, 9, 9]], np.uint8)
     cv2.imwrite(str(tmp_path / "x.png"), x)
@@ -81,7 +80,6 @@ def test_strongest_activations_by_hand(answers: Classifier, tmp_path: Path) -> N
     assert cv2.imread(str(tmp_path / "out.png")) is not None
 
 
-@pytest.mark.tensorflow
 def test_sixteen_at_most(tiny_model: Model, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "x.png"), np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8))
     found = strongest_activations(Classifier(tiny_model), tmp_path / "x.png", "conv5")

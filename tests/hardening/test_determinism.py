@@ -50,12 +50,13 @@ def test_results_keep_their_order_when_later_ones_finish_first() -> None:
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
+@pytest.mark.parametrize("many", [False, True])
 def test_a_prediction_does_not_depend_on_the_order_of_images(
-    image_folder: Callable[..., Path], tiny_weights: Path
+    image_folder: Callable[..., Path], tiny_weights: Path, many: bool
 ) -> None:
     """In reverse order, with the same batch size, every image gets the same bits."""
     paths = sorted(image_folder(stripes=8, dots=8).rglob("*.png"))
-    classifier = load(tiny_weights)
+    classifier = load(tiny_weights, many=many)
     forward = {prediction.path: prediction.scores for prediction in classifier.predict(paths, batch_size=4)}
     backward = {prediction.path: prediction.scores for prediction in classifier.predict(paths[::-1], batch_size=4)}
     assert forward == backward

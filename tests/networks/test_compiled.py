@@ -1,4 +1,4 @@
-"""`Compiled` computes the same for a few images and for many, in either precision."""
+"""`Compiled` computes the same for batches of any length, in either precision."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from finetune.data.preprocessing import Preprocessing
 from finetune.networks import build
-from finetune.networks.compiled import BATCH_SIZE, FEW_IMAGES, Compiled
+from finetune.networks.compiled import BATCH_SIZE, Compiled
 from finetune.networks.forward import forward
 from finetune.networks.layers import Dense
 from finetune.networks.network import Network
@@ -21,37 +21,34 @@ def pixels(network: Network, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "alexnet-bn"])
-@pytest.mark.parametrize("count", [1, FEW_IMAGES, FEW_IMAGES + 1, BATCH_SIZE + 3])
-def test_few_and_many_are_the_same_numbers(name: str, count: int, random_weights) -> None:
+@pytest.mark.parametrize("count", [1, BATCH_SIZE, BATCH_SIZE + 3])
+def test_a_batch_of_any_length(name: str, count: int, random_weights) -> None:
     network = build(name, {"num_classes": 5, "input_size": 67, "fc_units": 8})
     weights = random_weights(network)
     compiled = Compiled(network.layers, weights, network.preprocessing)
     batch = pixels(network, count)
     expected = forward(network.layers, weights, tf.constant(network.preprocessing.normalize(batch))).numpy()
-    for many in (None, False, True):
-        output = compiled(batch, many)
-        assert output.dtype == np.float32
-        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    output = compiled(batch)
+    assert output.dtype == np.float32
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_bfloat16_is_close(random_weights) -> None:
     network = build("alexnet", {"num_classes": 5, "input_size": 67, "fc_units": 8})
     weights = random_weights(network)
-    batch = pixels(network, FEW_IMAGES + 1)
+    batch = pixels(network, BATCH_SIZE)
     exact = Compiled(network.layers, weights, network.preprocessing)(batch)
-    for many in (False, True):
-        rough = Compiled(network.layers, weights, network.preprocessing, "bfloat16")(batch, many)
-        assert 1e-5 < np.abs(rough - exact).max() / np.abs(exact).max() < 0.05
+    rough = Compiled(network.layers, weights, network.preprocessing, "bfloat16")(batch)
+    assert 1e-5 < np.abs(rough - exact).max() / np.abs(exact).max() < 0.05
 
 
-@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize(("relu", "expected"), [(True, 1.0), (False, 1 + 2**-10)])
-def test_logits_stay_in_float32(relu: bool, expected: float, many: bool) -> None:
+def test_logits_stay_in_float32(relu: bool, expected: float) -> None:
     """1 + 2^-10 is a number of float32 and rounds to 1 in bfloat16; a layer without ReLU gives the logits."""
     preprocessing = Preprocessing(size=1, mean=(0,), std=(1,), channel_order="GRAY", resize_to=1)
     weights = {"fc/kernel": np.float32([[1 + 2**-10]]), "fc/bias": np.float32([0])}
     compiled = Compiled([Dense("fc", 1, relu=relu)], weights, preprocessing, "bfloat16")
-    assert compiled(np.ones((1, 1, 1, 1), np.uint8), many).item() == expected
+    assert compiled(np.ones((1, 1, 1, 1), np.uint8)).item() == expected
 
 
 @pytest.mark.slow
@@ -65,7 +62,7 @@ def test_bfloat16_names_the_same_class_for_real_photos(shared: Path) -> None:
     assert len(paths) >= 395
     batch = np.stack([read_input(path, model.network.preprocessing) for path in paths])
     exact, rough = (
-        np.concatenate([compiled(batch[i : i + BATCH_SIZE], many=True) for i in range(0, len(batch), BATCH_SIZE)])
+        np.concatenate([compiled(batch[i : i + BATCH_SIZE]) for i in range(0, len(batch), BATCH_SIZE)])
         for compiled in (
             Compiled(model.network.layers, model.weights, model.network.preprocessing, precision)
             for precision in ("float32", "bfloat16")

@@ -12,7 +12,6 @@ from finetune.scoring.rows import compute_rows
 from finetune.scoring.score_options import ScoreOptions
 
 
-@pytest.mark.tensorflow
 def test_rows_are_predictions_or_features(tiny_model: Model, image_folder: Callable[..., Path], tmp_path: Path) -> None:
     inputs = [*sorted(image_folder(stripes=2).rglob("*.png")), tmp_path / "gone.png"]
     classifier = Classifier(tiny_model)

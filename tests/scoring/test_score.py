@@ -45,6 +45,13 @@ def test_counts(data: Path, tiny_weights: Path) -> None:
 
 
 @pytest.mark.tensorflow
+def test_few_images_are_computed_as_many_are(data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TensorFlow: otherwise, the last images of a resumed run would get other bits."""
+    monkeypatch.setattr("finetune.classifier.Classifier._compute_with_numpy", lambda *_: pytest.fail("by NumPy"))
+    assert score(["images/stripes"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)) == (2, 0)
+
+
+@pytest.mark.tensorflow
 def test_state_has_the_options_and_the_model(data: Path, tiny_weights: Path) -> None:
     stopped(data, str(tiny_weights), ScoreOptions(top=2, batch_size=1))
     state = json.loads(Path("rows.csv.partial/state.json").read_text())

@@ -26,7 +26,6 @@ TENSORFLOW_FILES = (
     "networks/test_normalization.py",
     "networks/test_oracle.py",
     "test_bytes_read.py",
-    "test_classifier.py",
     "test_original_programs.py",
     "training/test_compare_probe.py",
     "training/test_estimate.py",

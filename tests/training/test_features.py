@@ -195,7 +195,7 @@ def test_one_forward_pass_for_every_view(
     for _ in range(2):
         trunk = Trunk(plan_of(tiny_model, ("fc8",)))
         function = trunk._function("float32")
-        counting = lambda pixels, many, f=function: (computed.append(len(pixels)), f(pixels, many))[1]  # noqa: E731
+        counting = lambda pixels, f=function: (computed.append(len(pixels)), f(pixels))[1]  # noqa: E731
         monkeypatch.setitem(trunk._functions, "float32", counting)
         with trunk.open_store() as store:
             trunk.compute(dict.fromkeys(dataset.records, views(3)), store)
@@ -305,11 +305,11 @@ def test_interrupted_in_the_middle_keeps_the_rows_so_far(
     trunk = Trunk(plan)
     function, calls = trunk._function("float32"), []
 
-    def interrupted(pixels: np.ndarray, many: bool) -> np.ndarray:
+    def interrupted(pixels: np.ndarray) -> np.ndarray:
         calls.append(len(pixels))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return function(pixels, many)
+        return function(pixels)
 
     monkeypatch.setitem(trunk._functions, "float32", interrupted)
     with pytest.raises(KeyboardInterrupt), trunk.open_store() as store:

@@ -1,0 +1,139 @@
+"""Compute a network with NumPy alone: the reference to read, and the quickest way to predict a few images.
+
+It computes what `forward.py` does for images that nothing is trained on: no dropout, and batch norm with its running
+statistics. Everything is float32. In the shapes, n is the number of images.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from finetune.data.preprocessing import Preprocessing
+from finetune.networks.layers import (
+    AdaptiveAveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    LocalResponseNorm,
+    MaxPool,
+    window_averages,
+)
+from finetune.system.parallel import parallel_map
+
+Values = NDArray[np.float32]
+WeightArrays = Mapping[str, Values]
+
+
+def outputs(
+    layers: Sequence[Layer], weights: WeightArrays, preprocessing: Preprocessing, pixels: NDArray[np.uint8]
+) -> Values:
+    """Return the last layer's output for a batch of pixels (n, size, size, channels), as `Compiled` does.
+
+    Every core computes one image at a time, so memory holds few windows. BLAS's own threads would wait for each other
+    where another process uses a core, which took up to six times as long.
+    """
+    from threadpoolctl import threadpool_limits
+
+    def output(image: NDArray[np.uint8]) -> Values:
+        *_, (_, last) = activations(layers, weights, preprocessing.normalize(image[np.newaxis]))
+        return last[0]
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        return np.stack(list(parallel_map(output, pixels)))
+
+
+def activations(layers: Iterable[Layer], weights: WeightArrays, x: Values) -> Iterator[tuple[str, Values]]:
+    """Yield the name and the output of every layer in forward order for a batch x (n, height, width, channels).
+
+    `weights`: `layer/weight` -> array. Raises KeyError for a weight that is missing.
+    """
+    for layer in layers:
+        match layer:
+            case Conv():
+                x = _conv(layer, weights, x)
+            case LocalResponseNorm():
+                x = _local_response_norm(layer, x)
+            case MaxPool():
+                x = _max_pool(layer, x)
+            case AdaptiveAveragePool():
+                x = _adaptive_average_pool(layer, x)
+            case BatchNorm():
+                x = _batch_norm(layer, weights, x)
+            case Dense():
+                x = _dense(layer, weights, x)
+            case Dropout():
+                pass  # only in training
+            case _:
+                raise TypeError(f"unknown layer: {layer!r}")
+        yield layer.name, x
+
+
+def _conv(layer: Conv, weights: WeightArrays, x: Values) -> Values:
+    size, inputs = layer.kernel_size, x.shape[3] // layer.groups  # every group of filters reads its own channels
+    kernels = np.split(weights[f"{layer.name}/kernel"], layer.groups, axis=3)
+    windows = _windows(x, size, layer.strides, layer.padding, border=0)  # (n, height, width, size, size, channels)
+    outputs = []
+    for group, kernel in enumerate(kernels):  # (size, size, inputs, filters / groups)
+        # A window becomes a row, "im2col": (n · height · width, size · size · inputs). Only this copies pixels.
+        rows = windows[..., group * inputs : (group + 1) * inputs].reshape(-1, size * size * inputs)
+        outputs.append(rows @ kernel.reshape(size * size * inputs, -1))  # (n · height · width, filters / groups)
+    y = np.concatenate(outputs, axis=1).reshape(*windows.shape[:3], layer.filters)
+    return np.maximum(y + weights[f"{layer.name}/bias"], 0)
+
+
+def _max_pool(layer: MaxPool, x: Values) -> Values:
+    # No pixel of the border is ever the largest.
+    windows = _windows(x, layer.pool_size, layer.strides, layer.padding, border=-np.inf)
+    largest: Values = windows.max(axis=(3, 4))  # (n, height, width, channels)
+    return largest
+
+
+def _windows(x: Values, size: int, strides: int, padding: str | int, border: float) -> Values:
+    """Return the windows of a padded batch as a view, (n, height, width, size, size, channels)."""
+    sides = [_padding(side, size, strides, padding) for side in x.shape[1:3]]
+    x = np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=border)
+    every = sliding_window_view(x, (size, size), axis=(1, 2))  # (n, height, width, channels, size, size), 1 pixel apart
+    return every[:, ::strides, ::strides].transpose(0, 1, 2, 4, 5, 3)
+
+
+def _padding(side: int, size: int, strides: int, padding: str | int) -> tuple[int, int]:
+    """Return how many pixels are added before and after a side; for "same", an odd one is added after it."""
+    if isinstance(padding, int):
+        return padding, padding
+    if padding == "valid":
+        return 0, 0
+    total = max(0, (-(-side // strides) - 1) * strides + size - side)
+    return total // 2, total - total // 2
+
+
+def _local_response_norm(layer: LocalResponseNorm, x: Values) -> Values:
+    channels, radius = x.shape[3], layer.size // 2
+    squares = np.pad(x * x, [(0, 0), (0, 0), (0, 0), (radius, radius)])  # (n, height, width, channels + 2 radius)
+    sums = np.zeros_like(x)
+    for shift in range(2 * radius + 1):
+        sums += squares[..., shift : shift + channels]
+    normalized: Values = x * (layer.k + layer.alpha / layer.size * sums) ** -layer.beta
+    return normalized
+
+
+def _adaptive_average_pool(layer: AdaptiveAveragePool, x: Values) -> Values:
+    rows, columns = (window_averages(side, layer.size) for side in x.shape[1:3])  # (size, height), (size, width)
+    means: Values = np.einsum("ih,jw,nhwc->nijc", rows, columns, x, optimize=True)
+    return means
+
+
+def _batch_norm(layer: BatchNorm, weights: WeightArrays, x: Values) -> Values:
+    gamma, beta, mean, variance = (
+        weights[f"{layer.name}/{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    return (x - mean) * (gamma / np.sqrt(variance + layer.epsilon)) + beta
+
+
+def _dense(layer: Dense, weights: WeightArrays, x: Values) -> Values:
+    x = x.reshape(len(x), -1)  # (n, height · width · channels), row by row
+    y = x @ weights[f"{layer.name}/kernel"] + weights[f"{layer.name}/bias"]  # (n, units)
+    return np.maximum(y, 0) if layer.relu else y
