@@ -32,6 +32,7 @@ from finetune.cli.score import score
 from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
 from finetune.cli.train import train
+from finetune.system.quiet import keep_wrappers_out
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     end_politely_on_sigterm()
+    keep_wrappers_out()
     try:
         completion.completion_init()  # type: ignore[attr-defined]
         code = _command()(prog_name="finetune", standalone_mode=False)

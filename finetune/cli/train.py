@@ -1,7 +1,7 @@
 """`finetune train`. Its options are the fields of TrainConfig, which states each one's default, help and range."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,9 +21,9 @@ def train(context: typer.Context, **options: Any) -> None:
     """Train the layers you name on your images, keep all others frozen, and write a run directory with the model."""
     if options["resume"]:
         _refuse_others(context, "resume", "verbose")
-        from finetune.training.train import resume
+        from finetune.training.train import proceed
 
-        _print_result(resume(options["resume"]))
+        _print_results(proceed(options["resume"]))
         return
     if options["dry_run"] and options["find_lr"]:
         raise UsageError("--dry-run and --find-lr cannot both be given: one trains nothing, the other a little")
@@ -37,7 +37,7 @@ def train(context: typer.Context, **options: Any) -> None:
         print(f"suggested: --learning-rate {found.suggestion:.2g}")
         print(f"plot {found.plot}")
     else:
-        _print_result(training.train(config))
+        _print_results(training.start(config))
 
 
 def _config(context: typer.Context, options: Mapping[str, Any]) -> TrainConfig:
@@ -63,13 +63,13 @@ def _source(context: typer.Context, name: str) -> str:
     return source.name if source else "DEFAULT"
 
 
-def _print_result(run: "Run") -> None:
-    """Print what a training wrote and what to do next; end with FAILED if it was interrupted."""
-    metrics = run.metrics()
-    print(_accuracy(metrics))
-    print(f"model {run.model}")
-    print(f"next: finetune predict IMAGE --model {run.path}")
-    if metrics["interrupted"]:
+def _print_results(training: "Iterator[Run]") -> None:
+    """Train; print what was reached and what to do next before the report is drawn; FAILED if interrupted."""
+    for run in training:
+        print(_accuracy(run.metrics()))
+        print(f"model {run.model}")
+        print(f"next: finetune predict IMAGE --model {run.path}", flush=True)
+    if run.metrics()["interrupted"]:
         raise typer.Exit(FAILED)
 
 

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,19 @@ def track(items: Iterable[Item], total: int | None, what: str, unit: str) -> Ite
         yield from _bar(items, total, what, unit)
     else:
         yield from _lines(items, total, what, unit)
+
+
+@contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Show on a terminal what happens while the block runs, where `track` would show a bar."""
+    shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty()
+    if shown:
+        print(what, end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print(" " * len(what), end="\r", file=sys.stderr, flush=True)
 
 
 def _bar(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:

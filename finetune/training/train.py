@@ -42,7 +42,8 @@ def train(config: TrainConfig) -> Run:
     when the first state of the new one is on disk. Ctrl-C after the first epoch keeps the last whole epoch or,
     with patience, the best so far. A training that was stopped continues with `resume`.
     """
-    return _train(config, Run.create(config.out, config.overwrite), started=None)
+    (run,) = start(config)
+    return run
 
 
 def resume(path: Path) -> Run:
@@ -50,6 +51,17 @@ def resume(path: Path) -> Run:
 
     Raises RunError when it is not a run, or when its images or its source weights have changed since it started.
     """
+    (run,) = proceed(path)
+    return run
+
+
+def start(config: TrainConfig) -> Iterator[Run]:
+    """Train as `train` does; yield the run once, when it has its results and before its report is drawn."""
+    return _train(config, Run.create(config.out, config.overwrite), started=None)
+
+
+def proceed(path: Path) -> Iterator[Run]:
+    """Continue as `resume` does; yield the run once, when it has its results and before its report is drawn."""
     run = Run(path)
     pending = run.pending()
     started = run.config() if pending is None else None
@@ -61,8 +73,8 @@ def resume(path: Path) -> Run:
     return _train(config, run, started)
 
 
-def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Run:
-    """Train into a run; `started` is the config.json of one that is resumed after its first state."""
+def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Iterator[Run]:
+    """Train into a run, and yield it; `started` is the config.json of one that is resumed after its first state."""
     with run.locked(config.to_json() if started is None else None):
         plan, dataset = _plan(config)
         if started is None:
@@ -83,10 +95,10 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
             model = _write_model(run, plan, outcome)
             _write_metrics(run, plan, outcome, moved=changed(before, run.model))
             _write_evaluation(run, model, outcome)
-            write_report(run.path)
+            yield run
             if not plan.probe and (line := compare_with_probe(plan, outcome.dataset)):
                 logger.info("%s", line)
-    return run
+            write_report(run.path)
 
 
 def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:

@@ -4,11 +4,12 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
 from finetune.system import progress
-from finetune.system.progress import track
+from finetune.system.progress import saying, track
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_an_exception_comes_through(caplog: pytest.LogCaptureFixture) -> None:
 def test_no_color(no_color: bool) -> None:
     """A bar has colours unless NO_COLOR is set."""
     script = (
-        "import logging, time\nfrom finetune.system.progress import track\n"
+        "import logging, time\nfrom finetune.system.progress import saying, track\n"
         "logging.getLogger('finetune').setLevel(logging.INFO)\n"
         "for _ in track(range(3), 3, 'reading', 'files'): time.sleep(0.15)\n"
     )
@@ -113,3 +114,17 @@ def read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # the process has closed the other end
         return b""
+
+
+@pytest.mark.parametrize(("level", "terminal"), [(logging.INFO, True), (logging.WARNING, True), (logging.INFO, False)])
+def test_what_happens_is_said_on_a_terminal_and_taken_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, level: int, terminal: bool
+) -> None:
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with caplog.at_level(level, "finetune"), suppress(ZeroDivisionError), saying("loading…"):
+        before = stream.getvalue()
+        raise ZeroDivisionError
+    shown = terminal and level == logging.INFO
+    assert before == ("loading…\r" if shown else "")
+    assert stream.getvalue() == ("loading…\r        \r" if shown else "")

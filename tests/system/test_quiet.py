@@ -46,3 +46,36 @@ def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> 
         raise ZeroDivisionError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("kept_out", [True, False])
+def test_keras_finds_no_packages_for_its_wrappers_if_the_program_has_no_use_of_them(kept_out: bool) -> None:
+    """And they can be imported as ever afterwards, also if one was imported before."""
+    program = (
+        "import sys\n"
+        "from finetune.system import quiet\n"
+        f"{'quiet.keep_wrappers_out()' if kept_out else ''}\n"
+        "quiet.import_tensorflow()\n"
+        "print(*(name in sys.modules for name in quiet.FOR_WRAPPERS if name != 'pandas'))\n"
+        "import sklearn.linear_model, matplotlib.figure, tensorflow\n"
+        "print(tensorflow.keras.layers.Dense(2)(tensorflow.zeros((1, 3))).shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{not kept_out} {not kept_out}", "(1, 2)"]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("own", [None, "0"])
+def test_onednn_is_on_unless_the_user_says_otherwise(own: str | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    if own is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = own
+    program = (
+        "import os\n"
+        "from finetune.system.quiet import import_tensorflow\n"
+        "import_tensorflow()\n"
+        "print(os.environ['TF_ENABLE_ONEDNN_OPTS'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == f"{own or 1}\n"
