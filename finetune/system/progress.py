@@ -3,29 +3,51 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+Show = Callable[[int], None]  # from how many are done
 
 SECONDS_BETWEEN_LINES = 5.0
 
+_is_counting = False
 
-def track(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
+
+def track(items: Iterable[Item], total: int | None, what: str, unit: str, done: int = 0) -> Iterator[Item]:
     """Yield the items and show the progress, under the heading `what`; `unit` is what is counted, in the plural.
 
-    If `total` is None, only the count and the rate are shown. Nothing is shown unless the logger of this package lets
-    INFO through, as the command line sets it, so scripts stay silent.
+    `done`: how many of the total were done before; the items are the others.
     """
-    if not logger.isEnabledFor(logging.INFO):
-        yield from items
-    elif sys.stderr.isatty():
-        yield from _bar(items, total, what, unit)
-    else:
-        yield from _lines(items, total, what, unit)
+    with counting(total, what, unit, done) as show:
+        for count, item in enumerate(items, start=done + 1):
+            yield item
+            show(count)
+
+
+@contextmanager
+def counting(total: int | None, what: str, unit: str, done: int = 0) -> Iterator[Show]:
+    """Yield a function that shows how many of `total` are done; `done` were done before.
+
+    If `total` is None, only the count and the rate are shown. Nothing is shown within another count, and unless the
+    logger of this package lets INFO through, as the command line sets it, so scripts stay silent.
+    """
+    global _is_counting
+    if _is_counting or not logger.isEnabledFor(logging.INFO):
+        yield lambda _: None
+        return
+    _is_counting = True
+    try:
+        if sys.stderr.isatty():
+            with _bar(total, what, unit, done) as show:
+                yield show
+        else:
+            yield _lines(total, what, unit, done)
+    finally:
+        _is_counting = False
 
 
 @contextmanager
@@ -41,7 +63,8 @@ def saying(what: str) -> Iterator[None]:
             print(" " * len(what), end="\r", file=sys.stderr, flush=True)
 
 
-def _bar(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
+@contextmanager
+def _bar(total: int | None, what: str, unit: str, before: int) -> Iterator[Show]:
     # Here, since most commands show no bar, and these imports take a tenth of the time of predicting one image.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,20 +78,27 @@ def _bar(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iter
     )
     started = time.perf_counter()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total, rate="")
-        for done, item in enumerate(items, start=1):
-            yield item
-            progress.update(task, completed=done, rate=f"{done / (time.perf_counter() - started):.0f} {unit}/s")
+        task = progress.add_task(what, total=total, completed=before, rate="")
+
+        def show(done: int) -> None:
+            rate = (done - before) / (time.perf_counter() - started)
+            progress.update(task, completed=done, rate=f"{rate:.0f} {unit}/s")
+
+        yield show
 
 
-def _lines(items: Iterable[Item], total: int | None, what: str, unit: str) -> Iterator[Item]:
+def _lines(total: int | None, what: str, unit: str, before: int) -> Show:
     started = last = time.perf_counter()
-    for done, item in enumerate(items, start=1):
-        yield item
+
+    def show(done: int) -> None:
+        nonlocal last
         now = time.perf_counter()
-        if now - last >= SECONDS_BETWEEN_LINES:
-            rate = done / (now - started)
-            share = f"{done} {unit}" if total is None else f"{done} of {total} {unit}"
-            left = "" if total is None else f", {(total - done) / rate:.0f} s left"
-            logger.info("%s: %s, %.1f %s/s%s", what, share, rate, unit, left)
-            last = now
+        if now - last < SECONDS_BETWEEN_LINES or done <= before:
+            return
+        rate = (done - before) / (now - started)
+        share = f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}"
+        left = "" if total is None else f", {(total - done) / rate:.0f} s left"
+        logger.info("%s: %s, %.1f %s/s%s", what, share, rate, unit, left)
+        last = now
+
+    return show

@@ -10,7 +10,7 @@ from finetune.networks.layers import BatchNorm
 from finetune.system.table import table
 from finetune.system.text import shape_text
 from finetune.training.method import method
-from finetune.training.plan import Plan
+from finetune.training.plan import Plan, Probe
 
 SHOWN_CLASSES = 20
 
@@ -23,7 +23,8 @@ def describe(plan: Plan, dataset: Dataset) -> str:
     layers = table(
         "".join("lllrrrl"[number] for number in filled), [[row[number] for number in filled] for row in rows]
     )
-    return "\n".join([summary_line(plan), *method(plan), "", *_probe(plan), layers, "", *_images(dataset)])
+    probe = [probe_table(plan.probe), ""] if plan.probe else []
+    return "\n".join([summary_line(plan), *method(plan), "", *probe, layers, "", *_images(dataset)])
 
 
 def summary_line(plan: Plan) -> str:
@@ -39,10 +40,8 @@ def summary_line(plan: Plan) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _probe(plan: Plan) -> Iterator[str]:
-    """Yield what the layer of a probe was chosen from."""
-    if not plan.probe:
-        return
+def probe_table(probe: Probe) -> str:
+    """Return what the layer of a probe was chosen from, as lines."""
     rows = [
         (
             tried.layer,
@@ -51,11 +50,10 @@ def _probe(plan: Plan) -> Iterator[str]:
             f"{tried.strength:g}",
             "chosen" if tried.chosen else "",
         )
-        for tried in plan.probe.layers
+        for tried in probe.layers
     ]
-    yield table("lrrrl", [("probe on", "cross-validated accuracy", "log loss", "L2 strength", ""), *rows])
-    yield f"(on {len(plan.probe.records):,} images that the probe did not see; chosen: the lowest log loss)"
-    yield ""
+    tried = table("lrrrl", [("probe on", "cross-validated accuracy", "log loss", "L2 strength", ""), *rows])
+    return f"{tried}\n(on {len(probe.records):,} images that the probe did not see; chosen: the lowest log loss)"
 
 
 def _layers(plan: Plan) -> Iterator[tuple[str, ...]]:

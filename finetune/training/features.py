@@ -121,7 +121,10 @@ class Trunk:
 
     def compute(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> dict[Path, str]:
         """Add to `store` the views of the records that it lacks; return the unreadable files with the reasons."""
-        errors = self.compute_batches(self.missing(wanted, store), store)
+        batches = self.missing(wanted, store)
+        computed = {row.record.digest for batch in batches for row in batch.rows}
+        done = len({record.digest for record in wanted} - computed)
+        errors = self.compute_batches(batches, store, done)
         return {record.path: errors[record.digest] for record in wanted if record.digest in errors}
 
     def missing(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> list[FeatureBatch]:
@@ -144,15 +147,16 @@ class Trunk:
                 batches.append(FeatureBatch(precision, batch))
         return [batch for batch in batches if any(row.key not in store for row in batch.rows)]
 
-    def compute_batches(self, batches: Sequence[FeatureBatch], store: RowSink) -> dict[str, str]:
+    def compute_batches(self, batches: Sequence[FeatureBatch], store: RowSink, done: int = 0) -> dict[str, str]:
         """Add the rows of some batches to `store`; return the digests of unreadable images with the reasons.
 
+        `done`: how many images are stored already, for the progress.
         Every image is decoded once for all its views that follow each other, on all cores, while the trunk runs. What
         was computed stays in the store when this is interrupted.
         """
         errors: dict[str, str] = {}
         rows = [row for batch in batches for row in batch.rows]
-        inputs = track(self._inputs(rows, errors), len(rows), "features", "images")
+        inputs = self._inputs(rows, errors, done)
         try:
             for batch in batches:
                 readable = [(row.key, pixels) for row, pixels in islice(inputs, len(batch.rows)) if pixels is not None]
@@ -175,10 +179,11 @@ class Trunk:
             self._functions[precision] = Compiled(self._layers, self._weights, self._preprocessing, precision)
         return self._functions[precision]
 
-    def _inputs(self, rows: Iterable[Row], errors: dict[str, str]) -> Iterator[tuple[Row, Image | None]]:
+    def _inputs(self, rows: Iterable[Row], errors: dict[str, str], done: int) -> Iterator[tuple[Row, Image | None]]:
         """Yield every row with the network's input, or None for an unreadable image, which goes to `errors`."""
         images = [list(same) for _, same in groupby(rows, key=lambda row: row.record)]
-        for same, inputs in parallel_map(self._decode, images):
+        decoded = parallel_map(self._decode, images)
+        for same, inputs in track(decoded, done + len(images), "features", "images", done):
             if isinstance(inputs, ImageError):
                 errors[same[0].record.digest] = str(inputs)
                 yield from ((row, None) for row in same)

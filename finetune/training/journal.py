@@ -1,6 +1,7 @@
 """What a training writes while it runs: the run's first files, then its states, history and events."""
 
 import logging
+import time
 
 from finetune.data.dataset import Dataset
 from finetune.runs.run import Run
@@ -14,6 +15,8 @@ from finetune.training.state import Epoch, State
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = ("epoch", "  loss", "accuracy", "validation loss", "validation accuracy", "seconds")  # with the mark, 76 wide
+
 
 class Journal:
     """The files of one run that change while it is trained."""
@@ -22,6 +25,14 @@ class Journal:
         """`dataset`: as it was read, before any image turned out unreadable. `started`: the run is resumed."""
         self._run, self._plan, self._dataset, self._started = run, plan, dataset, started
         self._events: Events | None = None
+        self._clock = 0.0
+        self._begun = False
+
+    def begin(self) -> None:
+        """Log the header of the table of epochs, and start the clock of the first one."""
+        if not self._begun:
+            logger.info("%s", "  ".join(COLUMNS))
+        self._begun, self._clock = True, time.monotonic()
 
     def keep(self, state: State, readable: Dataset) -> None:
         """Write a state; the first state of a new run brings the run's first files with it."""
@@ -48,15 +59,25 @@ class Journal:
             self._events = self._events or Events(self._run.tensorboard)
             self._events.write(state.history)
         epoch: Epoch = state.history[-1]
-        logger.info(
-            "epoch %d of %d: loss %.4f, accuracy %.1f %%; validation loss %.4f, accuracy %.1f %%",
-            epoch.epoch,
-            self._plan.last_epoch,
-            epoch.train_loss,
-            100 * epoch.train_accuracy,
-            epoch.val_loss,
-            100 * epoch.val_accuracy,
+        now = time.monotonic()
+        seconds, self._clock = now - self._clock, now
+        cells = (
+            str(epoch.epoch),
+            f"{epoch.train_loss:.4f}",
+            f"{epoch.train_accuracy:.1%}",
+            f"{epoch.val_loss:.4f}",
+            f"{epoch.val_accuracy:.1%}",
+            f"{seconds:.1f}",
         )
+        row = "  ".join(cell.rjust(len(column)) for cell, column in zip(cells, COLUMNS, strict=True))
+        logger.info("%s%s", row, self._mark(state))
+
+    def _mark(self, state: State) -> str:
+        """Return a mark for the epoch that is kept: with patience each that is the best so far, otherwise the last."""
+        epoch = state.history[-1]
+        if self._plan.config.patience:
+            return "  best" if state.kept is epoch else ""
+        return "  kept" if epoch.epoch == self._plan.last_epoch else ""
 
     def report_interruption(self, done: int) -> None:
         """Log how many epochs are done and how to continue."""

@@ -3,14 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from finetune.errors import FinetuneError
-from finetune.system.progress import track
+from finetune.system.progress import Show, counting
 from finetune.system.text import first_few
 from finetune.training.defaults import Settled
 from finetune.training.head import Head, LabelledRows, slices
@@ -27,6 +27,7 @@ class SplitRows(Protocol):
     """What the loop trains on and validates with."""
 
     val: LabelledRows
+    images: int  # to train on
 
     def train(self, epoch: int) -> LabelledRows:
         """Return the rows to train on in an epoch."""
@@ -36,7 +37,7 @@ class NotFinite(Exception):  # noqa: N818 (never leaves the loop, which handles 
     """The loss is not finite; the text says where."""
 
 
-def train_epochs(head: Head, config: Settled, splits: SplitRows, epochs: range, progress: Progress) -> Iterator[State]:
+def train_epochs(head: Head, config: Settled, splits: SplitRows, epochs: range, progress: Progress) -> Generator[State]:
     """Train from where `progress` is; yield the state after every epoch and every `checkpoint_minutes` within one.
 
     `epochs` are the numbers of the stage's epochs, over which the learning rate falls. `progress` moves on to a state
@@ -46,24 +47,39 @@ def train_epochs(head: Head, config: Settled, splits: SplitRows, epochs: range, 
     """
     progress.enter_stage(epochs, head.values())
     head.restore(progress.latest.values)
-    while len(progress.latest.history) + 1 in epochs and not _patience_lost(progress.latest, config):
-        try:
-            for state in _train_epoch(head, config, splits, progress.latest, epochs):
-                yield state
-                progress.advance(state)
-        except NotFinite as problem:
-            progress.go_back()
-            head.restore(progress.latest.values)
-            rate = _start_rate(config, progress.latest)
-            if progress.latest.halvings > MOST_HALVINGS:
-                raise FinetuneError(
-                    f"{problem}, even with the learning rate halved {MOST_HALVINGS} times to {2 * rate:g}; "
-                    f"lower --learning-rate (it started at {config.learning_rate:g}), or look at these images"
-                ) from None
-            logger.warning("%s; returning to the last state, with the learning rate halved to %g", problem, rate)
+    before = _images_done(config, splits, progress.latest, epochs)
+    with counting(len(epochs) * splits.images, "training", "images", before) as show:
+        while len(progress.latest.history) + 1 in epochs and not _patience_lost(progress.latest, config):
+            try:
+                for state in _train_epoch(head, config, splits, progress.latest, epochs, show):
+                    yield state
+                    progress.advance(state)
+            except NotFinite as problem:
+                progress.go_back()
+                head.restore(progress.latest.values)
+                _check_halvings(problem, config, progress.latest)
 
 
-def _train_epoch(head: Head, config: Settled, splits: SplitRows, state: State, epochs: range) -> Iterator[State]:
+def _check_halvings(problem: NotFinite, config: Settled, state: State) -> None:
+    """Warn that training goes back to a state; raise FinetuneError when its rate was halved too often."""
+    rate = _start_rate(config, state)
+    if state.halvings > MOST_HALVINGS:
+        raise FinetuneError(
+            f"{problem}, even with the learning rate halved {MOST_HALVINGS} times to {2 * rate:g}; "
+            f"lower --learning-rate (it started at {config.learning_rate:g}), or look at these images"
+        ) from None
+    logger.warning("%s; returning to the last state, with the learning rate halved to %g", problem, rate)
+
+
+def _images_done(config: Settled, splits: SplitRows, state: State, epochs: range) -> int:
+    """Return how many images a stage has been trained on: in whole epochs, and in batches of the next one."""
+    in_epoch = min(state.part.batches * config.batch_size, splits.images)
+    return (len(state.history) + 1 - epochs.start) * splits.images + in_epoch
+
+
+def _train_epoch(
+    head: Head, config: Settled, splits: SplitRows, state: State, epochs: range, show: Show
+) -> Iterator[State]:
     """Train the epoch that follows the state's history; yield states within it and the one after it."""
     number = len(state.history) + 1
     start = _start_rate(config, state)
@@ -73,6 +89,7 @@ def _train_epoch(head: Head, config: Settled, splits: SplitRows, state: State, e
     saved = time.monotonic()
     part = state.part
     for part in _steps(head, config, data, number, state.part):
+        show(_images_done(config, splits, replace(state, part=part), epochs))
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
             yield replace(state, values=head.values(), part=part)
             saved = time.monotonic()
@@ -95,7 +112,7 @@ def _steps(head: Head, config: Settled, data: LabelledRows, number: int, done: P
     seeds = generator.integers(2**62, size=len(batches))
     shares = generator.beta(config.mixup, config.mixup, len(batches)) if config.mixup else np.ones(len(batches))
     weights = np.ones(count, np.float32) if data.weights is None else data.weights
-    for place, index in enumerate(track(batches, len(batches), f"epoch {number}", "batches")):
+    for place, index in enumerate(batches):
         if place < done.batches:
             continue
         share = max(shares[place], 1 - shares[place])

@@ -25,7 +25,10 @@ def views_of(plan: Plan, split: SplitName) -> tuple[View, ...]:
 
 
 class Splits:
-    """The features of both splits. `dataset`: the images that can be read. `val`: the rows to validate with."""
+    """The features of both splits.
+
+    `dataset`: the images that can be read. `images`: how many of them to train on. `val`: the rows to validate with.
+    """
 
     def __init__(self, plan: Plan, trunk: Trunk, store: FeatureStore, dataset: Dataset, open_files: ExitStack) -> None:
         """Compute the features that `store` lacks; they can be read until `open_files` closes.
@@ -36,6 +39,7 @@ class Splits:
         self.dataset = dataset.without(trunk.compute(wanted, store))
         self._plan, self._trunk = plan, trunk
         self._records = [record for record in self.dataset.records if record.split == "train"]
+        self.images = len(self._records)
         labels = _labels(self._records)
         balanced = plan.config.class_weights == "balanced"
         self._weights = class_weights(labels, len(dataset.class_names)) if balanced else None

@@ -1,7 +1,7 @@
 """The stages of a training, one after the other: features, head, epochs."""
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outco
             trunk = Trunk(staged)
             store = open_files.enter_context(trunk.open_store(plan.config.cache))
             head = Head(staged)
-            logger.info("cost: %s", estimate(staged, dataset, trunk, store, head).describe())
+            logger.info("cost      %s", estimate(staged, dataset, trunk, store, head).describe())
             splits = Splits(staged, trunk, store, dataset, open_files)
             _warn_of_skipped(splits.dataset, dataset)
             interrupted = _run_epochs(head, plan, splits, epochs, progress, journal)
@@ -83,9 +83,11 @@ def estimate_stages(plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:
 
 def _run_epochs(head: Head, plan: Plan, splits: Splits, epochs: range, progress: Progress, journal: Journal) -> bool:
     """Train the epochs of a stage and keep every state; return whether Ctrl-C ended them after a whole epoch."""
+    journal.begin()
     try:
-        for state in train_epochs(head, plan.config, splits, epochs, progress):
-            journal.keep(state, splits.dataset)
+        with closing(train_epochs(head, plan.config, splits, epochs, progress)) as states:
+            for state in states:
+                journal.keep(state, splits.dataset)
     except KeyboardInterrupt:
         if not progress.whole.history:
             raise

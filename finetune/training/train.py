@@ -22,10 +22,11 @@ from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow
 from finetune.training.choose_probe import choose_probe
 from finetune.training.defaults import SGD_LEARNING_RATE, VAL_FRACTION
-from finetune.training.describe import describe, summary_line
+from finetune.training.describe import describe, probe_table, summary_line
 from finetune.training.facts import check_unchanged
 from finetune.training.frozen import changed, frozen_digests
 from finetune.training.make_plan import make_plan
+from finetune.training.opening import opening
 from finetune.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
         plan, dataset = _plan(config)
         if started is None:
             _announce(run, plan, dataset)
-        else:
+        if config.is_probe:
+            plan, dataset = _choose(plan, dataset)  # which layer it reads, by cross-validation
+        if started is not None:
             check_unchanged(started, plan, dataset)
         with _saying_how_to_continue(run):
             before = frozen_digests(plan)
@@ -111,9 +114,7 @@ def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
     if config.is_probe and config.val_fraction is None:
         dataset = dataset.all_to_train()
     plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
-    if config.is_probe:
-        return choose_probe(plan, dataset)  # which layer it reads, by cross-validation
-    if config.weights != "none" and not set(config.by_gradient) & set(LAYERS):
+    if not config.is_probe and config.weights != "none" and not set(config.by_gradient) & set(LAYERS):
         logger.info(
             "%s is for training by gradient, so %s starts fresh and is trained, as with --skip; without it, a linear "
             "probe is fitted",
@@ -127,8 +128,8 @@ def dry_run(config: TrainConfig) -> str:
     """Return the plan and its cost as text; nothing is trained, and nothing is written but features."""
     Run.create(config.out, config.overwrite)
     plan, dataset = _plan(config)
-    if plan.probe:
-        return describe(plan, dataset)
+    if config.is_probe:
+        return describe(*choose_probe(plan, dataset))
     import_tensorflow()
     from finetune.training.stages import estimate_stages
 
@@ -151,9 +152,17 @@ def find_rate(config: TrainConfig) -> "FoundRate":
     return range_test(plan, dataset, run.path)
 
 
+def _choose(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
+    """Return the plan of a probe with its layer chosen, and the readable images; log what it was chosen from."""
+    plan, readable = choose_probe(plan, dataset)
+    if plan.probe:
+        logger.info("%s", probe_table(plan.probe))
+    return plan, readable
+
+
 def _announce(run: Run, plan: Plan, dataset: Dataset) -> None:
-    """Log the plan, and warn of what will hurt training."""
-    logger.info("run: %s\nplan: %s", run.path, describe(plan, dataset))
+    """Log what will be done in a few lines, and warn of what will hurt training."""
+    logger.info("%s", opening(plan, dataset, run))
     for line in training_warnings(dataset) if plan.config.check else ():
         logger.warning("%s", line)
     for path, reason in dataset.skipped:

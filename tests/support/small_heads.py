@@ -30,6 +30,7 @@ class FixedSplits:
     """The same rows in every epoch."""
 
     def __init__(self, train: LabelledRows, val: LabelledRows) -> None:
+        self.images = len(train.labels)
         self.rows, self.val = train, val
 
     def train(self, epoch: int) -> LabelledRows:
