@@ -12,7 +12,7 @@ import pytest
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
-from finetune.errors import DataError, RunError, WeightsError
+from finetune.errors import RunError, UsageError, WeightsError
 from finetune.evaluation.evaluate import evaluate
 from finetune.model import load_model
 from finetune.training.train import resume, train
@@ -133,7 +133,7 @@ def test_nothing_is_written_when_something_is_wrong(
     out = tmp_path / "run"
     data = image_folder(stripes=3, dots=3)
     wrong: list[tuple[TrainConfig, type[Exception]]] = [
-        (TrainConfig(data=tmp_path / "nowhere", out=out, weights=str(tiny_weights)), DataError),
+        (TrainConfig(data=tmp_path / "nowhere", out=out, weights=str(tiny_weights)), UsageError),
         (TrainConfig(data=data, out=out, weights=str(tmp_path / "nothing.npy")), WeightsError),
         (TrainConfig(data=data, out=data, weights=str(tiny_weights)), RunError),
     ]
