@@ -124,6 +124,7 @@ HELP = {
         "--out": "export-FORMAT in RUN, NAME-FORMAT next to FILE or, for a NAME, in the current folder",
         "--data": "the run's training images",
     },
+    "help": {},
     "weights list": {},
     "weights fetch": {},
     "weights inspect": {},

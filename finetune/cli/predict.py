@@ -46,7 +46,14 @@ def predict(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Classify images: the most probable classes of each, one result for every image, in order."""
+    """Classify images: the most probable classes of each.
+
+    There is one result for every image, in order.
+
+    Examples:
+      finetune predict photo.jpg --model runs/insects
+      finetune predict images --model starter --json
+    """
     from finetune.classifier import load
     from finetune.data.inputs import expand
 

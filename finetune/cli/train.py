@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,22 @@ from finetune.cli.exit_codes import FAILED
 from finetune.cli.options import Verbose, completes
 from finetune.config import TrainConfig, flag
 from finetune.errors import UsageError
+from finetune.system.option import PANELS
 
 if TYPE_CHECKING:
     from finetune.runs.run import Run
 
 
 def train(context: typer.Context, **options: Any) -> None:
-    """Train the layers you name on your images, keep all others frozen, and write a run directory with the model."""
+    """Train on your images, and write a run directory with the model.
+
+    Without an option that names layers, a linear probe is fitted: one new layer on frozen ones. With --skip, --train or
+    --stages, the layers you name are trained by gradient, and all others stay frozen.
+
+    Examples:
+      finetune train --data images --out runs/insects
+      finetune train --data images --skip fc7,fc8 --epochs 20
+    """
     if options["resume"]:
         _refuse_others(context, "resume", "verbose")
         from finetune.training.train import resume
@@ -84,7 +94,7 @@ def _accuracy(metrics: Mapping[str, Any]) -> str:
 def _config_parameters() -> list[inspect.Parameter]:
     """Return one parameter for every field of TrainConfig, as Typer reads them from a function."""
     parameters = []
-    for option in fields(TrainConfig):
+    for option in sorted(fields(TrainConfig), key=lambda option: PANELS.index(option.metadata["panel"])):
         default = None if option.default is MISSING or option.default == () else option.default
         kind: Any = option.type
         if "tuple" in str(kind):
@@ -92,20 +102,28 @@ def _config_parameters() -> list[inspect.Parameter]:
         elif default is None:
             kind = kind | None
         names = [flag(option.name)] if default is False else []  # no --no-… for options that are off by default
-        known = option.metadata.get("names")
-        made = typer.Option(*names, help=option.metadata["help"], autocompletion=completes(*known) if known else None)
+        known = option.metadata["names"]
+        made = typer.Option(
+            *names,
+            help=option.metadata["help"],
+            metavar=option.metadata["metavar"],
+            rich_help_panel=option.metadata["panel"],
+            autocompletion=completes(*known) if known else None,
+        )
         parameters.append(_parameter(option.name, kind, made, default))
     return parameters
 
 
 def _command_line_parameters() -> list[inspect.Parameter]:
     """Return the options of `finetune train` that are not part of a run's options."""
-    config = typer.Option(
-        help="Read these options from a TOML file, or from the config.json of a run; the command line wins."
+    of_run = partial(typer.Option, rich_help_panel=PANELS[-1])
+    config = of_run(
+        metavar="FILE",
+        help="Read these options from a TOML file, or from the config.json of a run; the command line wins.",
     )
-    resume = typer.Option(help="Resume this run where it stopped; takes no other option.")
-    dry_run = typer.Option("--dry-run", help="Show what would be trained and what it would cost, without training.")
-    find_lr = typer.Option(
+    resume = of_run(metavar="RUN", help="Resume this run where it stopped; takes no other option.")
+    dry_run = of_run("--dry-run", help="Show what would be trained and what it would cost, without training.")
+    find_lr = of_run(
         "--find-lr", help="Try learning rates from small to large on your images, plot the loss, and suggest one."
     )
     return [

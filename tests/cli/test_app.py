@@ -193,6 +193,8 @@ def test_an_unknown_shell(finetune: Finetune) -> None:
         ("finetune summary vgg", "vgg16"),
         ("finetune benchmark alexnet-o", "alexnet-owt"),
         ("finetune weights fetch torchvision_v", "torchvision_vgg16"),
+        ("finetune help tr", "train"),
+        ("finetune help weights in", "inspect"),
     ],
 )
 def test_bash_completes_names(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, words: str, complete: str) -> None:
