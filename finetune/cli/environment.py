@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import typer
-
 from finetune.errors import UsageError
 from finetune.system.text import did_you_mean
 
@@ -57,9 +55,8 @@ def naming_variables(context: Any) -> Iterator[None]:
     """Add `(set by FINETUNE_TRAIN_EPOCHS)` to a usage error that mentions options set by the environment."""
     try:
         yield
-    except (UsageError, typer.TyperException) as error:
-        text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        mentioned = {word.strip("'\":;,.()") for word in text.split()}
+    except UsageError as error:
+        mentioned = {word.strip("'\":;,.()") for word in str(error).split()}
         found = [
             option.envvar
             for option in context.command.params

@@ -33,10 +33,10 @@ def test_help_and_version(finetune: Finetune) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--skp", "fc8"], "No such option: --skp"),
+        (["train", "--skp", "fc8"], "there is no option '--skp' (did you mean --skip?)"),
         (["train"], "--data is missing: name a folder"),
         (["train", "--resume", "x", "--epochs", "3"], "--resume takes no other option, but --epochs was given"),
-        (["trian"], "No such command 'trian'"),
+        (["trian"], "there is no command 'trian' (did you mean finetune train?); finetune --help lists the commands"),
         (["train", "--data", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["train", "--data", "x", "--epochs", "0"], "--epochs must be 1 or more, not 0"),
         (["train", "--data", "x", "--resize", "stretch"], "Invalid value for '--resize'"),

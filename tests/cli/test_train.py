@@ -176,7 +176,7 @@ def test_a_probe(finetune: Finetune, tiny_weights: Path, image_folder: Callable[
         ),
         (("--data", "x", "--label-smoothing", "1"), "--label-smoothing must be 0 or more and below 1, not 1.0"),
         (("--data", "x", "--config", "no.toml"), "--config no.toml cannot be opened (No such file or directory)"),
-        (("--dta", "x"), "No such option: --dta (Possible options: --data, "),
+        (("--dta", "x"), "there is no option '--dta' (did you mean --data?) (finetune train --help lists the options)"),
     ],
 )
 def test_wrong_usage(finetune: Finetune, arguments: tuple[str, ...], message: str) -> None:
