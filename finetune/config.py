@@ -1,25 +1,21 @@
 """The options of a training run: each with its default, help and range; checked and frozen."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import Field, asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES, Crop, Level, Optimizer, PrecisionOption, Resize, Schedule
 from finetune.errors import UsageError
-from finetune.system.ranges import BELOW_ONE, BETWEEN, FINITE, GROUP_BY, POSITIVE, SEED, STRENGTH, Range, at_least
+from finetune.system import option
+from finetune.system.ranges import BELOW_ONE, BETWEEN, FINITE, GROUP_BY, POSITIVE, SEED, STRENGTH, at_least
 from finetune.system.text import did_you_mean
-
-
-def _option(default: Any, help: str, range: Range | None = None, names: tuple[str, ...] = ()) -> Any:
-    """Return a field; shells complete the `names`, but other values are allowed too."""
-    return field(default=default, metadata={"help": help, "range": range, "names": names})
-
+from finetune.system.typed_value import typed_value
 
 AUTO = "auto"  # in place of the layer of --probe
 
 LAYERS = ("skip", "train", "stages")  # the options that name the layers to train by gradient
+_NAMING_LAYERS = ("probe", *LAYERS, "layer_lr")
 
 # What has no meaning for a linear probe, which is not trained by gradient.
 BY_GRADIENT = (
@@ -38,151 +34,194 @@ class TrainConfig:
     options that contradict each other.
     """
 
-    data: Path = field(
-        metadata={
-            "help": "Images to train on: a folder with one folder per class, or with train/ and val/; a folder with "
-            "MNIST's files; or a list (.txt, .csv). [required, except with --config or --resume]"
-        }
+    data: Path = option.data(
+        MISSING,
+        "Images to train on: a folder with one folder per class, or with train/ and val/; a folder with MNIST's files; "
+        "or a list (.txt, .csv). [required, except with --config or --resume]",
+        metavar="DIR",
     )
-    probe: str | None = _option(
+    probe: str | None = option.layers(
         None,
         "Fit a linear probe: cut the network after this layer, e.g. pool5, freeze all in front of it, and fit one new "
         "fully connected layer on its output by logistic regression. auto chooses the layer by cross-validation on the "
         "training images. [default: auto, unless an option of training by gradient is given]",
+        metavar="LAYER",
         names=(AUTO,),
     )
-    skip: tuple[str, ...] | None = _option(
+    skip: tuple[str, ...] | None = option.layers(
         None,
         "Layers whose pretrained values are not loaded: they start fresh and are trained by gradient, e.g. fc7,fc8. "
         "[default: the last layer, if anything is trained by gradient]",
+        metavar="LAYERS",
     )
-    train: tuple[str, ...] = _option(
-        (), "Layers that are loaded and trained further, e.g. fc7, or all; all others are frozen. [default: none]"
+    train: tuple[str, ...] = option.layers(
+        (),
+        "Layers that are loaded and trained further, e.g. fc7, or all; all others are frozen. [default: none]",
+        metavar="LAYERS",
     )
-    stages: str | None = _option(
+    stages: str | None = option.layers(
         None,
         "Unfreeze in stages, one after another, each as LAYERS:EPOCHS, e.g. fc8:10,fc6-fc8:10,all:5. "
         "[default: a single stage]",
+        metavar="STAGES",
     )
-    weights: str = _option(
+    weights: str = option.layers(
         "auto",
         f"Pretrained weights: a published name ({', '.join(WEIGHTS_NAMES)}), a file, a run, none (train from scratch), "
         "or auto: the network's published weights or, for alexnet, starter if they cannot be fetched.",
+        metavar="WEIGHTS",
         names=("auto", "none", *WEIGHTS_NAMES),
     )
-    network: str = _option("alexnet", f"The network to train: {', '.join(NETWORK_NAMES)}.", names=NETWORK_NAMES)
-    out: Path | None = _option(
-        None, "Folder for the run: its model, metrics, report and checkpoint. [default: runs/DATE_TIME]"
+    network: str = option.layers(
+        "alexnet", f"The network to train: {', '.join(NETWORK_NAMES)}.", metavar="NETWORK", names=NETWORK_NAMES
     )
-    epochs: int | None = _option(
-        None, "Passes over the training images. [default: 30, or the sum of the stages' epochs]", at_least(1)
+    out: Path | None = option.run(
+        None, "Folder for the run: its model, metrics, report and checkpoint. [default: runs/DATE_TIME]", metavar="DIR"
     )
-    batch_size: int = _option(32, "Images per training step.", at_least(1))
-    optimizer: Optimizer | None = _option(
+    epochs: int | None = option.optimisation(
+        None,
+        "Passes over the training images. [default: 30, or the sum of the stages' epochs]",
+        at_least(1),
+        metavar="EPOCHS",
+    )
+    batch_size: int = option.optimisation(32, "Images per training step.", at_least(1), metavar="N")
+    optimizer: Optimizer | None = option.optimisation(
         None,
         "How gradients update the weights: sgd (with momentum 0.9), adam, or adamw (adam with decoupled weight decay). "
         "[default: sgd; adam from scratch]",
     )
-    learning_rate: float | None = _option(
-        None, "Learning rate at the start. [default: 0.001 for sgd; the network's own for adam and adamw]", POSITIVE
+    learning_rate: float | None = option.optimisation(
+        None,
+        "Learning rate at the start. [default: 0.001 for sgd; the network's own for adam and adamw]",
+        POSITIVE,
+        metavar="RATE",
     )
-    schedule: Schedule = _option(
+    schedule: Schedule = option.optimisation(
         "cosine",
         "How the learning rate decreases: constant (not at all), step (to a tenth after each third of the epochs), or "
         "cosine (along half a cosine to 0).",
     )
-    warmup: int = _option(0, "Epochs at the start in which the learning rate rises to its full value.", at_least(0))
-    layer_lr: tuple[str, ...] = _option(
+    warmup: int = option.optimisation(
+        0, "Epochs at the start in which the learning rate rises to its full value.", at_least(0), metavar="EPOCHS"
+    )
+    layer_lr: tuple[str, ...] = option.optimisation(
         (),
         "Factors on the learning rate by layer, e.g. conv=0.1,fc6=0.5; or a single number: the factor per layer of "
         "depth, counted from the last layer.",
+        metavar="FACTORS",
     )
-    weight_decay: float | None = _option(
-        None, "Weight decay of kernels; biases and batch norm have none. [default: 0; 0.01 for adamw]", FINITE
+    weight_decay: float | None = option.optimisation(
+        None,
+        "Weight decay of kernels; biases and batch norm have none. [default: 0; 0.01 for adamw]",
+        FINITE,
+        metavar="DECAY",
     )
-    label_smoothing: float = _option(0.0, "Share of the target probability that is spread over all classes.", BELOW_ONE)
-    mixup: float = _option(
+    label_smoothing: float = option.optimisation(
+        0.0, "Share of the target probability that is spread over all classes.", BELOW_ONE, metavar="SHARE"
+    )
+    mixup: float = option.augmentation(
         0.0,
         "Train on mixtures of two images, in shares drawn from a beta distribution with this alpha; 0 is off.",
         FINITE,
+        metavar="ALPHA",
     )
-    dropout: float | None = _option(
+    dropout: float | None = option.optimisation(
         None,
         "Share of the values that dropout sets to 0 in training, in the trained layers; 0 is off. [default: the "
         "network's own, 0.5 for alexnet]",
         BELOW_ONE,
+        metavar="SHARE",
     )
-    class_weights: Literal["none", "balanced"] = _option(
+    class_weights: Literal["none", "balanced"] = option.optimisation(
         "none", "balanced: every class counts the same in the loss, however many images it has."
     )
-    ema: float = _option(
-        0.0, "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.", BELOW_ONE
+    ema: float = option.optimisation(
+        0.0,
+        "Evaluate and keep a moving average of the weights, with this decay, e.g. 0.99; 0 is off.",
+        BELOW_ONE,
+        metavar="DECAY",
     )
-    patience: int | None = _option(
+    patience: int | None = option.optimisation(
         None,
         "Stop after this many epochs without improvement, and keep the best epoch instead of the last. "
         "[default: train all epochs]",
         at_least(1),
+        metavar="EPOCHS",
     )
-    seed: int = _option(0, "Seed of all random numbers: the same seed gives the same result.", SEED)
-    val_fraction: float | None = _option(
+    seed: int = option.optimisation(
+        0, "Seed of all random numbers: the same seed gives the same result.", SEED, metavar="SEED"
+    )
+    val_fraction: float | None = option.data(
         None,
         "Share of each class that is held out for validation, if the data has no validation split. [default: 0.2; none "
         "for a linear probe, which is measured by cross-validation]",
         BETWEEN,
+        metavar="SHARE",
     )
-    group_by: str | None = _option(
+    group_by: str | None = option.data(
         None,
         "Keep images of a group in one split: parent groups by the folder directly above the image, a regular "
         r"expression by its first group in the path, e.g. 'patient(\d+)'. [default: the column group of a CSV, "
         "otherwise no groups]",
         GROUP_BY,
+        metavar="GROUPS",
         names=("parent",),
     )
-    resize: Resize | None = _option(
+    resize: Resize | None = option.data(
         None,
         "How an image becomes square: crop takes its centre, warp squeezes all of it. [default: as the weights were "
         "trained]",
     )
-    views: int | None = _option(
+    views: int | None = option.augmentation(
         None,
         "Views of each training image: 1 is the image itself, more add augmented views, 0 makes new views in every "
         "epoch. [default: 1, or 8 with augmentation]",
         at_least(0),
+        metavar="N",
     )
-    augmentation: Level | None = _option(
+    augmentation: Level | None = option.augmentation(
         None,
         "How views differ from the image: light takes random crops and flips, alexnet adds lighting noise, strong adds "
         "resized crops and colour jitter. [default: light]",
     )
-    crop: Crop | None = _option(None, "Override --augmentation: the crop of each view. [default: as --augmentation]")
-    flip: bool | None = _option(None, "Override --augmentation: mirror half of the views. [default: as --augmentation]")
-    lighting: float | None = _option(
+    crop: Crop | None = option.augmentation(
+        None, "Override --augmentation: the crop of each view. [default: as --augmentation]"
+    )
+    flip: bool | None = option.augmentation(
+        None, "Override --augmentation: mirror half of the views. [default: as --augmentation]"
+    )
+    lighting: float | None = option.augmentation(
         None,
         "Override --augmentation: standard deviation of the lighting noise; 0 is off. [default: as --augmentation]",
         STRENGTH,
+        metavar="STRENGTH",
     )
-    color_jitter: float | None = _option(
+    color_jitter: float | None = option.augmentation(
         None,
         "Override --augmentation: strength of the colour jitter; 0 is off. [default: as --augmentation]",
         STRENGTH,
+        metavar="STRENGTH",
     )
-    check: bool = _option(
+    check: bool = option.data(
         True, "Before training, warn about copies across classes or splits and about unusual classes."
     )
-    precision: PrecisionOption = _option(
+    precision: PrecisionOption = option.run(
         "auto", "Arithmetic of the frozen layers; auto is bfloat16 where the hardware is fast at it, otherwise float32."
     )
-    cache: bool = _option(True, "Keep the features of the frozen layers for the next run.")
-    checkpoint_minutes: float = _option(
-        10.0, "Minutes between checkpoints within an epoch; there is always one at the end of an epoch.", POSITIVE
+    cache: bool = option.run(True, "Keep the features of the frozen layers for the next run.")
+    checkpoint_minutes: float = option.run(
+        10.0,
+        "Minutes between checkpoints within an epoch; there is always one at the end of an epoch.",
+        POSITIVE,
+        metavar="MINUTES",
     )
-    tensorboard: bool = _option(False, "Write events for TensorBoard too.")
-    overwrite: bool = _option(False, "Replace the run that --out already holds.")
+    tensorboard: bool = option.run(False, "Write events for TensorBoard too.")
+    overwrite: bool = option.run(False, "Replace the run that --out already holds.")
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            _check_range(option, getattr(self, option.name))
+        option.known_network(self.network)
+        for field in fields(self):
+            option.check_range(flag(field.name), field, getattr(self, field.name))
         for one, other, why in _EITHER:
             if getattr(self, one) and getattr(self, other):
                 raise UsageError(f"{flag(one)} and {flag(other)} cannot both be given: {why}")
@@ -198,7 +237,7 @@ class TrainConfig:
     @property
     def by_gradient(self) -> list[str]:
         """The options given that only training by gradient has, those that name layers first."""
-        defaults = {option.name: option.default for option in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)}
         return [name for name in BY_GRADIENT if getattr(self, name) != defaults[name]]
 
     def _check_probe(self) -> None:
@@ -243,48 +282,11 @@ def checked_option(name: str, value: Any) -> Any:
 
     Raises UsageError for an unknown option, and for a value of the wrong type or out of range.
     """
-    known = {option.name: option for option in fields(TrainConfig)}
+    known = {field.name: field for field in fields(TrainConfig)}
     if name not in known:
         raise UsageError(f"unknown option {name!r}{did_you_mean(name, known)}; see finetune train --help")
-    typed = _typed(name, value, known[name].type)
-    _check_range(known[name], typed)
+    typed = typed_value(flag(name), value, known[name].type)
+    if name in _NAMING_LAYERS and typed is not None:
+        typed = typed.lower() if isinstance(typed, str) else tuple(map(str.lower, typed))  # as the networks spell them
+    option.check_range(flag(name), known[name], typed)
     return typed
-
-
-def _check_range(option: Field[Any], value: Any) -> None:
-    """Raise UsageError if the value is out of the field's range."""
-    range = option.metadata.get("range")
-    if range and value is not None and not range.holds(value):
-        raise UsageError(f"{flag(option.name)} {range.words}, not {value}")
-
-
-def _typed(name: str, value: Any, kind: Any) -> Any:
-    """Return a value from JSON or TOML with the type `kind`; raise UsageError if it does not fit."""
-    choices = getattr(kind, "__args__", (kind,))  # of a union; of a plain type, itself
-    wanted = [arg for choice in choices for arg in getattr(choice, "__args__", (choice,))]
-    optional = type(None) in wanted
-    if value is None and optional:
-        return None
-    if Path in wanted and isinstance(value, str | Path):
-        return Path(value)
-    if str in wanted and Ellipsis in wanted:  # tuple[str, ...]
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, list | tuple) and all(isinstance(item, str | int | float) for item in items):
-            return split_names(map(str, items))
-    elif isinstance(value, bool):
-        if bool in wanted:
-            return value
-    elif isinstance(value, int | float) and float in wanted:
-        with suppress(OverflowError):  # an integer of more than 308 digits
-            return float(value)
-    elif value in wanted or (type(value) in wanted and type(value) in (int, str)):
-        return value
-    words = [str(arg) for arg in wanted if isinstance(arg, str)] or [
-        arg.__name__ for arg in wanted if isinstance(arg, type) and arg is not type(None)
-    ]
-    raise UsageError(f"{flag(name)} is {value!r}; expected {' or '.join(words)}")
-
-
-def split_names(values: Iterable[str]) -> tuple[str, ...]:
-    """Return all names in texts that each hold one or more, separated by commas."""
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())

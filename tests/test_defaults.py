@@ -126,6 +126,7 @@ HELP = {
     },
     "runs list": {"folder": "runs"},
     "runs compare": {},
+    "help": {},
     "weights list": {},
     "weights fetch": {},
     "weights inspect": {},

@@ -17,14 +17,16 @@ from finetune import __version__
 from finetune.cli import runs, weights
 from finetune.cli.benchmark import benchmark
 from finetune.cli.check import check
+from finetune.cli.command import Command, CommandGroup
 from finetune.cli.demo import demo
-from finetune.cli.environment import Command, name_variables, unread_variables
+from finetune.cli.environment import name_variables, unread_variables
 from finetune.cli.evaluate import evaluate
 from finetune.cli.exit_codes import INTERRUPTED
 from finetune.cli.explain import explain
 from finetune.cli.export import export
 from finetune.cli.failures import report_failure
 from finetune.cli.filters import filters
+from finetune.cli.help import help
 from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
 from finetune.cli.report import report
@@ -38,10 +40,12 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = (
     demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
+    help,
 )  # fmt: skip
 
 app = typer.Typer(
     name="finetune",
+    cls=CommandGroup,
     help="Fine-tune AlexNet on your own images, and classify images with the result.",
     epilog="Environment variables set defaults: FINETUNE_TRAIN_EPOCHS=10 means --epochs 10 for every finetune train.",
     invoke_without_command=True,

@@ -18,11 +18,15 @@ def benchmark(
     network: Annotated[
         str,
         typer.Argument(
-            help=f"The network to measure: {', '.join(NETWORK_NAMES)}.", autocompletion=completes(*NETWORK_NAMES)
+            metavar="NETWORK",
+            help=f"The network to measure: {', '.join(NETWORK_NAMES)}.",
+            autocompletion=completes(*NETWORK_NAMES),
         ),
     ] = "alexnet",
     batch_size: BatchSize = 32,
-    batches: Annotated[int, typer.Option(min=1, help="Batches to measure, after 10 for warming up.")] = 100,
+    batches: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Batches to measure, after 10 for warming up.")
+    ] = 100,
     precision: Annotated[
         PrecisionOption,
         typer.Option(
@@ -32,6 +36,7 @@ def benchmark(
     from_files: Annotated[
         Path | None,
         typer.Option(
+            metavar="DIR",
             exists=True,
             file_okay=False,
             help="Folder of images to read and decode as part of the measurement. [default: random pixels]",
@@ -40,7 +45,14 @@ def benchmark(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure the speed of a network with random weights: forward, and forward with the gradients of all weights."""
+    """Measure how fast a network runs on this machine.
+
+    Measured are the forward pass, and the forward pass with the gradients of all weights; the weights are random.
+
+    Examples:
+      finetune benchmark alexnet
+      finetune benchmark alexnet-owt --batch-size 8 --batches 20
+    """
     from finetune.networks import build
     from finetune.system.quiet import import_tensorflow
 

@@ -24,26 +24,38 @@ EXAMPLES = 3  # of each kind in the table; --json and --html have more
 
 
 def check(
-    data: Annotated[Path, typer.Argument(help="Folder with one folder per class, or a list, as for train.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with one folder per class, or a list, as for train.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(
+            metavar="MODEL",
             help="Run, model file or name of published weights, to find labels that may be wrong. [default: no model]",
             autocompletion=completes(*WEIGHTS_NAMES),
         ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page (.html) that shows the images in question.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page (.html) that shows the images in question.")
+    ] = None,
     write_list: Annotated[
         Path | None,
-        typer.Option(help="Write a list (.csv) for train --data without unreadable files and extra copies."),
+        typer.Option(
+            metavar="FILE", help="Write a list (.csv) for train --data without unreadable files and extra copies."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find problems that will hurt training: broken files, copies, odd images and classes, doubtful labels.
+    """Find problems in your images that will hurt training.
 
-    Images are only read, never changed, moved or deleted.
+    These are damaged files, copies, odd images and classes, and with --model doubtful labels. Images are only read,
+    never changed, moved or deleted.
+
+    Examples:
+      finetune check images --html check.html
+      finetune check images --write-list clean.csv
     """
     _check_output(data, "--html", html, ".html", overwrite)
     _check_output(data, "--write-list", write_list, ".csv", overwrite)

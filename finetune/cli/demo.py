@@ -9,14 +9,18 @@ from finetune.cli.options import Verbose
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the drawn images and the run; it must not exist.")] = Path(
-        "finetune-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the drawn images and the run; it must not exist.")
+    ] = Path("finetune-demo"),
     verbose: Verbose = False,
 ) -> None:
-    """Draw a small folder of images, train on it, and classify a held-out image.
+    """Draw a few images, train on them, and classify another one.
 
     Takes less than a minute and downloads nothing.
+
+    Examples:
+      finetune demo
+      finetune demo --out demo
     """
     run_demo(out)
 

@@ -10,28 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import typer
-from typer.core import TyperCommand
-
 from finetune.errors import UsageError
 from finetune.system.text import did_you_mean
 
 PREFIX = "FINETUNE"
 _NOT_OPTIONS = ("FINETUNE_OFFLINE", "FINETUNE_WEIGHTS")  # they concern downloads and where weights are looked up
-
-
-class Command(TyperCommand):
-    """A command whose usage errors name the variables that set the options at fault."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse wrong options and values."""
-        with _naming_variables(ctx):
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        with _naming_variables(ctx):
-            return super().invoke(ctx)
 
 
 def name_variables(group: Any) -> None:
@@ -68,13 +51,12 @@ def _upper(name: str) -> str:
 
 
 @contextmanager
-def _naming_variables(context: Any) -> Iterator[None]:
+def naming_variables(context: Any) -> Iterator[None]:
     """Add `(set by FINETUNE_TRAIN_EPOCHS)` to a usage error that mentions options set by the environment."""
     try:
         yield
-    except (UsageError, typer.TyperException) as error:
-        text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        mentioned = {word.strip("'\":;,.()") for word in text.split()}
+    except UsageError as error:
+        mentioned = {word.strip("'\":;,.()") for word in str(error).split()}
         found = [
             option.envvar
             for option in context.command.params

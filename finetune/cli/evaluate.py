@@ -26,8 +26,9 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
+            metavar="DATA",
             help="Folder with one folder per class of the model, MNIST's files, or a list. "
-            "[default: the images of the run]"
+            "[default: the images of the run]",
         ),
     ] = None,
     split: Annotated[
@@ -41,7 +42,12 @@ def evaluate(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure a run's model: accuracy, metrics of every class, confusion matrix, calibration."""
+    """Measure a run's model: accuracy, confusion, calibration.
+
+    Examples:
+      finetune evaluate runs/insects --split train
+      finetune evaluate runs/insects --data images --json
+    """
     from finetune.evaluation.evaluate import evaluate as evaluate_run
 
     evaluation = evaluate_run(run, data, split)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.cli.options import DrawingFile, ModelOption, NetworkOption, Overwrite, Verbose
+from finetune.cli.options import DrawingFile, ModelOption, NetworkOption, Overwrite, Verbose, lower_case
 from finetune.system.table import table
 
 
@@ -16,14 +16,26 @@ def explain(
         typer.Option("--class", metavar="NAME", help="Another class to explain, in addition to the predicted one."),
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(help="The layer for Grad-CAM, e.g. conv5. [default: the last convolution]")
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            callback=lower_case,
+            help="The layer for Grad-CAM, e.g. conv5. [default: the last convolution]",
+        ),
     ] = None,
     model: ModelOption = None,
     network: NetworkOption = None,
     overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
-    """Draw which parts of an image speak for the predicted class: Grad-CAM and occlusion."""
+    """Draw which parts of an image speak for the predicted class.
+
+    The drawing shows Grad-CAM and occlusion.
+
+    Examples:
+      finetune explain photo.jpg --out why.png
+      finetune explain photo.jpg --out why.png --layer conv3 --overwrite
+    """
     from finetune.classifier import load
     from finetune.explain import explain as draw
 

@@ -44,7 +44,14 @@ def export(
     overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
-    """Export a model for other programs, verified by loading it there and comparing it with predict."""
+    """Export a model for other programs, and verify the export.
+
+    It is loaded by its own runtime, and kept only if its probabilities are those of predict.
+
+    Examples:
+      finetune export runs/insects --to saved_model
+      finetune export starter --to keras --out starter-keras
+    """
     from finetune.export.export import export as write_export
     from finetune.export.model_card import describe_loss
 

@@ -6,8 +6,6 @@ import sys
 import traceback
 from errno import EBADF, EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 
-import typer
-
 from finetune.cli.exit_codes import FAILED
 from finetune.cli.safe_text import printable
 from finetune.errors import FinetuneError
@@ -38,9 +36,6 @@ def _message(error: BaseException) -> tuple[str, int]:
             return INTERRUPTED_LINE, FAILED
         case FinetuneError():
             return " ".join([str(error), *_notes(error)]), error.exit_code
-        case typer.TyperException():
-            parts = [error.format_message(), *_notes(error), "(finetune COMMAND --help lists the options)"]
-            return " ".join(parts), error.exit_code
         case OSError():
             return f"{_file(error)}{error.strerror or error}; fix that and run the same command again", FAILED
     if _is_out_of_memory(error):

@@ -8,6 +8,7 @@ import typer
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.cli.output import set_up_logging
+from finetune.system.option import known_network
 
 
 def completes(*names: str) -> Callable[[str], list[str]]:
@@ -22,10 +23,15 @@ def completes(*names: str) -> Callable[[str], list[str]]:
     return matching
 
 
+def lower_case(name: str | None) -> str | None:
+    """Return the name of a layer as the networks spell it."""
+    return name and name.lower()
+
+
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...",
+        metavar="INPUT",
         help="Images: files, folders, 'globs', URLs, @LIST (one name per line), a CSV with a column path, or - for "
         "names on stdin.",
     ),
@@ -37,6 +43,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
+        metavar="MODEL",
         help="Run directory, model or weights file, or name of published weights. "
         "[default: the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter]",
         autocompletion=completes(*WEIGHTS_NAMES),
@@ -46,12 +53,14 @@ NetworkOption = Annotated[
     str | None,
     typer.Option(
         "--network",
+        metavar="NETWORK",
+        callback=known_network,
         help="The network of a weights file that fits several, e.g. caffenet.",
         autocompletion=completes(*NETWORK_NAMES),
     ),
 ]
 
-Top = Annotated[int, typer.Option(min=1, help="How many classes to list for each image.")]
+Top = Annotated[int, typer.Option(metavar="N", min=1, help="How many classes to list for each image.")]
 TenCrop = Annotated[
     bool,
     typer.Option(
@@ -59,9 +68,12 @@ TenCrop = Annotated[
     ),
 ]
 AbstainBelow = Annotated[
-    float, typer.Option(min=0, max=1, help="Abstain if the first class is less probable than this, e.g. 0.8.")
+    float,
+    typer.Option(
+        metavar="PROBABILITY", min=0, max=1, help="Abstain if the first class is less probable than this, e.g. 0.8."
+    ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images per batch.")]
+BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Images per batch.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that cannot be read.")]
 
 DrawingFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")]

@@ -23,6 +23,7 @@ from finetune.cli.options import (
 )
 from finetune.cli.safe_text import printable
 from finetune.errors import DataError, UsageError
+from finetune.system.nearest_path import did_you_mean_path
 
 if TYPE_CHECKING:
     from finetune.classifier import Prediction
@@ -45,7 +46,14 @@ def predict(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Classify images: the most probable classes of each, one result for every image, in order."""
+    """Classify images: the most probable classes of each.
+
+    There is one result for every image, in order.
+
+    Examples:
+      finetune predict photo.jpg --model runs/insects
+      finetune predict images --model starter --json
+    """
     from finetune.classifier import load
     from finetune.data.inputs import expand
 
@@ -83,7 +91,8 @@ def _table(prediction: "Prediction") -> str:
     """Return the path and a line for each class, or the reason why the image was not read."""
     path = printable(str(prediction.path))
     if prediction.error:
-        return f"{path}\n     not read: {printable(prediction.error)}"
+        near = did_you_mean_path(prediction.path) if isinstance(prediction.path, Path) else ""
+        return f"{path}\n     not read: {printable(prediction.error + near)}"
     rows = [
         f"{rank:4}  {score.probability:7.2%}  {printable(score.label)}"
         for rank, score in enumerate(prediction.scores, start=1)

@@ -11,9 +11,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from finetune.cli.environment import Command
+from finetune.cli.command import Command, CommandGroup
 from finetune.cli.options import Json, Verbose
 from finetune.cli.safe_text import printable
 from finetune.system.table import table
@@ -33,7 +32,7 @@ GAP = 2  # between columns of `table`
 INDENT = "    "
 
 
-class _ListByDefault(TyperGroup):
+class _ListByDefault(CommandGroup):
     """A group in which `list` need not be written: `finetune runs DIR` is `finetune runs list DIR`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -45,7 +44,7 @@ class _ListByDefault(TyperGroup):
 app = typer.Typer(
     cls=_ListByDefault,
     subcommand_metavar="[DIR] | COMMAND [ARGS]...",
-    help="List and compare runs; finetune runs DIR is short for finetune runs list DIR.",
+    help="List and compare runs: runs DIR is short for runs list DIR.",
     add_completion=False,
     rich_markup_mode=None,
 )
@@ -61,6 +60,10 @@ def list_runs(
 
     The options below a run are those that differ from the run above it. The accuracy has its 95 % interval. --json has
     all results and options.
+
+    Examples:
+      finetune runs list
+      finetune runs list runs --json
     """
     from finetune.runs.list_runs import list_runs as listed_runs
 
@@ -80,7 +83,12 @@ def compare(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show in which options two runs differ, and their results."""
+    """Show in which options two runs differ, and their results.
+
+    Examples:
+      finetune runs compare runs/probe runs/fc8
+      finetune runs compare runs/probe runs/fc8 --json
+    """
     from finetune.runs.compare_runs import compare_runs
 
     comparison = compare_runs(first, second)

@@ -17,6 +17,7 @@ from finetune.cli.options import (
     TenCrop,
     Top,
     Verbose,
+    lower_case,
 )
 
 
@@ -32,7 +33,9 @@ def score(
     features: Annotated[
         str | None,
         typer.Option(
-            metavar="LAYER", help="Write the output of this layer, e.g. fc7, instead of classes; to .npy or .parquet."
+            metavar="LAYER",
+            callback=lower_case,
+            help="Write the output of this layer, e.g. fc7, instead of classes; to .npy or .parquet.",
         ),
     ] = None,
     pool: Annotated[
@@ -64,9 +67,13 @@ def score(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Classify any number of images into one file, one row for each, in order.
+    """Classify any number of images into a file, one row for each.
 
-    If it is interrupted, the same command with --resume continues.
+    The rows are in the order of the inputs. If it is interrupted, the same command with --resume continues.
+
+    Examples:
+      finetune score images --out scores.csv --model runs/insects
+      finetune score images --out fc7.npy --features fc7
     """
     from finetune.scoring.score import score as write_scores
     from finetune.scoring.score_options import ScoreOptions

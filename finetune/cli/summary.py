@@ -30,7 +30,14 @@ def summary(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the layers of a network: output size, parameters, multiply-adds and activation memory for one image."""
+    """Show the layers of a network: sizes, parameters and costs.
+
+    The costs are multiply-adds and memory of the activations for one image.
+
+    Examples:
+      finetune summary alexnet
+      finetune summary runs/insects --json
+    """
     from finetune.networks.summary import summarize
 
     costs = summarize(_network(of, network))

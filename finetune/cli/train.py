@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,23 @@ from finetune.cli.exit_codes import FAILED
 from finetune.cli.options import Verbose, completes
 from finetune.config import TrainConfig, flag
 from finetune.errors import UsageError
+from finetune.system.option import PANELS
+from finetune.system.table import table
 
 if TYPE_CHECKING:
     from finetune.runs.run import Run
 
 
 def train(context: typer.Context, **options: Any) -> None:
-    """Train the layers you name on your images, keep all others frozen, and write a run directory with the model."""
+    """Train on your images, and write a run directory with the model.
+
+    Without an option that names layers, a linear probe is fitted: one new layer on frozen ones. With --skip, --train or
+    --stages, the layers you name are trained by gradient, and all others stay frozen.
+
+    Examples:
+      finetune train --data images --out runs/insects
+      finetune train --data images --skip fc7,fc8 --epochs 20
+    """
     if options["resume"]:
         _refuse_others(context, "resume", "verbose")
         from finetune.training.train import proceed
@@ -66,25 +77,36 @@ def _source(context: typer.Context, name: str) -> str:
 def _print_results(training: "Iterator[Run]") -> None:
     """Train; print what was reached and what to do next before the report is drawn; FAILED if interrupted."""
     for run in training:
-        print(_accuracy(run.metrics()))
-        print(f"model {run.model}")
-        print(f"next: finetune predict IMAGE --model {run.path}", flush=True)
+        print(_results(run), flush=True)
     if run.metrics()["interrupted"]:
         raise typer.Exit(FAILED)
 
 
-def _accuracy(metrics: Mapping[str, Any]) -> str:
-    """Return the line with the accuracy of a run, and what it is of."""
-    accuracy = f"accuracy {100 * metrics['val_accuracy']:.1f} %"
-    if "probe" in metrics:
-        return f"{accuracy} (linear probe on {metrics['probe']}; {metrics['judged']})"
-    return f"validation {accuracy} (epoch {metrics['best_epoch']} of {metrics['epochs']}, the {metrics['kept']})"
+def _results(run: "Run") -> str:
+    """Return what was trained, how good it is, where it is, and what to do next, as lines."""
+    from finetune.runs.overview import overview
+
+    metrics, found = run.metrics(), overview(run.path)
+    epochs = f"; epoch {metrics['best_epoch']} of {metrics['epochs']}, the {metrics['kept']}" if found.epochs else ""
+    rows = [("trained", f"{found.trained}{epochs}")]
+    if found.results:
+        low, high = found.results.interval
+        interval = f"95 % interval: {low:.1%} to {high:.1%}"
+        images = f"{found.results.images:,} {metrics.get('judged', 'validation images')}"
+        rows += [("accuracy", f"{found.results.accuracy:.1%} ({interval})"), ("", f"of {images}")]
+    rows += [
+        ("model", str(run.model)),
+        ("report", str(run.report)),
+        ("next", f"finetune predict IMAGE --model {run.path}"),
+        ("", f"finetune evaluate {run.path} --data IMAGES"),
+    ]
+    return table("ll", rows)
 
 
 def _config_parameters() -> list[inspect.Parameter]:
     """Return one parameter for every field of TrainConfig, as Typer reads them from a function."""
     parameters = []
-    for option in fields(TrainConfig):
+    for option in sorted(fields(TrainConfig), key=lambda option: PANELS.index(option.metadata["panel"])):
         default = None if option.default is MISSING or option.default == () else option.default
         kind: Any = option.type
         if "tuple" in str(kind):
@@ -92,20 +114,28 @@ def _config_parameters() -> list[inspect.Parameter]:
         elif default is None:
             kind = kind | None
         names = [flag(option.name)] if default is False else []  # no --no-… for options that are off by default
-        known = option.metadata.get("names")
-        made = typer.Option(*names, help=option.metadata["help"], autocompletion=completes(*known) if known else None)
+        known = option.metadata["names"]
+        made = typer.Option(
+            *names,
+            help=option.metadata["help"],
+            metavar=option.metadata["metavar"],
+            rich_help_panel=option.metadata["panel"],
+            autocompletion=completes(*known) if known else None,
+        )
         parameters.append(_parameter(option.name, kind, made, default))
     return parameters
 
 
 def _command_line_parameters() -> list[inspect.Parameter]:
     """Return the options of `finetune train` that are not part of a run's options."""
-    config = typer.Option(
-        help="Read these options from a TOML file, or from the config.json of a run; the command line wins."
+    of_run = partial(typer.Option, rich_help_panel=PANELS[-1])
+    config = of_run(
+        metavar="FILE",
+        help="Read these options from a TOML file, or from the config.json of a run; the command line wins.",
     )
-    resume = typer.Option(help="Resume this run where it stopped; takes no other option.")
-    dry_run = typer.Option("--dry-run", help="Show what would be trained and what it would cost, without training.")
-    find_lr = typer.Option(
+    resume = of_run(metavar="RUN", help="Resume this run where it stopped; takes no other option.")
+    dry_run = of_run("--dry-run", help="Show what would be trained and what it would cost, without training.")
+    find_lr = of_run(
         "--find-lr", help="Try learning rates from small to large on your images, plot the loss, and suggest one."
     )
     return [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from finetune.choices import WEIGHTS_NAMES
-from finetune.cli.environment import Command
+from finetune.cli.command import Command, CommandGroup
 from finetune.cli.options import Json, Overwrite, Verbose, completes
 from finetune.errors import UsageError
 from finetune.system.table import table
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from finetune.pretrained.inspect import FileFacts, TensorFacts
 
 app = typer.Typer(
-    help="Work with published weights and weights files: list, fetch, inspect, convert.",
+    cls=CommandGroup,
+    help="Work with weights files: list, fetch, inspect, convert.",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -32,9 +33,14 @@ def _options(context: typer.Context) -> None:
 
 @app.command("list", cls=Command)
 def list_weights(as_json: Json = False, verbose: Verbose = False) -> None:
-    """List the published weights: network, size, accuracy in %, whether they are on this machine, digest, licence.
+    """List the published weights, and which are on this machine.
 
-    --json adds full digests, addresses and paths.
+    The columns are network, size, accuracy in %, whether they are here, digest and licence. --json adds full digests,
+    addresses and paths.
+
+    Examples:
+      finetune weights list
+      finetune weights list --json
     """
     from finetune.pretrained.catalogue import CATALOGUE
 
@@ -84,12 +90,21 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"Name of published weights: {', '.join(WEIGHTS_NAMES)}.", autocompletion=completes(*WEIGHTS_NAMES)
+            metavar="NAME",
+            help=f"Name of published weights: {', '.join(WEIGHTS_NAMES)}.",
+            autocompletion=completes(*WEIGHTS_NAMES),
         ),
     ],
     verbose: Verbose = False,
 ) -> None:
-    """Download published weights into your cache; an interrupted download continues where it stopped."""
+    """Download published weights into your cache.
+
+    An interrupted download continues where it stopped.
+
+    Examples:
+      finetune weights fetch bvlc_alexnet
+      finetune weights fetch torchvision_alexnet
+    """
     from finetune.pretrained.catalogue import CATALOGUE
     from finetune.pretrained.fetch import fetch as fetch_weights
 
@@ -103,11 +118,18 @@ def fetch(
 
 @app.command(cls=Command)
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Weights file of any supported format.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights file of any supported format.")],
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the contents of a weights file: layers, shapes, ranges, digest, and the networks it fits."""
+    """Show what is in a weights file, and which networks it fits.
+
+    Shown are its layers, the shape and range of every tensor, and its digest.
+
+    Examples:
+      finetune weights inspect runs/insects/model.safetensors
+      finetune weights inspect runs/insects/model.safetensors --json
+    """
     from finetune.pretrained.inspect import inspect_weights
 
     facts = inspect_weights(file)
@@ -140,7 +162,12 @@ def convert(
     overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a weights file in another format without changing any number."""
+    """Write a weights file in another format, bit for bit.
+
+    Examples:
+      finetune weights convert runs/insects/model.safetensors insects.npz
+      finetune weights convert bvlc_alexnet.caffemodel bvlc_alexnet.npy
+    """
     from finetune.pretrained.convert import convert as convert_weights
 
     convert_weights(source, target, overwrite=overwrite)

@@ -17,6 +17,7 @@ from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing, with_margin
 from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError, UsageError
+from finetune.system.nearest_path import did_you_mean_path
 
 ImageLike = Path | str | NDArray[np.uint8]
 MAX_BYTES = 1 << 30  # of one file: 100 megapixels of 16 bits in four channels, uncompressed, are 800 MB
@@ -62,7 +63,8 @@ def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Imag
     """Return the network input of a path or URL, as `read_input`; raise ImageError, naming it, if it cannot be read."""
     pixels = read_input(image, preprocessing)
     if isinstance(pixels, ImageError):
-        raise ImageError(f"{image}: {pixels}")
+        near = "" if is_url(str(image)) else did_you_mean_path(Path(image))
+        raise ImageError(f"{image}: {pixels}{near}")
     return pixels
 
 

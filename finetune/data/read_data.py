@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile
-from finetune.data.folder import folder_files, missing_classes_hint, read_folder
+from finetune.data.folder import IMAGE_EXTENSIONS, folder_files, missing_classes_hint, read_folder
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.data.split import ChooseSplits, to_check, to_evaluate
-from finetune.errors import DataError
+from finetune.errors import DataError, UsageError
+from finetune.system.nearest_path import did_you_mean_path
 
 
 class _DataForm(NamedTuple):
@@ -26,7 +27,7 @@ def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None
 
     `val_fraction`: the share of each class that validates, if the data says of no image that it does. `group_by`: how
     paths name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises
-    DataError if the data does not exist or cannot be trained on.
+    UsageError if the data does not exist or is an image, DataError if it cannot be trained on.
     """
     try:
         return _form_of(data).read(data, val_fraction, group_by)
@@ -38,7 +39,7 @@ def labelled_files(data: Path, split: SplitName | None = None) -> list[LabelledF
     """Return the images to evaluate a model on, with their classes: validation images, else test images, else all.
 
     With `split`: those of the split that the data calls so (`finetune.data.split`). The files themselves are not read.
-    Raises DataError if the data does not exist, has no such split or no labelled images.
+    Raises UsageError if the data does not exist or is an image, DataError without such a split or labelled images.
     """
     place = f"the split {split!r} of {data}" if split else str(data)
     return _files(data, partial(to_evaluate, split=split), place)
@@ -47,7 +48,8 @@ def labelled_files(data: Path, split: SplitName | None = None) -> list[LabelledF
 def all_files(data: Path) -> list[LabelledFile]:
     """Return all images with their classes and the splits that the data names, or None where training makes them.
 
-    The files themselves are not read. Raises DataError if the data does not exist or has no labelled images.
+    The files themselves are not read. Raises UsageError if the data does not exist or is an image, DataError if it has
+    no labelled images.
     """
     return _files(data, to_check, str(data))
 
@@ -72,5 +74,8 @@ def _form_of(data: Path) -> _DataForm:
     if data.exists() and not (data.is_file() or data.is_fifo()):
         raise DataError(f"expected a folder or list of images, but {data} is a device or a socket")
     if not data.exists():
-        raise DataError(f"expected a folder or list of images, but {data} does not exist")
+        near = did_you_mean_path(data)
+        raise UsageError(f"expected a folder or list of images, but {data} does not exist{near}; check its name")
+    if data.is_file() and data.suffix.lower() in IMAGE_EXTENSIONS:
+        raise UsageError(f"expected a folder or list of images, but {data} is an image; name the folder of the classes")
     return _DataForm(read_csv, csv_files) if data.suffix.lower() == ".csv" else _DataForm(read_list, list_files)

@@ -6,6 +6,7 @@ from pathlib import Path
 from finetune.errors import WeightsError
 from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED
 from finetune.pretrained.locate import find
+from finetune.system.nearest_path import did_you_mean_path
 from finetune.system.text import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ def resolve(ref: str) -> tuple[Path, str]:
         return path, path.name
     if path.is_dir():
         raise WeightsError(f"expected a weights file, but {ref} is a folder; pass the file in it")
+    near = did_you_mean(ref, CATALOGUE) or did_you_mean_path(path)
     raise WeightsError(
-        f"weights {ref!r}: neither a file nor a published name{did_you_mean(ref, CATALOGUE)}; "
-        f"the names are {', '.join(CATALOGUE)}"
+        f"weights {ref!r}: neither a file nor a published name{near}; the names are {', '.join(CATALOGUE)}"
     )
 
 

@@ -14,12 +14,13 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Path, unfinished: Path) -> Iterator[None]:
-    """Make `folder` if necessary and hold it for this process; afterwards, remove it again if it is empty.
+    """Make `folder` if necessary and hold it for this process; afterwards, remove what was made if it is empty.
 
     What a killed process left half-written is removed: the folder `unfinished` and files that end with `.part`.
     Raises RunError when another process holds the folder, OSError when it cannot be written.
     """
     lock = FileLock(folder / LOCK, timeout=0)
+    made = [folder, *(parent for parent in folder.parents if not parent.exists())]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -33,5 +34,7 @@ def locked(folder: Path, unfinished: Path) -> Iterator[None]:
     finally:
         (folder / LOCK).unlink(missing_ok=True)
         lock.release()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        for path in made:
+            if any(path.iterdir()):
+                break
+            path.rmdir()

@@ -15,6 +15,7 @@ from finetune.model import Model, save_model
 from finetune.runs.lock import LOCK, locked
 from finetune.system.atomic import replacing
 from finetune.system.csv_cells import write_rows
+from finetune.system.nearest_path import did_you_mean_path
 
 RUNS = Path("runs")  # where runs without a name go, and where predict looks for the newest
 
@@ -72,6 +73,11 @@ class Run:
     def model(self) -> Path:
         """The file of the model."""
         return self.path / MODEL
+
+    @property
+    def report(self) -> Path:
+        """The path of the report."""
+        return self.path / REPORT
 
     @property
     def checkpoint(self) -> Path:
@@ -241,7 +247,8 @@ def newest(runs: Path = RUNS) -> Run | None:
 def open_run(path: Path) -> Run:
     """Return the run at `path`; raise RunError when it has no model."""
     if not (path / MODEL).is_file():
-        raise RunError(f"{path} has no {MODEL}: expected a run directory that `finetune train` finished")
+        near = did_you_mean_path(path)
+        raise RunError(f"{path} has no {MODEL}{near}: expected a run directory that `finetune train` finished")
     return Run(path)
 
 

@@ -5,13 +5,18 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.65) -> str:
-    """Return ` (did you mean fc8?)` for the known name nearest to `name`, or an empty string if none is near.
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.65) -> str | None:
+    """Return the known name nearest to `name`, or None if none is near.
 
     `cutoff` is the least similarity, from 0 to 1: fc9 has 0.67 with fc8, zebra 0.6 with brass.
     """
-    nearest = get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return f" (did you mean {nearest[0]}?)" if nearest else ""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.65) -> str:
+    """Return ` (did you mean fc8?)` for the known name `nearest` to `name`, or an empty string if none is near."""
+    near = nearest(name, known, cutoff)
+    return f" (did you mean {near}?)" if near else ""
 
 
 def first_few(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:

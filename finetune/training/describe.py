@@ -87,6 +87,11 @@ def _images(dataset: Dataset) -> Iterator[str]:
     yield table("lrr", [("class", "to train on", "to validate"), *rows, total])
     if len(dataset.class_names) > SHOWN_CLASSES:
         yield f"(the first {SHOWN_CLASSES} classes are shown)"
+    yield from groups_and_copies(dataset)
+
+
+def groups_and_copies(dataset: Dataset) -> Iterator[str]:
+    """Yield how many groups and copies there are, if any, and how many are in two splits."""
     if groups := dataset.by_group():
         alone = sum(not record.group for record in dataset.records)
         without = f" and {alone:,} images without a group" if alone else ""

@@ -2,10 +2,12 @@
 
 from collections import Counter
 
+from finetune.config import AUTO
 from finetune.data.dataset import Dataset
 from finetune.runs.run import Run
 from finetune.system.table import table
 from finetune.system.text import first_few
+from finetune.training.describe import groups_and_copies
 from finetune.training.method import method
 from finetune.training.plan import Plan
 
@@ -17,6 +19,7 @@ def opening(plan: Plan, dataset: Dataset, run: Run) -> str:
     config = plan.config
     rows = [
         ("data", f"{config.data}: {_images(dataset)}"),
+        *(("", line) for line in groups_and_copies(dataset)),
         ("network", f"{plan.network.name}, weights {plan.source.name}"),
         ("training", _what(plan)),
         ("run", str(run.path)),
@@ -37,8 +40,9 @@ def _images(dataset: Dataset) -> str:
 def _what(plan: Plan) -> str:
     """Return what is trained, and how."""
     if plan.config.is_probe:
-        layers = [plan.config.probe] if plan.probe else plan.network.probe_layers()
-        return f"linear probe: a new {plan.skip[-1]} on {' or '.join(map(str, layers))}; all else frozen"
+        asked = plan.config.probe
+        layers = f"the best of {', '.join(plan.network.probe_layers())}" if asked in (None, AUTO) else asked
+        return f"linear probe: a new {plan.skip[-1]} on {layers}; all else frozen"
     fresh = ", ".join(f"{name} fresh" if name in plan.skip else name for name in plan.trained)
     return f"{fresh}; {next(method(plan)).removeprefix('training: ')}"
 

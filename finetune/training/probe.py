@@ -1,6 +1,5 @@
 """A linear probe: one new layer on frozen features, fitted by logistic regression."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
@@ -24,8 +23,7 @@ from finetune.training.probe_blocks import BLOCK_ROWS
 from finetune.training.probe_features import LayerFeatures, layer_features, probe_views
 from finetune.training.probe_fit import ProbeArray, fit, one_thread
 from finetune.training.probe_folds import ALWAYS_TRAINED
-
-logger = logging.getLogger(__name__)
+from finetune.training.skipped import warn_of_skipped
 
 
 def fit_probe(plan: Plan, probe: Probe, dataset: Dataset, run: Run, resumed: bool) -> Outcome:
@@ -37,9 +35,8 @@ def fit_probe(plan: Plan, probe: Probe, dataset: Dataset, run: Run, resumed: boo
     wanted = {record: views if record.split == "train" else (in_use,) for record in dataset.records}
     by_digest = dict(sorted(wanted.items(), key=lambda item: item[0].digest))
     with layer_features(plan, [probe.chosen.layer], by_digest) as features:
-        for path, reason in features.unreadable.items():
-            logger.warning("skipped %s: %s", path, reason)
         remaining = dataset.without(features.unreadable)
+        warn_of_skipped(remaining.skipped[len(dataset.skipped) :])
         train = training_images(remaining)
         fitted = _fitted(features, probe.chosen, train, views)
         val = sorted((record for record in remaining.records if record.split == "val"), key=attrgetter("digest"))

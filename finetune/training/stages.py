@@ -19,6 +19,7 @@ from finetune.training.journal import Journal
 from finetune.training.loop import train_epochs
 from finetune.training.outcome import Outcome
 from finetune.training.plan import Plan
+from finetune.training.skipped import warn_of_skipped
 from finetune.training.splits import Splits
 from finetune.training.state import Progress, State
 
@@ -43,7 +44,7 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outco
             head = Head(staged)
             logger.info("cost      %s", estimate(staged, dataset, trunk, store, head).describe())
             splits = Splits(staged, trunk, store, dataset, open_files)
-            _warn_of_skipped(splits.dataset, dataset)
+            warn_of_skipped(splits.dataset.skipped[len(dataset.skipped) :])
             interrupted = _run_epochs(head, plan, splits, epochs, progress, journal)
             if interrupted or is_last:
                 break
@@ -96,12 +97,3 @@ def _run_epochs(head: Head, plan: Plan, splits: Splits, epochs: range, progress:
     if not progress.whole.history:
         raise RunError("there is no epoch to train; start a new run")
     return False
-
-
-def _warn_of_skipped(readable: Dataset, dataset: Dataset) -> None:
-    """Warn of images that turned out unreadable when their pixels were decoded."""
-    if readable.skipped == dataset.skipped:
-        return
-    for path, reason in readable.skipped:
-        logger.warning("skipped %s: %s", path, reason)
-    logger.warning("%d images could not be read and are skipped", len(readable.skipped))

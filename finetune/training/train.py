@@ -28,6 +28,7 @@ from finetune.training.frozen import changed, frozen_digests
 from finetune.training.make_plan import make_plan
 from finetune.training.opening import opening
 from finetune.training.plan import Plan
+from finetune.training.skipped import warn_of_skipped
 
 if TYPE_CHECKING:
     from finetune.training.find_rate import FoundRate
@@ -155,6 +156,7 @@ def find_rate(config: TrainConfig) -> "FoundRate":
 def _choose(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
     """Return the plan of a probe with its layer chosen, and the readable images; log what it was chosen from."""
     plan, readable = choose_probe(plan, dataset)
+    warn_of_skipped(readable.skipped[len(dataset.skipped) :])
     if plan.probe:
         logger.info("%s", probe_table(plan.probe))
     return plan, readable
@@ -165,8 +167,7 @@ def _announce(run: Run, plan: Plan, dataset: Dataset) -> None:
     logger.info("%s", opening(plan, dataset, run))
     for line in training_warnings(dataset) if plan.config.check else ():
         logger.warning("%s", line)
-    for path, reason in dataset.skipped:
-        logger.warning("skipped %s: %s", path, reason)
+    warn_of_skipped(dataset.skipped)
 
 
 @contextmanager

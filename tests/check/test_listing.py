@@ -8,7 +8,7 @@ from support.drawn_photos import write_photos
 
 from finetune.check.check import check
 from finetune.check.listing import list_files
-from finetune.errors import DataError
+from finetune.errors import DataError, UsageError
 
 
 def findings(data: Path) -> list[tuple[str, str, list[str]]]:
@@ -88,7 +88,7 @@ def test_images_outside_the_class_folders(tmp_path: Path) -> None:
 def test_nothing_to_check(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected class folders with images in .*, found none; make a folder"):
         check(tmp_path)
-    with pytest.raises(DataError, match="none does not exist"):
+    with pytest.raises(UsageError, match="none does not exist; check its name"):
         check(tmp_path / "none")
     write_photos(tmp_path / "loose", range(3))
     with pytest.raises(DataError, match=r"found none \(3 \w+ directly in it\); make a folder per class"):

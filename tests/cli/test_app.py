@@ -37,10 +37,10 @@ def test_help_and_version(finetune: Finetune) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--skp", "fc8"], "No such option: --skp"),
+        (["train", "--skp", "fc8"], "there is no option '--skp' (did you mean --skip?)"),
         (["train"], "--data is missing: name a folder"),
         (["train", "--resume", "x", "--epochs", "3"], "--resume takes no other option, but --epochs was given"),
-        (["trian"], "No such command 'trian'"),
+        (["trian"], "there is no command 'trian' (did you mean finetune train?); finetune --help lists the commands"),
         (["train", "--data", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["train", "--data", "x", "--epochs", "0"], "--epochs must be 1 or more, not 0"),
         (["train", "--data", "x", "--resize", "stretch"], "Invalid value for '--resize'"),
@@ -57,9 +57,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(finetune: Finetune, arguments: 
 
 
 def test_failed_work_is_one_line_and_exit_code_1(finetune: Finetune, tmp_path: Path) -> None:
-    code, out, err = finetune("train", "--data", tmp_path / "nowhere")
+    code, out, err = finetune("train", "--data", tmp_path)
     assert (code, out) == (1, "")
-    assert err == f"finetune: error: expected a folder or list of images, but {tmp_path / 'nowhere'} does not exist\n"
+    assert err.startswith(f"finetune: error: expected at least two class folders in {tmp_path}, found none")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.tensorflow
@@ -70,12 +71,18 @@ def test_train_then_predict(
     arguments = ("train", "--data", data, "--weights", tiny_weights, "--out", run, "--epochs", 2, "--skip", "fc8,fc7")
     code, out, err = finetune(*arguments)
     assert code == 0
-    accuracy, model, following = out.splitlines()
-    assert re.fullmatch(r"validation accuracy [\d.]+ % \(epoch 2 of 2, the last\)", accuracy)
-    assert model == f"model {run / 'model.safetensors'}"
-    assert following == f"next: finetune predict IMAGE --model {run}"
-    assert "fresh and trained: fc7, fc8" in err
-    assert "epoch 2 of 2: loss" in err
+    trained, accuracy, images, *paths = out.splitlines()
+    assert trained == "trained   fresh fc7, fresh fc8; epoch 2 of 2, the last"
+    assert re.fullmatch(r"accuracy  [\d.]+% \(95 % interval: [\d.]+% to [\d.]+%\)", accuracy)
+    assert images == "          of 2 validation images"
+    assert paths == [
+        f"model     {run / 'model.safetensors'}",
+        f"report    {run / 'report.html'}",
+        f"next      finetune predict IMAGE --model {run}",
+        f"          finetune evaluate {run} --data IMAGES",
+    ]
+    assert "training  fc7 fresh, fc8 fresh; 2 epochs in batches of 32" in err
+    assert re.search(r"^    2 .*\d  kept$", err, re.MULTILINE)
 
     assert finetune(*arguments)[::2] == (
         1, f"finetune: error: --out {run} already holds a run; choose another --out, or --overwrite to replace it\n",
@@ -124,7 +131,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_so(
     )
     assert code == 1
     assert "interrupted: 2 of 30 epochs are done; keeping the last" in err
-    assert f"model {run / 'model.safetensors'}" in out
+    assert f"model     {run / 'model.safetensors'}" in out
     assert finetune("predict", tmp_path / "images" / "dots" / "0.png", "--model", run)[0] == 0
 
 
@@ -132,7 +139,7 @@ def test_interrupted_before_anything(finetune: Finetune, monkeypatch: pytest.Mon
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finetune.training.train.train", interrupt)
+    monkeypatch.setattr("finetune.training.train.start", interrupt)
     assert finetune("train", "--data", "x") == (1, "", "finetune: error: interrupted; nothing was finished\n")
 
 
@@ -229,6 +236,8 @@ def test_an_unknown_shell(finetune: Finetune) -> None:
         ("finetune summary vgg", "vgg16"),
         ("finetune benchmark alexnet-o", "alexnet-owt"),
         ("finetune weights fetch torchvision_v", "torchvision_vgg16"),
+        ("finetune help tr", "train"),
+        ("finetune help weights in", "inspect"),
     ],
 )
 def test_bash_completes_names(finetune: Finetune, monkeypatch: pytest.MonkeyPatch, words: str, complete: str) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from finetune.cli.check import check
 from finetune.data.read_data import read_data
-from finetune.errors import DataError, FinetuneError, UsageError
+from finetune.errors import FinetuneError, UsageError
 
 app = typer.Typer()
 app.command()(check)
@@ -142,5 +142,5 @@ def test_a_folder_that_cannot_be_written(data: Path, tmp_path: Path, monkeypatch
 
 
 def test_no_such_data(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none does not exist"):
+    with pytest.raises(UsageError, match="none does not exist; check its name"):
         invoke(tmp_path / "none")

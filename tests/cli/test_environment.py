@@ -72,7 +72,8 @@ def test_a_mistyped_variable_is_reported(
     code, out, err = finetune("weights", "list", "--json")
     assert (code, err) == (
         0,
-        f"{name} is ignored: it is not the variable of any option{nearest}; unset it, or see finetune COMMAND --help\n",
+        f"warning: {name} is ignored: it is not the variable of any option{nearest}; unset it, or see finetune "
+        "COMMAND --help\n",
     )
     json.loads(out.splitlines()[0])
 

@@ -51,7 +51,7 @@ def test_a_class_that_the_model_does_not_have(finetune: Finetune, image: Path, t
     [
         (("explain", "x.png"), 2, "Missing option '--out'"),
         (("explain", "--out", "o.png"), 2, "Missing argument 'IMAGE'"),
-        (("explain", "x.png", "--out", "o.png", "--klass", "red"), 2, "No such option: --klass"),
+        (("explain", "x.png", "--out", "o.png", "--klass", "red"), 2, "there is no option '--klass'"),
         (("explain", "x.png", "--out", "o.png", "--class", "rad"), 2, "no class 'rad' (did you mean red?)"),
         (("explain", "x.png", "--out", "o.png", "--layer", "fc6"), 2, "the output of fc6 has no height and width"),
         (("explain", "x.png", "--out", "o.jpg"), 2, "expected a name that ends in .png"),

@@ -120,13 +120,15 @@ def test_help_is_that_of_the_group(finetune: Finetune) -> None:
         out = finetune("runs", flag)[1]
         assert "  list " in out
         assert "  compare " in out
-    assert "No such option: --jsn" in finetune("runs", "--jsn")[2]
+    assert "there is no option '--jsn' (did you mean --json?)" in finetune("runs", "--jsn")[2]
 
 
 def test_no_runs(finetune: Finetune, tmp_path: Path) -> None:
     code, out, err = finetune("runs", tmp_path)
     assert (code, out) == (0, "")
-    assert err == f"{tmp_path} has no runs; make one with finetune train --data DIR --out {tmp_path / 'NAME'}\n"
+    assert (
+        err == f"warning: {tmp_path} has no runs; make one with finetune train --data DIR --out {tmp_path / 'NAME'}\n"
+    )
     assert finetune("runs", tmp_path, "--json") == (0, '{"runs": []}\n', "")
 
 

@@ -30,7 +30,7 @@ def test_options_win_over_the_file(
     recipe.write_text(f'data = "{data}"\nweights = "{tiny_weights}"\nepochs = 5\nseed = 3\nflip = true\nviews = 2\n')
     code, out, _ = finetune("train", "--config", recipe, "--epochs", 1, "--no-flip", "--out", tmp_path / "run")
     assert code == 0
-    assert out.startswith("validation accuracy ")
+    assert out.startswith("trained   fresh fc8; epoch 1 of 1, the last\naccuracy  ")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["epochs"], config["seed"], config["flip"], config["views"]) == (1, 3, False, 2)
     assert (tmp_path / "run" / "augmented.png").read_bytes().startswith(b"\x89PNG")
@@ -53,8 +53,9 @@ def test_stages_from_the_line(
     )  # fmt: skip
     code, _, err = finetune("train", *options)
     assert code == 0
-    assert err.count("cost: ") == 3
-    assert "epoch 4 of 4" in err
+    assert err.count("cost      ") == 3
+    assert err.count("epoch    loss") == 1
+    assert re.search(r"^    4 .*\d  kept$", err, re.MULTILINE)
     model = (tmp_path / "run" / "model.safetensors").read_bytes()
     (tmp_path / "run" / "model.safetensors").unlink()
     assert finetune("train", "--resume", tmp_path / "run")[0] == 0
@@ -136,12 +137,11 @@ def test_a_probe(finetune: Finetune, tiny_weights: Path, image_folder: Callable[
     assert not run.exists()
     code, out, _ = finetune("train", *options, "--out", run)
     assert code == 0
-    accuracy, model, following = out.splitlines()
-    assert re.fullmatch(r"accuracy \d+\.\d % \(linear probe on pool5; training images, held out in turn\)", accuracy)
-    assert (model, following) == (
-        f"model {run / 'model.safetensors'}",
-        f"next: finetune predict IMAGE --model {run}",
-    )
+    trained, accuracy, images, model, *_ = out.splitlines()
+    assert trained == "trained   probe on pool5"
+    assert re.fullmatch(r"accuracy  [\d.]+% \(95 % interval: [\d.]+% to [\d.]+%\)", accuracy)
+    assert images == "          of 12 training images, held out in turn"
+    assert model == f"model     {run / 'model.safetensors'}"
     assert "Accuracy" in (run / "report.html").read_text()
     code, _, err = finetune("evaluate", run)
     assert code == 1
@@ -176,7 +176,7 @@ def test_a_probe(finetune: Finetune, tiny_weights: Path, image_folder: Callable[
         ),
         (("--data", "x", "--label-smoothing", "1"), "--label-smoothing must be 0 or more and below 1, not 1.0"),
         (("--data", "x", "--config", "no.toml"), "--config no.toml cannot be opened (No such file or directory)"),
-        (("--dta", "x"), "No such option: --dta (Possible options: --data, "),
+        (("--dta", "x"), "there is no option '--dta' (did you mean --data?) (finetune train --help lists the options)"),
     ],
 )
 def test_wrong_usage(finetune: Finetune, arguments: tuple[str, ...], message: str) -> None:

@@ -15,7 +15,7 @@ from support.encoded_images import encode, idx
 from finetune.choices import SplitName
 from finetune.data import dataset as dataset_module
 from finetune.data.read_data import all_files, labelled_files, read_data
-from finetune.errors import DataError
+from finetune.errors import DataError, UsageError
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
@@ -266,12 +266,15 @@ def test_no_labelled_images(root: Path, folder: str, hint: str) -> None:
 
 @pytest.mark.parametrize("read", [read_data, labelled_files])
 def test_data_that_cannot_be_opened(root: Path, read: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    def message(data: Path) -> str:
-        with pytest.raises(DataError) as caught:
+    def message(data: Path, kind: type[Exception] = DataError) -> str:
+        with pytest.raises(kind) as caught:
             read(data)  # type: ignore[operator]
         return str(caught.value)
 
-    assert message(root / "nothing") == f"expected a folder or list of images, but {root / 'nothing'} does not exist"
+    expected = "expected a folder or list of images, but"
+    nothing, image = root / "nothing", root / "a" / "0.png"
+    assert message(nothing, UsageError) == f"{expected} {nothing} does not exist; check its name"
+    assert message(image, UsageError) == f"{expected} {image} is an image; name the folder of the classes"
     assert message(Path("/dev/null")) == "expected a folder or list of images, but /dev/null is a device or a socket"
 
     def refuse(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from support.runs import started
 
 from finetune.classifier import Classifier, load
 from finetune.data.dataset import Dataset, Record
-from finetune.errors import DataError, RunError, WeightsError
+from finetune.errors import DataError, RunError, UsageError, WeightsError
 from finetune.evaluation.evaluate import evaluate
 from finetune.model import Model
 from finetune.runs.run import Run
@@ -153,7 +153,7 @@ def test_folders_that_hold_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "red" / "broken.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"no image of .*empty can be read; give a folder of images with --data; the"):
         evaluate(run, tmp_path / "empty")
-    with pytest.raises(DataError, match=r"expected a folder or list of images, but .*nowhere does not exist"):
+    with pytest.raises(UsageError, match=r"expected a folder or list of images, but .*nowhere does not exist"):
         evaluate(run, tmp_path / "nowhere")
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.cli import app as cli
 from finetune.cli import train as cli_train
 from finetune.config import TrainConfig, flag
+from finetune.networks import build
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,9 +77,26 @@ def not_in_config() -> set[str]:
 
 
 def example_lines() -> Iterator[str]:
-    """Yield the command lines of the examples, one for each command."""
-    for example in EXAMPLES:
+    """Yield the command lines of the examples in the README, one for each command, and those in the help."""
+    for example in (*EXAMPLES, *(line for command in COMMANDS.values() for line in command.examples)):
         yield from (part.strip() for part in re.split(r"&&|\|", example) if part.strip().startswith("finetune "))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_help_of_every_command_ends_with_two_examples_of_it(
+    finetune: Callable[..., tuple[int, str, str]], words: tuple[str, ...]
+) -> None:
+    shown = finetune(*words, "--help")[1].rpartition("\nExamples:\n")[2].splitlines()
+    assert len(shown) == 2
+    assert all(line.startswith(f"  finetune {' '.join(words)}") and len(line) < 80 for line in shown)
+    assert [line.strip() for line in shown] == COMMANDS[words].examples
+
+
+def test_the_help_names_networks_weights_and_layers_that_exist() -> None:
+    known = {*NETWORK_NAMES, *WEIGHTS_NAMES, *(layer.name for layer in build("alexnet").layers)}
+    words = {word for command in COMMANDS.values() for line in command.examples for word in re.split("[ ,]", line)}
+    named = {word for word in words if re.fullmatch(r"\w*(alexnet|caffenet|vgg)[\w-]*|(conv|fc|pool)\d|starter", word)}
+    assert {"bvlc_alexnet", "alexnet-owt", "fc7", "starter"} <= named <= known
 
 
 @pytest.mark.parametrize("line", list(example_lines()))
@@ -123,7 +142,7 @@ def test_the_examples_run_one_after_the_other(
 def test_no_command_was_removed() -> None:
     """Scripts rely on these commands."""
     assert {" ".join(words) for words in COMMANDS} >= {
-        "benchmark", "check", "demo", "evaluate", "explain", "export", "filters", "predict", "report", "score",
+        "benchmark", "check", "demo", "evaluate", "explain", "export", "filters", "help", "predict", "report", "score",
         "summary", "train", "weights convert", "weights fetch", "weights inspect", "weights list",
     }  # fmt: skip
 

@@ -83,7 +83,7 @@ def test_sigterm_keeps_the_last_epoch(
     )
     assert code == 1
     assert "interrupted: 2 of 30 epochs are done; keeping the last" in err
-    assert "model run/model.safetensors" in out
+    assert "model     run/model.safetensors" in out
     assert Path("run/report.html").exists()
 
 

@@ -13,7 +13,14 @@ def test_the_folder_is_made_and_removed_again(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
     with locked(folder, folder / ".new"):
         assert (folder / LOCK).exists()
-    assert not folder.exists()
+    assert list(tmp_path.iterdir()) == [], "nor the folders above it"
+
+
+def test_a_folder_above_that_others_use_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "mine"
+    with locked(folder, folder / ".new"):
+        (tmp_path / "runs" / "other").mkdir()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]
 
 
 def test_a_folder_with_files_stays(tmp_path: Path) -> None:

@@ -95,15 +95,17 @@ def test_the_log(
     patience: int | None,
     kept: str,
 ) -> None:
-    """One line at the end of an epoch, none within one."""
+    """A header, and a line at the end of an epoch, none within one; with patience each best epoch is marked."""
     journal = Journal(Run(tmp_path / "run"), plan(tiny_model, patience=patience), dataset, started=False)
     with caplog.at_level(logging.INFO):
+        journal.begin()
         journal.keep(WITHIN, dataset)
-        assert not caplog.messages
+        assert len(caplog.messages) == 1
         journal.keep(STATE, dataset)
         journal.report_interruption(1)
     assert caplog.messages == [
-        "epoch 1 of 3: loss 0.7000, accuracy 50.0 %; validation loss 0.6000, accuracy 75.0 %",
+        "epoch    loss  accuracy  validation loss  validation accuracy  seconds",
+        "    1  0.7000     50.0%           0.6000                75.0%      0.0" + ("  best" if patience else ""),
         f"interrupted: 1 of 3 epochs are done; keeping the {kept} "
         f"(continue with finetune train --resume {tmp_path}/run)",
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from finetune.classifier import load
 from finetune.config import TrainConfig
-from finetune.errors import DataError, RunError, WeightsError
+from finetune.errors import RunError, UsageError, WeightsError
 from finetune.evaluation.evaluate import evaluate
 from finetune.model import load_model
 from finetune.training.train import resume, train
@@ -123,7 +123,7 @@ def test_an_image_that_breaks_only_when_decoded_is_skipped(
         run = train(TrainConfig(data=data, out=tmp_path / "run", weights=str(tiny_weights), epochs=1))
     assert (run.path / "skipped.csv").read_text() == f"path,reason\n{broken},the PNG data is damaged or cut short\n"
     assert f"skipped {broken}: the PNG data is damaged or cut short" in caplog.text
-    assert "1 images could not be read and are skipped" in caplog.text
+    assert "1 image cannot be read and is skipped" in caplog.text
     assert str(broken) not in (run.path / "manifest.csv").read_text()
 
 
@@ -133,7 +133,7 @@ def test_nothing_is_written_when_something_is_wrong(
     out = tmp_path / "run"
     data = image_folder(stripes=3, dots=3)
     wrong: list[tuple[TrainConfig, type[Exception]]] = [
-        (TrainConfig(data=tmp_path / "nowhere", out=out, weights=str(tiny_weights)), DataError),
+        (TrainConfig(data=tmp_path / "nowhere", out=out, weights=str(tiny_weights)), UsageError),
         (TrainConfig(data=data, out=out, weights=str(tmp_path / "nothing.npy")), WeightsError),
         (TrainConfig(data=data, out=data, weights=str(tiny_weights)), RunError),
     ]
