@@ -19,7 +19,7 @@ from finetune.training.facts import facts
 from finetune.training.features import View
 from finetune.training.outcome import Outcome
 from finetune.training.plan import Plan, Probe, ProbedLayer
-from finetune.training.probe_blocks import BLOCK_ROWS
+from finetune.training.probe_blocks import BLOCK_ROWS, CHOICE_TOLERANCE, TOLERANCE
 from finetune.training.probe_features import LayerFeatures, layer_features, probe_views
 from finetune.training.probe_fit import ProbeArray, fit, one_thread
 from finetune.training.probe_folds import ALWAYS_TRAINED
@@ -69,18 +69,22 @@ def _of_all(probe: Probe, dataset: Dataset, features: LayerFeatures, views: Sequ
     for number in track(numbers, len(numbers), "cross-validating", "folds"):
         inside = [record for record, fold in zip(train, folds, strict=True) if fold != number]
         outside = [record for record, fold in zip(train, folds, strict=True) if fold == number]
-        fitted = _fitted(features, probe.chosen, inside, views)
+        fitted = _fitted(features, probe.chosen, inside, views, CHOICE_TOLERANCE)
         found.update(zip(outside, _logits(features, probe.chosen, outside, views[0], *fitted), strict=True))
     records = tuple(record for record in train if record in found)
     return replace(probe, records=records, logits=np.array([found[record] for record in records]))
 
 
 def _fitted(
-    features: LayerFeatures, chosen: ProbedLayer, records: Sequence[Record], views: Sequence[View]
+    features: LayerFeatures,
+    chosen: ProbedLayer,
+    records: Sequence[Record],
+    views: Sequence[View],
+    tolerance: float = TOLERANCE,
 ) -> tuple[ProbeArray, ProbeArray]:
     """Return kernel and bias, fitted on all views of the records."""
     rows = features.rows(chosen.layer, records, views)
-    return fit(rows, labels_of(records), [record.digest for record in records], chosen.strength)
+    return fit(rows, labels_of(records), [record.digest for record in records], chosen.strength, tolerance)
 
 
 def _logits(

@@ -46,7 +46,10 @@ def scale_of(squares: float, rows: int) -> float:
 
 
 def fit_in_blocks(
-    read: Callable[[NDArray[np.int64]], NDArray[Any]], labels: NDArray[np.int64], strength: float
+    read: Callable[[NDArray[np.int64]], NDArray[Any]],
+    labels: NDArray[np.int64],
+    strength: float,
+    tolerance: float = BLOCK_TOLERANCE,
 ) -> tuple[Float64s, Float64s]:
     """Return kernel and bias for rows that `read(numbers)` reads, numbers from 0 to those of `labels`.
 
@@ -73,7 +76,7 @@ def fit_in_blocks(
             return loss / len(labels), np.vstack([slope, sums.bias]).ravel() / len(labels)
 
         # Where rounding errors of float32 keep the slope above the tolerance, the line search ends the fit
-        options = {"gtol": BLOCK_TOLERANCE, "ftol": 0, "maxiter": MOST_STEPS, "maxfun": 2 * MOST_STEPS, "maxls": 50}
+        options = {"gtol": tolerance, "ftol": 0, "maxiter": MOST_STEPS, "maxfun": 2 * MOST_STEPS, "maxls": 50}
         start = np.zeros((len(mean) + 1) * classes)
         return unscaled(minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x)
 

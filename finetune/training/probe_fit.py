@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from finetune.metrics import log_loss
 from finetune.system.parallel import parallel_map
-from finetune.training.probe_blocks import CHOICE_TOLERANCE, MOST_STEPS, TOLERANCE, Float64s, fit_in_blocks, scale_of
+from finetune.training.probe_blocks import (
+    BLOCK_TOLERANCE,
+    CHOICE_TOLERANCE,
+    MOST_STEPS,
+    TOLERANCE,
+    Float64s,
+    fit_in_blocks,
+    scale_of,
+)
 from finetune.training.probe_folds import ALWAYS_TRAINED, FoldNumbers, Labels, key_order
 
 ProbeArray = NDArray[np.float32]
@@ -120,21 +128,24 @@ def choose_layer(results: Mapping[str, Sequence[TriedStrength]]) -> str:
     return min(results, key=lambda layer: best_strength(results[layer]).log_loss)
 
 
-def fit(rows: RowSource, labels: Labels, keys: Sequence[str], strength: float) -> tuple[ProbeArray, ProbeArray]:
+def fit(
+    rows: RowSource, labels: Labels, keys: Sequence[str], strength: float, tolerance: float = TOLERANCE
+) -> tuple[ProbeArray, ProbeArray]:
     """Return kernel (values, classes) and bias (classes,) for the features as they are, fitted on all rows.
 
-    Up to MOST_ROWS rows are held in memory as float64, twice; of more, none: they are copied to a file.
+    `tolerance`: of the fit, CHOICE_TOLERANCE where it is only measured. Up to MOST_ROWS rows are held in memory as float64, twice; of more, none: they are copied to a file.
     Raises FinetuneError when a feature is not finite.
     """
     every = _in_order(key_order(keys, labels), len(rows) // len(labels))
     row_labels = labels[every.images]
     with one_thread():
         if len(rows) > MOST_ROWS:
-            kernel, bias = fit_in_blocks(lambda some: _flat(rows, every.numbers[some]), row_labels, strength)
+            in_order = lambda some: _flat(rows, every.numbers[some])  # noqa: E731 (too long for the line below)
+            kernel, bias = fit_in_blocks(in_order, row_labels, strength, max(tolerance, BLOCK_TOLERANCE))
         else:
             scaled = _Scaled(_flat(rows, every.numbers))
             span = _Span(scaled.rows)
-            ((inner, bias),) = _fits(span.rows, row_labels, [strength], TOLERANCE)
+            ((inner, bias),) = _fits(span.rows, row_labels, [strength], tolerance)
             kernel = span.original(inner) / scaled.scale
             bias = bias - scaled.mean @ kernel
     return kernel.astype(np.float32), bias.astype(np.float32)

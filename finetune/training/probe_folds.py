@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from finetune.errors import DataError
 
 FOLDS = 5  # Hastie, Tibshirani and Friedman 2009, "The Elements of Statistical Learning", section 7.10.1: 5 or 10
-MOST_IMAGES = 2000  # to choose layer and strength with; see the times in benchmarks/probe_times.py
+MOST_IMAGES = 1000  # to choose layer and strength with; see the times in benchmarks/probe_times.py
 FEWEST_OF_A_CLASS = 5  # drawn of each class, or all it has: one per fold
 ALWAYS_TRAINED = -1  # in place of a fold: the image is never held out
 
