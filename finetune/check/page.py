@@ -5,12 +5,15 @@ from typing import Any
 
 from finetune.check.check import Check
 from finetune.check.finding_kinds import KINDS, Finding
+from finetune.data.dataset import LabelledFile
 from finetune.data.thumbnails import thumbnails
 from finetune.system.atomic import replacing
 from finetune.system.page_template import page_template
 
 SHOWN = 24  # findings of a kind that have thumbnails, …
+OPEN = 6  # … the others being folded, …
 COPIES = 6  # … and images of a finding: about 150 kB per kind; --json lists them all
+OPEN_CLASSES = 40  # more are folded
 _NEVER_SHOWN = ("unreadable", "passed-over")  # what cannot be decoded, or is not an image, is only named
 
 
@@ -25,6 +28,8 @@ def write_page(check: Check, path: Path) -> None:
         splits=check.splits(),
         readable=sum(splits.total() for splits in check.counts.values()),
         accuracy=check.accuracy,
+        open=OPEN,
+        open_classes=OPEN_CLASSES,
         sections=[
             (heading, [_section(check, kind, small) for kind in KINDS if KINDS[kind].hard == hard and check.of(kind)])
             for hard, heading in ((True, "Hard: will hurt training"), (False, "Soft: worth knowing"))
@@ -42,7 +47,9 @@ def _shown(finding: Finding) -> tuple[Path, ...]:
 def _section(check: Check, kind: str, small: dict[str, str]) -> dict[str, Any]:
     """Return what the template needs for the findings of one kind."""
     findings = check.of(kind)
+    labelled = {look.file.path: look.file for look in check.looks}
     return {
+        "kind": kind,
         "title": KINDS[kind].title,
         "advice": KINDS[kind].advice,
         "count": len(findings),
@@ -51,7 +58,7 @@ def _section(check: Check, kind: str, small: dict[str, str]) -> dict[str, Any]:
         "findings": [
             {
                 "message": finding.message,
-                "files": [(_name(file, check.data), small.get(str(file))) for file in finding.paths[:COPIES]],
+                "files": [_file(path, check.data, labelled.get(path), small) for path in finding.paths[:COPIES]],
                 "more": len(finding.paths[COPIES:]),
             }
             for finding in findings[:SHOWN]
@@ -59,5 +66,11 @@ def _section(check: Check, kind: str, small: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _name(file: Path, data: Path) -> str:
-    return str(file.relative_to(data) if file.is_relative_to(data) else file)
+def _file(path: Path, data: Path, labelled: LabelledFile | None, small: dict[str, str]) -> dict[str, str | None]:
+    """Return what the page shows of a file: its name, thumbnail, class and split, as far as it has them."""
+    return {
+        "name": str(path.relative_to(data) if path.is_relative_to(data) else path),
+        "thumbnail": small.get(str(path)),
+        "class": labelled.class_name if labelled else None,
+        "split": labelled.split if labelled else None,
+    }

@@ -1,16 +1,18 @@
 """The plots of the report and of the learning rate test. No name of a class or file is drawn: the page writes those.
 
-Each `draw_…` function draws on axes that it is given. matplotlib is imported when something is drawn, and only the
-part that draws to a file: no window, no pyplot.
+Those of the report are SVG elements in the colours of the page, light or dark. Each `draw_…` function draws on axes
+that it is given. matplotlib is imported when something is drawn, and only the part that draws to a file: no window, no
+pyplot.
 """
 
-import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from finetune.metrics import wilson_interval
 from finetune.system.quiet import import_matplotlib
@@ -18,35 +20,46 @@ from finetune.system.quiet import import_matplotlib
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 4.2, 3.0  # inches of 96 pixels: one fits a phone, three a laptop, and letters are hardly scaled
+WIDTH, HEIGHT = 3.9, 2.9  # inches of 96 pixels: one fits a phone, three a laptop, and letters are hardly scaled
+_NO_FACTS = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # about the file, which matplotlib would write into it
+_MAP_SIDE = 6.0  # inches, of a large confusion matrix
+_MAP_DPI = 144  # its cells are pixels of an image, which an SVG holds at 72 per inch otherwise
+_TALLER = 3.3  # inches: room for a legend below the axes
+_MARGINS = 0.17, 0.17, 0.98, 0.9  # left, bottom, right, top, in fractions of the figure
+_INK, _TRAINING, _VALIDATION = "#57606b", "#1767ad", "#b9500a"  # colour-blind people can distinguish them
+_NAMED = {_INK: "currentColor", _TRAINING: "var(--accent)", _VALIDATION: "var(--second)"}  # as in page.css
 _STYLE = {
     "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": _INK,
+    "grid.alpha": 0.2,
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "svg.hashsalt": "finetune",  # equal runs give equal pages
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
     "svg.fonttype": "none",  # text stays text: outlines took a third of the time and most of the page
 }
-_TALLER = 3.6  # inches: room for a legend below the axes
-_MARGINS = 0.17, 0.17, 0.97, 0.9  # left, bottom, right, top, in fractions of the figure
-_TRAINING, _VALIDATION = "#1f77b4", "#d95f02"  # colour-blind people can distinguish them
 
 
-def training_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int) -> list[tuple[str, str]]:
+def training_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int) -> list[tuple[str, Markup]]:
     """Return (description, SVG) of loss, accuracy and learning rate by epoch; the kept epoch is marked."""
     plots = (
-        ("loss", "loss", {"train_loss": "training", "val_loss": "validation"}, 1),
-        ("accuracy", "accuracy, %", {"train_accuracy": "training", "val_accuracy": "validation"}, 100),
-        ("learning rate", "learning rate", {"learning_rate": ""}, 1),
+        ("loss", {"train_loss": "training", "val_loss": "validation"}, 1),
+        ("accuracy, %", {"train_accuracy": "training", "val_accuracy": "validation"}, 100),
+        ("learning rate", {"learning_rate": ""}, 1),
     )
     curves = []
-    for quantity, title, lines, scale in plots:
+    for title, lines, scale in plots:
+        ends = [
+            f"{label} {scale * history[0][column]:.3g} to {scale * history[-1][column]:.3g}".strip()
+            for column, label in lines.items()
+        ]
         with _axes() as axes:
             draw_by_epoch(axes, history, kept_epoch, title, lines, scale)
-            curves.append((f"{quantity} by epoch", _svg(axes)))
+            curves.append((f"{title} by epoch: {'; '.join(ends)}", _svg(axes)))
     return curves
 
 
@@ -62,7 +75,7 @@ def draw_by_epoch(
     from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in history]
-    axes.axvline(kept_epoch, color="#888888", linestyle=":")
+    axes.axvline(kept_epoch, color=_INK, linestyle=":")
     for (column, label), color in zip(lines.items(), (_TRAINING, _VALIDATION), strict=False):
         values = [scale * row[column] for row in history]
         axes.plot(epochs, values, color=color, label=label, marker="o", ms=2.5)
@@ -72,11 +85,12 @@ def draw_by_epoch(
         axes.legend()
 
 
-def reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return the SVG of `draw_reliability`."""
+def reliability_diagram(bins: Sequence[Mapping[str, Any]], title: str) -> tuple[str, Markup]:
+    """Return (description, SVG) of `draw_reliability`."""
+    points = "; ".join(f"{100 * bin['accuracy']:.0f} % at {100 * bin['confidence']:.0f} %" for bin in bins)
     with _axes(height=_TALLER) as axes:
         draw_reliability(axes, bins, title)
-        return _svg(axes)
+        return f"accuracy by confidence, {title}: {points}", _svg(axes)
 
 
 def draw_reliability(axes: "Axes", bins: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -88,32 +102,36 @@ def draw_reliability(axes: "Axes", bins: Sequence[Mapping[str, Any]], title: str
     above = [100 * interval.high - right for right, interval in zip(accuracies, intervals, strict=True)]
     images = sorted({bin["images"] for bin in bins})
     each = str(images[0]) if len(images) == 1 else f"{images[0]} to {images[-1]}"
-    axes.plot([0, 100], [0, 100], color="#555555", linestyle="--", label="ideal")
+    axes.plot([0, 100], [0, 100], color=_INK, linestyle="--", label="ideal")
     axes.errorbar(confidences, accuracies, (below, above), fmt="o", color=_TRAINING, label=f"{each} images each")
     axes.set(title=title, xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 102), ylim=(0, 102))
     axes.figure.subplots_adjust(bottom=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)  # below the axes, where it hides no point
 
 
-def confusion_map(confusion: Sequence[Sequence[int]]) -> str:
+def confusion_map(confusion: Sequence[Sequence[int]]) -> Markup:
     """Return the SVG of `draw_confusion`."""
-    with _axes(height=WIDTH) as axes:
+    with _axes(_MAP_SIDE, _MAP_SIDE) as axes:
         draw_confusion(axes, confusion)
         return _svg(axes)
 
 
 def draw_confusion(axes: "Axes", confusion: Sequence[Sequence[int]]) -> None:
-    """Draw a large confusion matrix: the share of each row in every column, darkest for all of it."""
+    """Draw a large confusion matrix: the share of each row in every column, opaque for all of it."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+    ends = [to_rgba(_TRAINING, 0), to_rgba(_TRAINING)]  # from transparent, for a light and a dark page
+    colours = LinearSegmentedColormap.from_list("shares", ends)
     counts = np.array(confusion, np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
     axes.grid(visible=False)
     axes.set(xlabel="predicted class", ylabel="true class")
 
 
 def rate_curve(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> bytes:
     """Return the PNG of `draw_rates`."""
-    with _axes(2 * WIDTH, 2 * HEIGHT, layout="constrained") as axes:
+    with _axes(8.4, 6.0, layout="constrained") as axes:
         draw_rates(axes, rates, losses, suggestion)
         return _saved(axes, format="png", dpi=100, metadata={"Software": None})
 
@@ -141,10 +159,17 @@ def _axes(width: float = WIDTH, height: float = HEIGHT, layout: str | None = Non
         yield figure.add_subplot()
 
 
-def _svg(axes: "Axes") -> str:
-    """Return the figure of the axes as an SVG in a data: URI."""
-    content = _saved(axes, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+def _svg(axes: "Axes") -> Markup:
+    """Return the figure of the axes as an SVG element without a background, in the colours of the page."""
+    import matplotlib as mpl
+
+    salt = f"finetune {axes.get_title('left')}"  # equal runs give equal pages, and no two plots of a page share an id
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        drawn = _saved(axes, format="svg", transparent=True, dpi=_MAP_DPI, metadata=_NO_FACTS).decode()
+    element = re.sub(r' xmlns(:\w+)?="[^"]*"|(?<=<g) id="[^"]*"', "", drawn[drawn.index("<svg") :])  # for use in HTML
+    for color, name in _NAMED.items():
+        element = element.replace(color, name)
+    return Markup(element)  # markup by matplotlib, which escapes what it writes
 
 
 def _saved(axes: "Axes", **options: Any) -> bytes:

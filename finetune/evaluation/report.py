@@ -24,9 +24,10 @@ from finetune.runs.read_run import (
 from finetune.runs.run import open_run
 from finetune.system.page_template import page_template
 
-MATRIX_CLASSES = 20  # the confusion matrix of more classes is a plot, next to a list of the most frequent confusions
+MATRIX_CLASSES = 40  # as many fit a screen; of more, the matrix is a plot and a list of the most frequent confusions
 CONFUSIONS = 20  # how long that list is
 _INCONSISTENT = (ArithmeticError, AttributeError, LookupError, RecursionError, TemplateError, TypeError, ValueError)
+_MADE_WITH = ("finetune", "python", "tensorflow", "system")  # of the versions, which are all at the end of the page
 SKIPPED_FILES = 200  # listed on the page; skipped.csv has them all
 
 
@@ -80,14 +81,16 @@ def render_report(
     `evaluation`: from `with_thumbnails`; without it, its part of the page is missing.
     `augmented`: the PNG of augmented views, if there is one. Options that are off are not listed.
     """
-    template = page_template("finetune.evaluation", "report.html.j2", percent=_percent, file_name=_file_name)
+    template = page_template("finetune.evaluation", "report.html.j2", percent=_percent, short_path=_short_path)
     return template.render(
         name=name,
-        data=Path(config["data"]).name or config["data"],
+        data=_data(config),
         options={option: text for option, value in config.items() if option != "versions" and (text := _text(value))},
         versions=config.get("versions", {"finetune": config.get("version", "unknown")}),
         command=repeat_command(config),
-        plan=plan,
+        facts=_facts(config, metrics, dataset),
+        accuracy=evaluation["top1"] if evaluation else metrics["val_accuracy"],
+        plan=_plan(plan, probe) if plan else None,
         augmented=f"data:image/png;base64,{base64.b64encode(augmented).decode()}" if augmented else "",
         metrics=metrics,
         history=history,
@@ -97,8 +100,9 @@ def render_report(
         skipped=dataset.skipped[:SKIPPED_FILES],
         more_skipped=len(dataset.skipped[SKIPPED_FILES:]),
         classes=_classes(dataset, evaluation),
+        fold_classes=len(dataset.class_names) > MATRIX_CLASSES,
         evaluation=evaluation,
-        reliability=_reliability(evaluation) if evaluation else [],
+        **(_reliability(evaluation) if evaluation else {}),
         **(_confusion(evaluation) if evaluation else {}),
     )
 
@@ -117,16 +121,49 @@ def _classes(dataset: Dataset, evaluation: Mapping[str, Any] | None) -> list[dic
     ]
 
 
-def _reliability(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (description, plot) of the model as it is used and, if a temperature changes it, as it was trained."""
-    used = plots.reliability_diagram(evaluation["reliability_after"], f"temperature {evaluation['temperature']:.3f}")
-    if evaluation["temperature"] == 1:
-        return [("accuracy by confidence", used)]
-    trained = plots.reliability_diagram(evaluation["reliability_before"], "as trained")
-    return [
-        ("accuracy by confidence, as trained", trained),
-        ("accuracy by confidence, as used", used),
+def _facts(config: Mapping[str, Any], metrics: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
+    """Return what the result is of: data, model, and the programs that made it, as far as the run names them.
+
+    The date is not among them: a run records no clock times, so that equal runs have equal files.
+    """
+    splits = Counter(record.split for record in dataset.records)
+    data = [
+        f"{len(dataset.class_names):,} classes",
+        f"{splits['train']:,} training images",
+        f"{splits['val']:,} validation images" if splits["val"] else "",
+        f"skipped files: {len(dataset.skipped):,}" if dataset.skipped else "",
     ]
+    model = {
+        "": config.get("network"),
+        "weights": Path(config["weights"]).name if config.get("weights") else None,
+        "linear probe on": metrics.get("probe"),
+        "fresh": _text(config.get("skip")),
+        "trained further": _text(config.get("train")),
+        "epoch": f"{metrics['best_epoch']} of {metrics['epochs']}" if "best_epoch" in metrics else None,
+    }
+    versions = config.get("versions", {})
+    facts = {
+        "Data": f"{_data(config)}: {', '.join(part for part in data if part)}",
+        "Model": "; ".join(f"{name} {value}".strip() for name, value in model.items() if value),
+        "Made with": ", ".join(f"{name} {versions[name]}" for name in _MADE_WITH if name in versions),
+    }
+    return {name: text for name, text in facts.items() if text}
+
+
+def _plan(plan: str, probe: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
+    """Return the sentences of a plan and its tables, without that of `probe`, which the page shows as its own."""
+    sentences, *tables = plan.strip().split("\n\n")
+    tables = [table for table in tables if not (probe and table.startswith("probe on "))]
+    return sentences.splitlines(), "\n\n".join(tables)
+
+
+def _reliability(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plots of the model as it is used and, if a temperature changes it, as it was trained."""
+    temperature = evaluation["temperature"]
+    trained, used = ("as trained", "before"), ("as used", "after")
+    ways = [used] if temperature == 1 else [trained, used]
+    plotted = [plots.reliability_diagram(evaluation[f"reliability_{key}"], way) for way, key in ways]
+    return {"ways": ways, "reliability": plotted}
 
 
 def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,5 +196,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _file_name(path: str) -> str:
-    return Path(path).name
+def _data(config: Mapping[str, Any]) -> str:
+    return str(Path(config["data"]).name or config["data"])
+
+
+def _short_path(path: str) -> str:
+    """Return the folder and the name of a file."""
+    return str(Path(*Path(path).parts[-2:]))

@@ -1,14 +1,17 @@
-"""HTML pages from Jinja templates that lie next to the module that fills them; every value is escaped."""
+"""HTML pages from Jinja templates that are in the package that fills them; every value is escaped.
+
+They extend `page.html.j2`, which holds the style of all pages, so that each page is a single file.
+"""
 
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, Template
 
 
 def page_template(package: str, name: str, **filters: Callable[..., Any]) -> Template:
     """Return the template `name` in a package, e.g. `finetune.check`; `filters` are added to Jinja's own."""
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    loader = ChoiceLoader([PackageLoader(package, ""), PackageLoader("finetune.system", "")])
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(filters)
-    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
+    return environment.get_template(name)

@@ -133,7 +133,8 @@ def fit(
 ) -> tuple[ProbeArray, ProbeArray]:
     """Return kernel (values, classes) and bias (classes,) for the features as they are, fitted on all rows.
 
-    `tolerance`: of the fit, CHOICE_TOLERANCE where it is only measured. Up to MOST_ROWS rows are held in memory as float64, twice; of more, none: they are copied to a file.
+    `tolerance`: CHOICE_TOLERANCE where the fit is only measured. Up to MOST_ROWS rows are held in memory as float64,
+    twice; of more, none: they are copied to a file.
     Raises FinetuneError when a feature is not finite.
     """
     every = _in_order(key_order(keys, labels), len(rows) // len(labels))

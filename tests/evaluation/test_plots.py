@@ -1,6 +1,5 @@
 """What the plots draw: the data of lines and markers on their axes, and that the same data gives the same file."""
 
-import base64
 import re
 
 import cv2
@@ -73,15 +72,17 @@ def test_one_line_needs_no_legend(axes: Axes) -> None:
 def test_the_curves_are_those_of_loss_accuracy_and_learning_rate() -> None:
     curves = training_curves(HISTORY, 2)
     assert [description for description, _ in curves] == [
-        "loss by epoch", "accuracy by epoch", "learning rate by epoch",
-    ]  # fmt: skip
+        "loss by epoch: training 2 to 0.5; validation 3 to 0.75",
+        "accuracy, % by epoch: training 20 to 80; validation 10 to 40",
+        "learning rate by epoch: 0.5 to 0.0625",
+    ]
     expected = (
         ("loss", {"train_loss": "training", "val_loss": "validation"}, 1),
         ("accuracy, %", {"train_accuracy": "training", "val_accuracy": "validation"}, 100),
         ("learning rate", {"learning_rate": ""}, 1),
     )
     for (_, plot), (title, lines, scale) in zip(curves, expected, strict=True):
-        assert f">{title}</text>" in svg(plot)
+        assert f">{title}</text>" in plot
         axes = Figure().add_subplot()
         draw_by_epoch(axes, HISTORY, 2, title, lines, scale)
         assert heights(plot, 4 * len(lines)) == pytest.approx(relative(axes), abs=0.01)
@@ -134,6 +135,22 @@ def test_without_a_suggestion_nothing_is_marked(axes: Axes) -> None:
     assert axes.get_legend() is None
 
 
+def test_a_plot_is_drawn_in_the_colours_of_the_page() -> None:
+    """The only fixed colours are those of the cells of the confusion matrix, an image that is transparent elsewhere."""
+    plots = [*training_curves(HISTORY, 2), reliability_diagram(BINS, "as used"), ("", confusion_map([[1, 2], [3, 4]]))]
+    for _, plot in plots:
+        assert plot.startswith("<svg ")
+        assert not re.search(r"(?:fill|stroke): #", plot)
+        assert "fill: currentColor" in plot
+    ids = [name for _, plot in plots for name in re.findall(r' id="([^"]+)"', plot)]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_words_for_a_reliability_diagram() -> None:
+    description, _ = reliability_diagram(BINS, "as used")
+    assert description == "accuracy by confidence, as used: 20 % at 40 %; 75 % at 90 %"
+
+
 def test_the_same_data_gives_the_same_file() -> None:
     assert training_curves(HISTORY, 2) == training_curves(HISTORY, 2)
     assert reliability_diagram(BINS, "x") == reliability_diagram(BINS, "x")
@@ -149,8 +166,8 @@ def test_rate_curve_is_a_png_of_840_by_600_pixels() -> None:
 
 def heights(plot: str, count: int) -> list[float]:
     """Return where the first `count` markers of an SVG are between the lowest, 0, and the highest, 1."""
-    marker = r'<use xlink:href="#\w+" x="[\d.]+" y="([\d.]+)" style="fill: #(?:1f77b4|d95f02)'
-    ys = [float(y) for y in re.findall(marker, svg(plot))][:count]  # those of the legend come last
+    marker = r'<use xlink:href="#\w+" x="[\d.]+" y="([\d.]+)" style="fill: var\(--(?:accent|second)\)'
+    ys = [float(y) for y in re.findall(marker, plot)][:count]  # those of the legend come last
     return [(max(ys) - y) / (max(ys) - min(ys)) for y in ys]
 
 
@@ -158,9 +175,3 @@ def relative(axes: Axes) -> list[float]:
     """Return the values of the lines on some axes between the lowest, 0, and the highest, 1."""
     values = [y for line in points(axes)[1:] for _, y in line]
     return [(y - min(values)) / (max(values) - min(values)) for y in values]
-
-
-def svg(plot: str) -> str:
-    prefix, _, content = plot.partition(",")
-    assert prefix == "data:image/svg+xml;base64"
-    return base64.b64decode(content).decode()

@@ -29,13 +29,15 @@ def test_the_page_of_a_probe(judged: str, val: int, words: str) -> None:
     names, paths = ("a", "b"), [Path(f"{i}.png") for i in range(4)]
     images = {"train": 8, "val": val} if val else {"train": 8}
     metrics = {"kept": "probe", "probe": "fc6", "judged": judged, "val_accuracy": 0.875, "images": images}
-    evaluation = evaluation_json(names, paths)
-    page = render_report("run", CONFIG, "", metrics, [], dataset(names, paths), evaluation, PROBED)
+    evaluation = evaluation_json(names, paths, 2.0)
+    plan = "alexnet from starter\n\nprobe on  log loss\nfc6          0.250\n\nlayer  weights\nfc8    fresh\n"
+    page = render_report("run", CONFIG, plan, metrics, [], dataset(names, paths), evaluation, PROBED)
     text = " ".join(Page(page).words.split())
-    assert "Accuracy 87.5 % (linear probe on fc6)" in text.replace("\N{NO-BREAK SPACE}", " ")
-    assert f"Of 4 {judged}, " in text
+    assert f" of 4 {judged} are classified correctly" in text
+    assert "Model linear probe on fc6 " in text
     assert words in text
-    assert "the temperature 1.000, which was fitted in cross-validation on the training images to minimize" in text
+    assert "the temperature 2.000, which was fitted in cross-validation on the training images to minimize" in text
     assert table_rows(page, '<tr class="kept">') == ["fc6 87.5 % ± 6.2 % 0.250 3"]
-    assert table_rows(page, "<tr>")[1] == "pool5 75.0 % ± 12.5 % 0.500 0.1"
+    assert "pool5 75.0 % ± 12.5 % 0.500 0.1" in table_rows(page, "<tr>")
+    assert "Plan alexnet from starter layer weights fc8 fresh Command" in text  # the table of the probe is shown once
     assert "epoch" not in text

@@ -31,6 +31,7 @@ def test_the_sheet_of_the_run_is_in_the_page(tiny_model: Model, tmp_path: Path) 
     page = write_report(run.path).read_text()
     (shown,) = (a for tag, a in Page(page).tags if tag == "img" and "image/png" in (a["src"] or ""))
     assert shown == {
+        "class": "sheet",
         "src": f"data:image/png;base64,{base64.b64encode(png).decode()}",
         "alt": "rows of training images, each with its augmented views to the right",
     }
@@ -47,11 +48,11 @@ def test_the_sheet_of_the_run_is_in_the_page(tiny_model: Model, tmp_path: Path) 
 def test_the_sentences_of_the_plan_are_a_list_and_its_tables_keep_their_columns() -> None:
     plan = "alexnet from starter\nviews: <all>\n\nlayer  weights\nfc8    fresh\n\nclass  train\nants       3\n"
     page = render_report("run", CONFIG, plan, METRICS, EPOCHS, IMAGES)
-    assert '<ul class="plan"><li>alexnet from starter</li><li>views: &lt;all&gt;</li></ul>' in page
-    assert "<pre>layer  weights\nfc8    fresh\n\nclass  train\nants       3</pre>" in page
+    assert "<ul><li>alexnet from starter</li><li>views: &lt;all&gt;</li></ul>" in page
+    assert ">layer  weights\nfc8    fresh\n\nclass  train\nants       3</pre>" in page
 
 
 def test_the_plan_of_a_run_of_0_1_is_one_line() -> None:
     page = render_report("run", CONFIG, "fresh: fc8\n", METRICS, EPOCHS, IMAGES)
-    assert "Plan fresh: fc8 Training" in words(page)
-    assert "<pre>" not in page
+    assert "Plan fresh: fc8 Command and settings" in words(page)
+    assert "Tables of the plan" not in page
