@@ -27,19 +27,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from finetune.classifier import Classifier, Features, Prediction, Score, load
+    from finetune.classifier import Classifier, load
     from finetune.config import TrainConfig
     from finetune.errors import FinetuneError
+    from finetune.prediction import Features, Prediction, Score
     from finetune.runs.run import Run
     from finetune.training.train import train
 
 _MODULES = {
     "Classifier": "classifier",
-    "Features": "classifier",
+    "Features": "prediction",
     "FinetuneError": "errors",
-    "Prediction": "classifier",
+    "Prediction": "prediction",
     "Run": "runs.run",
-    "Score": "classifier",
+    "Score": "prediction",
     "TrainConfig": "config",
     "load": "classifier",
     "train": "training.train",

@@ -25,8 +25,8 @@ from finetune.cli.safe_text import printable
 from finetune.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from finetune.classifier import Prediction
     from finetune.data.inputs import Input
+    from finetune.prediction import Prediction
 
 
 def predict(
@@ -55,7 +55,8 @@ def predict(
         images = iter([only])
     classifier = load(model, network)
     unreadable = False
-    for prediction in classifier.predict(images, top=top, ten_crop=ten_crop, abstain_below=abstain_below):
+    every = classifier.predict(images, top=top, folders=False, ten_crop=ten_crop, abstain_below=abstain_below)
+    for prediction in every:  # a folder in a list is one row, too
         if strict and prediction.error is not None:
             raise DataError(f"--strict: {prediction.path}: {prediction.error}")
         unreadable |= prediction.error is not None
