@@ -261,7 +261,7 @@ def test_names_of_the_package() -> None:
     ]  # fmt: skip
     for name in finetune.__all__:
         assert getattr(finetune, name) is not None
-        assert name in dir(finetune)
+    assert dir(finetune) == finetune.__all__
     with pytest.raises(AttributeError, match="module 'finetune' has no attribute 'lod'"):
         finetune.lod  # noqa: B018
     program = "import sys, finetune; print(*sys.modules)"
