@@ -48,12 +48,12 @@ def load(ref: str | Path | None = None, network: str | None = None, *, many: boo
     """Return a classifier with the model that `ref` names: a run directory, a weights file or published weights.
 
     None means the newest run in ./runs, else the published AlexNet if its file is present, else the starter; the log
-    says which one it is. `network` decides where a file fits several networks. `many`: as for `Classifier`. Raises
-    WeightsError or RunError if there is no such model or it cannot be read.
+    says which one it is, and why. `network` decides where a file fits several networks. `many`: as for `Classifier`.
+    Raises WeightsError or RunError if there is no such model or it cannot be read.
     """
     if ref is None:
-        ref = default_model()
-        logger.info("model: %s", ref)
+        ref, why = default_model()
+        logger.info("model %s, %s", ref, why)
     return Classifier(open_model(ref, network), many=many)
 
 

@@ -98,15 +98,15 @@ def test_the_log_names_the_default_model(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
     assert len(load().class_names) == 200
-    assert caplog.messages[-1] == "model: starter"
+    assert caplog.messages == ["model starter, as there is no run here, and bvlc_alexnet is not on this machine"]
     (tmp_path / "weights").mkdir()
     os.link(tiny_weights, tmp_path / "weights" / "bvlc_alexnet.safetensors")
     assert load().class_names == tiny_model.class_names
-    assert caplog.messages[-1] == "model: bvlc_alexnet"
+    assert caplog.messages[1] == "model bvlc_alexnet, as there is no run here; --model RUN for another"
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     save_model(tmp_path / "runs" / "mine" / "model.safetensors", tiny_model)
     load()
-    assert caplog.messages[-1] == f"model: {Path('runs', 'mine')}"
+    assert caplog.messages[-1] == "model runs/mine, the only run here; --model starter for ImageNet's classes"
 
 
 def test_models_that_do_not_exist(tmp_path: Path) -> None:
