@@ -7,22 +7,20 @@ tab-separated values: probability, label, path. The label is `?` if the model is
 """
 
 import sys
-from pathlib import Path
 
 import finetune
 
 
 def main(images: str, model: str | None = None) -> int:
     """Print one line for every image below a folder; return how many could not be read."""
-    paths = sorted(path for path in Path(images).rglob("*") if path.is_file())
     unreadable = 0
-    for prediction in finetune.load(model).predict(paths, top=1, abstain_below=0.6):
+    for prediction in finetune.load(model).predict(images, abstain_below=0.6):
         if prediction.error is not None:
             print(f"{prediction.path}: {prediction.error}", file=sys.stderr)
             unreadable += 1
             continue
-        (score,) = prediction.scores
-        print(f"{score.probability:.3f}", "?" if prediction.abstained else score.label, prediction.path, sep="\t")
+        label = "?" if prediction.abstained else prediction.label
+        print(f"{prediction.probability:.3f}", label, prediction.path, sep="\t")
     return unreadable
 
 

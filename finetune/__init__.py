@@ -1,11 +1,12 @@
 """Fine-tune AlexNet and its family, with their published Caffe weights, on your own images.
 
-    run = finetune.train(finetune.TrainConfig(data=Path("images"), out=Path("runs/insects")))
+    run = finetune.train(data="images", out="runs/insects")
     classifier = finetune.load("runs/insects")
-    for prediction in classifier.predict(["photo.jpg"]):
-        print(prediction.path, prediction.scores[0].label)
+    for prediction in classifier.predict("photos"):
+        print(prediction.path, prediction.label, prediction.probability)
 
-Names are imported on first use, so `import finetune` itself is instant.
+`help(finetune.train)` lists the options, `help(finetune.Classifier)` what images may be. Names are imported on first
+use, so `import finetune` itself is instant.
 """
 
 from importlib import import_module
@@ -27,22 +28,23 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from finetune.classifier import Classifier, Features, Prediction, Score, load
+    from finetune.api import train
+    from finetune.classifier import Classifier, load
     from finetune.config import TrainConfig
     from finetune.errors import FinetuneError
+    from finetune.prediction import Features, Prediction, Score
     from finetune.runs.run import Run
-    from finetune.training.train import train
 
 _MODULES = {
     "Classifier": "classifier",
-    "Features": "classifier",
+    "Features": "prediction",
     "FinetuneError": "errors",
-    "Prediction": "classifier",
+    "Prediction": "prediction",
     "Run": "runs.run",
-    "Score": "classifier",
+    "Score": "prediction",
     "TrainConfig": "config",
     "load": "classifier",
-    "train": "training.train",
+    "train": "api",
 }
 
 
@@ -53,4 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

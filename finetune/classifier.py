@@ -7,22 +7,23 @@ names make a `Prediction` of each output.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
-from finetune.data.images import ImageLike, iter_images, path_or_url, read_input, ten_crop_preprocessing, ten_crops
+from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
+from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError, WeightsError
 from finetune.metrics import softmax
 from finetune.model import Model
 from finetune.networks.layers import Layer, Shape
 from finetune.networks.numpy_forward import outputs
+from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, Score
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PathOrUrl = Path | str | None  # of an image; None for an array
-LayerOutput = NDArray[np.float32]  # of one image: (units,) or (height, width, channels)
 Pool = Literal["mean", "none"]
 BatchFunction = Callable[[str, Image], NDArray[np.float32]]  # from a layer and pixels to the layer's output
 
@@ -45,70 +44,27 @@ NUMPY_MULTIPLY_ADDS = 50e9
 MOST_WITH_NUMPY = 256  # images, since all of them are read before the first is computed
 
 
-@dataclass(frozen=True)
-class Score:
-    """One class with its probability; `index` is its position in `class_names`."""
-
-    index: int
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The predicted classes of one image, or the error that kept it from being read.
-
-    `path`: the path or URL; None for an array. `scores`: the most probable classes first. `abstained`: the first of
-    them is less probable than the threshold asked for. `probabilities`: float64 (classes,), in the order of
-    `class_names`.
-    """
-
-    path: PathOrUrl
-    scores: tuple[Score, ...] = ()
-    error: str | None = None
-    abstained: bool = False
-    probabilities: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the row that `--json` prints: path and predictions, or path and error."""
-        path = None if self.path is None else str(self.path)
-        if self.error is not None:
-            return {"path": path, "error": self.error}
-        abstained = {"abstained": True} if self.abstained else {}
-        return {"path": path, "predictions": [asdict(score) for score in self.scores], **abstained}
-
-
-@dataclass(frozen=True)
-class Features:
-    """The output of one layer for one image, float32, or the error that kept it from being read.
-
-    `path`: the path or URL; None for an array.
-    """
-
-    path: PathOrUrl
-    values: LayerOutput | None = field(default=None, compare=False)
-    error: str | None = None
-
-
 def load(ref: str | Path | None = None, network: str | None = None, *, many: bool = False) -> "Classifier":
     """Return a classifier with the model that `ref` names: a run directory, a weights file or published weights.
 
     None means the newest run in ./runs, else the published AlexNet if its file is present, else the starter; the log
-    says which one it is. `network` decides where a file fits several networks. `many`: as for `Classifier`. Raises
-    WeightsError or RunError if there is no such model or it cannot be read.
+    says which one it is, and why. `network` decides where a file fits several networks. `many`: as for `Classifier`.
+    Raises WeightsError or RunError if there is no such model or it cannot be read.
     """
     if ref is None:
-        ref = default_model()
-        logger.info("model: %s", ref)
+        ref, why = default_model()
+        logger.info("model %s, %s", ref, why)
     return Classifier(open_model(ref, network), many=many)
 
 
 class Classifier:
     """A model ready to classify images.
 
-    Images are paths, http(s) URLs or uint8 arrays: (height, width, 3), whose `channel_order` must be given as "rgb" or
-    "bgr", or (height, width) gray. An image that cannot be read yields its error in its place. `batch_size`: images
-    computed at once. `model`: network, weights and class names.
+    Images are one or any number of: paths; folders, which mean the images below them, sorted; http(s) URLs; PIL images,
+    which are converted as files are; uint8 arrays, (height, width) gray or (height, width, 3), whose `channel_order`
+    must be given as "rgb" or "bgr". An image that cannot be read yields its error in its place. With `folders=False`, a
+    folder is such an image, so that every path yields one result. `batch_size`: images computed at once. `model`:
+    network, weights and class names.
 
     A few images are computed with NumPy, in less time than importing TensorFlow takes; probabilities differ by less
     than 1e-4. `many` computes any number with TensorFlow, so that an image gets the same bits however many there are.
@@ -132,32 +88,35 @@ class Classifier:
 
     def predict(
         self,
-        images: Iterable[ImageLike],
+        images: ImageLike | Iterable[ImageLike],
         top: int = 5,
         batch_size: int = 32,
         *,
         channel_order: ArrayOrder | None = None,
+        folders: bool = True,
         ten_crop: bool = False,
         abstain_below: float = 0.0,
     ) -> Iterator[Prediction]:
         """Yield one prediction for each image, in order, with the `top` most probable classes.
 
         `ten_crop` averages the probabilities of ten crops. A prediction whose first probability is below
-        `abstain_below` is marked as abstained. Raises UsageError for an `abstain_below` outside 0 to 1 or an array that
-        is not an image, WeightsError if the output is not finite.
+        `abstain_below` is marked as abstained. Raises UsageError for an `abstain_below` outside 0 to 1 and for what is
+        not an image, DataError for a folder without images, WeightsError if the output is not finite.
         """
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
-        rows = self._layer_outputs(images, self._last_layer, batch_size, channel_order, ten_crop)
+        every = each_image(images, folders)
+        rows = self._layer_outputs(every, self._last_layer, batch_size, channel_order, ten_crop)
         return (self._prediction(path, logits, top, abstain_below) for path, logits in rows)
 
     def features(
         self,
-        images: Iterable[ImageLike],
+        images: ImageLike | Iterable[ImageLike],
         layer: str = "fc7",
         batch_size: int = 32,
         *,
         channel_order: ArrayOrder | None = None,
+        folders: bool = True,
         pool: Pool = "none",
     ) -> Iterator[Features]:
         """Yield the output of `layer` for each image, in order: (units,) or (height, width, channels).
@@ -166,7 +125,7 @@ class Classifier:
         its output cannot be pooled.
         """
         self.feature_shape(layer, pool)
-        rows = self._layer_outputs(images, layer, batch_size, channel_order)
+        rows = self._layer_outputs(each_image(images, folders), layer, batch_size, channel_order)
         return (_features(path, output, pool) for path, output in rows)
 
     def feature_shape(self, layer: str, pool: Pool = "none") -> Shape:
@@ -187,7 +146,10 @@ class Classifier:
     def logits(
         self, images: Iterable[ImageLike], batch_size: int = 32
     ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
-        """Yield the path or URL of each image, in order, with its logits (classes,), or with the error."""
+        """Yield the path or URL of each image, in order, with its logits (classes,), or with the error.
+
+        One row for each: a folder is an image that cannot be read.
+        """
         return self._layer_outputs(images, self._last_layer, batch_size)
 
     @property
@@ -212,7 +174,7 @@ class Classifier:
         def read(image: ImageLike) -> tuple[PathOrUrl, Image | ImageError]:
             return path_or_url(image), read_input(image, preprocessing, channel_order)
 
-        return self._compute_batches(parallel_map(read, iter_images(images)), layer, batch_size, ten_crop)
+        return self._compute_batches(parallel_map(read, images), layer, batch_size, ten_crop)
 
     def _compute_batches(
         self, inputs: Iterator[tuple[PathOrUrl, Image | ImageError]], layer: str, batch_size: int, ten_crop: bool
@@ -274,7 +236,7 @@ class Classifier:
             return Prediction(path, error=str(logits))
         if not np.isfinite(logits).all():
             raise WeightsError(
-                f"the model's output for {path or 'an array'} is not finite: its weights are damaged; get another file"
+                f"the model's output for {path or 'an image'} is not finite: its weights are damaged; get another file"
             )
         probabilities = softmax(np.atleast_2d(logits), self._temperature).mean(axis=0)
         best = np.argsort(-probabilities, kind="stable")[:top]

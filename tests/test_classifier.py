@@ -57,12 +57,30 @@ def test_unreadable_images_keep_their_rows(
     good = next(image_folder(stripes=1).rglob("*.png"))
     empty = tmp_path / "empty.jpg"
     empty.touch()
-    rows = [p.to_json() for p in load(str(tiny_weights)).predict([empty, good, tmp_path / "gone.png", tmp_path], top=1)]
+    images = [empty, good, tmp_path / "gone.png", tmp_path]
+    rows = [p.to_json() for p in load(str(tiny_weights)).predict(images, top=1, folders=False)]
     assert [row["path"] for row in rows] == [str(empty), str(good), str(tmp_path / "gone.png"), str(tmp_path)]
     assert rows[0]["error"] == "the file is empty"
     assert rows[1]["predictions"][0].keys() == {"index", "label", "probability"}
     assert rows[2]["error"] == "cannot be opened (No such file or directory)"
     assert rows[3]["error"] == "cannot be opened (Is a directory)"
+
+
+def test_one_image_several_or_a_folder(tiny_weights: Path, image_folder: Callable[..., Path]) -> None:
+    folder = image_folder(stripes=2, dots=1)
+    paths = sorted(folder.rglob("*.png"))
+    classifier = load(tiny_weights)
+    several = list(classifier.predict(paths))
+    assert list(classifier.predict(folder)) == several
+    assert list(classifier.predict([str(folder / "dots"), folder / "stripes"])) == several
+    (one,) = classifier.predict(str(paths[0]))
+    assert one.label == several[0].label
+    assert one.probability == pytest.approx(several[0].probability, abs=1e-4)
+    assert [features.path for features in classifier.features(folder)] == paths
+    ((path, logits),) = classifier.logits([folder])
+    assert (path, str(logits)) == (folder, "cannot be opened (Is a directory)")
+    (unread,) = classifier.features(folder, folders=False)
+    assert unread.error == "cannot be opened (Is a directory)"
 
 
 def test_only_unreadable_images(tiny_weights: Path, tmp_path: Path) -> None:
@@ -80,15 +98,15 @@ def test_the_log_names_the_default_model(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
     assert len(load().class_names) == 200
-    assert caplog.messages[-1] == "model: starter"
+    assert caplog.messages == ["model starter, as there is no run here, and bvlc_alexnet is not on this machine"]
     (tmp_path / "weights").mkdir()
     os.link(tiny_weights, tmp_path / "weights" / "bvlc_alexnet.safetensors")
     assert load().class_names == tiny_model.class_names
-    assert caplog.messages[-1] == "model: bvlc_alexnet"
+    assert caplog.messages[1] == "model bvlc_alexnet, as there is no run here; --model RUN for another"
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     save_model(tmp_path / "runs" / "mine" / "model.safetensors", tiny_model)
     load()
-    assert caplog.messages[-1] == f"model: {Path('runs', 'mine')}"
+    assert caplog.messages[-1] == "model runs/mine, the only run here; --model starter for ImageNet's classes"
 
 
 def test_models_that_do_not_exist(tmp_path: Path) -> None:
@@ -118,8 +136,6 @@ def test_arrays_give_what_their_files_give(tiny_weights: Path, image_folder: Cal
     assert from_arrays[0].to_json()["path"] is None
     with pytest.raises(UsageError, match="a colour array needs channel_order"):
         list(classifier.predict(arrays))
-    with pytest.raises(UsageError, match="expected several images"):
-        classifier.predict(paths[0])  # type: ignore[arg-type]
 
 
 def test_probabilities_of_all_classes_are_in_the_order_of_the_classes(
@@ -245,7 +261,7 @@ def test_names_of_the_package() -> None:
     ]  # fmt: skip
     for name in finetune.__all__:
         assert getattr(finetune, name) is not None
-        assert name in dir(finetune)
+    assert dir(finetune) == finetune.__all__
     with pytest.raises(AttributeError, match="module 'finetune' has no attribute 'lod'"):
         finetune.lod  # noqa: B018
     program = "import sys, finetune; print(*sys.modules)"

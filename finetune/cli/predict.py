@@ -26,8 +26,8 @@ from finetune.errors import DataError, UsageError
 from finetune.system.nearest_path import did_you_mean_path
 
 if TYPE_CHECKING:
-    from finetune.classifier import Prediction
     from finetune.data.inputs import Input
+    from finetune.prediction import Prediction
 
 
 def predict(
@@ -63,7 +63,8 @@ def predict(
         images = iter([only])
     classifier = load(model, network)
     unreadable = False
-    for prediction in classifier.predict(images, top=top, ten_crop=ten_crop, abstain_below=abstain_below):
+    every = classifier.predict(images, top=top, folders=False, ten_crop=ten_crop, abstain_below=abstain_below)
+    for prediction in every:  # a folder in a list is one row, too
         if strict and prediction.error is not None:
             raise DataError(f"--strict: {prediction.path}: {prediction.error}")
         unreadable |= prediction.error is not None

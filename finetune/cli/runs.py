@@ -145,7 +145,7 @@ def _notes(listed: "ListedRun", width: int) -> list[str]:
     """Return the lines below a run: why it is damaged, or that it was interrupted and what it changes, in one line."""
     run, room = listed.run, max(20, width - len(INDENT))
     if run.problem:
-        return [INDENT + line for line in wrap(printable(run.problem), room)]
+        return [INDENT + line for line in wrap(printable(run.problem), room, break_on_hyphens=False)]
     changes = [_change(name, value) for name, value in listed.changed.items()]
     notes = [f"interrupted after epoch {run.epochs}"] if run.status == "interrupted" else []
     notes += ["other images or splits"] if listed.other_images else []
@@ -186,7 +186,7 @@ def _comparison(comparison: "RunComparison", width: int) -> str:
         f"{comparison.shared_images:,} of the paths), so their results cannot be compared. To compare them, evaluate "
         "both on images that neither was trained on: finetune evaluate RUN --data DIR"
     )
-    return "\n".join([shown, "", *wrap(warning, min(width, 100))])
+    return "\n".join([shown, "", *wrap(warning, min(width, 100), break_on_hyphens=False)])
 
 
 def _option_rows(comparison: "RunComparison") -> Iterator[tuple[str, ...]]:

@@ -56,6 +56,7 @@ def _entry(name: str) -> dict[str, Any]:
     """Return the facts about published weights as `--json` prints them."""
     from finetune.pretrained.catalogue import CATALOGUE
     from finetune.pretrained.locate import find
+    from finetune.pretrained.verify import why_unverified
 
     entry, path = CATALOGUE[name], find(name)
     known = [download.size for download in entry.downloads if download.size]
@@ -70,6 +71,7 @@ def _entry(name: str) -> dict[str, Any]:
         "top5": entry.top5,
         "sources": [download.url for download in entry.downloads],
         "path": str(path) if path else None,
+        "unverified": why_unverified(path) if path else None,
     }
 
 
@@ -79,7 +81,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         entry["network"],
         f"{entry['bytes'] / 1e6:.0f}" if entry["bytes"] else "-",
         *(f"{entry[top]:.1f}" if entry[top] else "-" for top in ("top1", "top5")),
-        "yes" if entry["path"] else "-",
+        "unverified" if entry["unverified"] else "yes" if entry["path"] else "-",
         (entry["digest"] or "-").rpartition(":")[2][:8],
         entry["licence"].rpartition(": ")[2],  # short enough for a terminal; --json has all of it
     )
@@ -137,11 +139,13 @@ def inspect(
 
 
 def _report(facts: "FileFacts") -> str:
+    verdict = f"unverified: {facts.unverified}" if facts.unverified else "verified"
     about = [
         ("file", facts.path),
         ("format", facts.format),
         ("size", f"{facts.bytes:,} bytes"),
         ("sha256", facts.sha256),
+        *([("named like", f"{facts.published} ({verdict})")] if facts.published else []),
         ("networks", ", ".join(facts.networks) or "none"),
         ("layers", ", ".join(facts.layers)),
     ]

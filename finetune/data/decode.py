@@ -53,7 +53,7 @@ def decode(data: bytes, short_side: int | None = None, header: Header | None = N
         pixels = None
     if pixels is None:
         raise ImageError(f"the {header.format} data is damaged or cut short")
-    return Decoded(upright(_opaque(_eight_bits(pixels), header.alpha), header.orientation), damage)
+    return Decoded(upright(opaque(_eight_bits(pixels), header.alpha), header.orientation), damage)
 
 
 @cache
@@ -82,8 +82,8 @@ def _eight_bits(pixels: NDArray[np.generic]) -> Image:
     return pixels  # type: ignore[return-value]
 
 
-def _opaque(image: Image, alpha: Alpha) -> Image:
-    """Return 3 channels from 1, 3 or 4, with transparency laid over white."""
+def opaque(image: Image, alpha: Alpha) -> Image:
+    """Return three channels from gray, BGR or BGRA, with transparency laid over white."""
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
     if image.shape[2] == 3 or alpha == "none":

@@ -1,25 +1,26 @@
-"""From a path, a URL or an array to network input: one function, `read_input`, reads all of them; also ten crops."""
+"""From a path, URL, array or PIL image to network input: one function, `read_input`, reads all; also ten crops."""
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image as PilImage
 
 from finetune.data.arrays import ArrayOrder, array_to_bgr
 from finetune.data.channels import Image
 from finetune.data.decode import decode, warn_of_damage
 from finetune.data.idx import image_bytes, numbered_image
 from finetune.data.network_input import to_input
+from finetune.data.pil_image import pil_to_bgr
 from finetune.data.preprocessing import Preprocessing, with_margin
 from finetune.data.urls import is_url, read_url
-from finetune.errors import ImageError, UsageError
+from finetune.errors import ImageError
 from finetune.system.nearest_path import did_you_mean_path
 
-ImageLike = Path | str | NDArray[np.uint8]
+ImageLike = Path | str | NDArray[np.uint8] | PilImage
 MAX_BYTES = 1 << 30  # of one file: 100 megapixels of 16 bits in four channels, uncompressed, are 800 MB
 
 
@@ -34,6 +35,8 @@ def read_input(
     try:
         if isinstance(image, np.ndarray):
             pixels = array_to_bgr(image, channel_order)
+        elif isinstance(image, PilImage):
+            pixels = pil_to_bgr(image)
         elif isinstance(name, Path):
             pixels = read_image(name, preprocessing.short_side)
         else:
@@ -45,18 +48,10 @@ def read_input(
 
 
 def path_or_url(image: ImageLike) -> Path | str | None:
-    """Return where an image comes from: a path, a URL as text, or None for an array."""
-    if isinstance(image, np.ndarray):
+    """Return where an image comes from: a path, a URL as text, or None for an array or a PIL image."""
+    if isinstance(image, np.ndarray | PilImage):
         return None
     return image if isinstance(image, Path) or is_url(image) else Path(image)
-
-
-def iter_images(images: Iterable[ImageLike]) -> Iterator[ImageLike]:
-    """Return an iterator over the images; raise UsageError for a single image, which would yield rows or letters."""
-    if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4):
-        kind = f"one array of shape {images.shape}" if isinstance(images, np.ndarray) else repr(str(images))
-        raise UsageError(f"expected several images, got {kind}; put it in a list: [image]")
-    return iter(images)
 
 
 def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Image:

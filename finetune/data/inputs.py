@@ -1,4 +1,4 @@
-"""From the arguments on a command line to the images they mean, one by one: a million names are never held at once."""
+"""From arguments, of a command line or in Python, to the images they mean, one by one: a million are never held."""
 
 import csv
 import glob
@@ -10,7 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from PIL.Image import Image as PilImage
+
 from finetune.data.folder import CLUTTER, image_files, is_image
+from finetune.data.images import ImageLike
 from finetune.data.lists import listed_path
 from finetune.data.urls import is_url
 from finetune.errors import DataError, UsageError
@@ -44,6 +48,31 @@ def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
         if argument != STDIN and next(_expand(argument, null), None) is None:
             raise DataError(f"{argument} {_why_empty(argument)}")
     return chain.from_iterable(_expand(argument, null) for argument in arguments)
+
+
+def each_image(images: ImageLike | Iterable[ImageLike], folders: bool = True) -> Iterator[ImageLike]:
+    """Yield an image, or each of several; with `folders`, in place of a folder the images below it, sorted.
+
+    An array of four dimensions is several images. Raises DataError for a folder without images, UsageError for what is
+    not an image.
+    """
+    if isinstance(images, str | Path | PilImage) or (isinstance(images, np.ndarray) and images.ndim < 4):
+        images = [images]
+    elif not isinstance(images, Iterable):
+        raise _not_an_image(images)
+    for image in images:
+        if not isinstance(image, str | Path | PilImage | np.ndarray):
+            raise _not_an_image(image)
+        if folders and isinstance(image, str | Path) and os.path.isdir(image):  # noqa: PTH112
+            if next(image_files(Path(image)), None) is None:
+                raise DataError(f"{image} {_why_empty(str(image))}")
+            yield from image_files(Path(image))
+        else:
+            yield image
+
+
+def _not_an_image(value: object) -> UsageError:
+    return UsageError(f"expected paths, URLs, arrays or PIL images, got {type(value).__name__}; pass one or several")
 
 
 def _expand(argument: str, null: bool) -> Iterator[Input]:

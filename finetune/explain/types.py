@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.classifier import Score
+from finetune.prediction import Score
 
 
 @dataclass(frozen=True)

@@ -177,3 +177,8 @@ PUBLISHED = {
     "vgg16": "torchvision_vgg16",
 }
 FALLBACK = {"alexnet": "starter"}  # the weights that `auto` uses when those are not here and cannot be fetched
+
+
+def entry_of(name: str) -> Entry | None:
+    """Return the published weights of this name, or those with a file of this name; None if there are none."""
+    return CATALOGUE.get(name) or next((entry for entry in CATALOGUE.values() if name in entry.files), None)

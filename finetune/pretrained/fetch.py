@@ -3,7 +3,6 @@
 pooch, a library for this, cannot resume.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -29,7 +28,7 @@ from finetune.pretrained.infer import describe, description_of, network_of
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.locate import find, folders, how_to_get
 from finetune.system import http
-from finetune.system.digest import sha256_of_file
+from finetune.system.digest import digest_of_file, sha256_of_file
 from finetune.system.extras import needs
 from finetune.system.progress import track
 
@@ -96,7 +95,7 @@ def _first_usable(entry: Entry, folder: Path) -> Path:
             if probe.failure:
                 raise _UnusableError(probe.failure)
             for failure in failures:  # not earlier: without a network there is one line, not one per download
-                logger.warning("note: %s; trying %s", failure, host)
+                logger.warning("%s; trying %s", failure, host)
             failures.clear()
             return _convert(entry, download, _download(download, folder))
         except (_UnusableError, http.HttpError) as error:
@@ -113,12 +112,12 @@ def _download(download: Download, folder: Path) -> Path:
     if download.size is None or _size(part) != download.size:
         _receive(download, part)
     kind, _, expected = (download.digest or "sha256-prefix:").partition(":")
-    found = _digest(part, kind.removesuffix("-prefix"))
+    found = digest_of_file(part, kind)
     if download.size not in (None, _size(part)) or not found.startswith(expected):
         part.unlink()
         raise _UnusableError(f"its content is wrong and was deleted: expected {download.digest}, got {found}")
     if not download.digest:
-        logger.warning("note: no digest is published for %s, so its content could not be verified", download.url)
+        logger.warning("no digest is published for %s, so its content could not be verified", download.url)
     return part
 
 
@@ -217,7 +216,7 @@ def _convert(entry: Entry, download: Download, part: Path) -> Path:
     try:
         write_safetensors(target, weights, metadata)
     except WeightsError as error:
-        logger.warning("note: %s; keeping %s as it is, which loads more slowly", error, download.file)
+        logger.warning("%s; keeping %s as it is, which loads more slowly", error, download.file)
         return part.replace(part.with_name(download.file))
     part.unlink()
     logger.info("%s: fetched from %s and saved as %s", entry.name, download.url, target)
@@ -226,9 +225,3 @@ def _convert(entry: Entry, download: Download, part: Path) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    """Return a file's digest by the algorithm that the publisher chose, sha1 or sha256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -10,7 +10,7 @@ from finetune.data.preprocessing import Preprocessing
 from finetune.errors import UsageError, WeightsError
 from finetune.formats.weights_file import WeightsFile, layer_of
 from finetune.networks import NETWORKS, Network, build
-from finetune.pretrained.catalogue import CATALOGUE
+from finetune.pretrained.catalogue import entry_of
 from finetune.system.text import first_few, shape_text
 
 LARGEST_INPUT = 512  # pixels; input sizes are tried up to this one
@@ -19,10 +19,10 @@ LARGEST_INPUT = 512  # pixels; input sizes are tried up to this one
 def describe(file: WeightsFile, name: str) -> WeightsFile:
     """Return `file` with the network and preprocessing of the published weights `name`; unchanged for another name.
 
-    Most files do not state them, and AlexNet and CaffeNet, for instance, have the same shapes. A file that finetune
-    wrote states its own.
+    `name` may also be that of their file. Most files do not state them, and AlexNet and CaffeNet, for instance, have
+    the same shapes. A file that finetune wrote states its own.
     """
-    entry = CATALOGUE.get(name)
+    entry = entry_of(name)
     if entry is None or "options" in file.metadata:
         return file
     known = {"preprocessing": entry.preprocessing.to_json()} if entry.preprocessing else {}

@@ -9,7 +9,9 @@ import numpy as np
 from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import Array
 from finetune.networks.layers import Shape
+from finetune.pretrained.catalogue import entry_of
 from finetune.pretrained.infer import fitting_networks
+from finetune.pretrained.verify import why_unverified
 from finetune.system.digest import sha256_of_file
 
 
@@ -30,7 +32,10 @@ class TensorFacts:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """One weights file. `networks`: the names of all that have exactly its layers and shapes, often none or two."""
+    """One weights file. `networks`: the names of all that have exactly its layers and shapes, often none or two.
+
+    `published`: the published weights with a file of this name, if any; `unverified`: why it may not be theirs.
+    """
 
     path: str
     format: str
@@ -39,6 +44,8 @@ class FileFacts:
     networks: tuple[str, ...]
     layers: tuple[str, ...]
     tensors: tuple[TensorFacts, ...]
+    published: str | None
+    unverified: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields for JSON; `tensors` is a list with one object per tensor."""
@@ -47,7 +54,7 @@ class FileFacts:
 
 def inspect_weights(path: Path) -> FileFacts:
     """Return the facts about a weights file of any format; raise WeightsError if it cannot be read."""
-    file = read_weights(path)
+    file, entry = read_weights(path), entry_of(path.name)
     return FileFacts(
         path=str(path),
         format=file.format,
@@ -56,6 +63,8 @@ def inspect_weights(path: Path) -> FileFacts:
         networks=tuple(network.name for network in fitting_networks(file)),
         layers=tuple(file.layers()),
         tensors=tuple(_facts(name, tensor) for name, tensor in file.tensors.items()),
+        published=entry.name if entry else None,
+        unverified=why_unverified(path),
     )
 
 

@@ -68,7 +68,7 @@ def _published_or_fallback(name: str, fallback: str | None) -> tuple[Path, str]:
         if not fallback or not path:
             raise WeightsError(f"{error}; or train from scratch with --weights none") from None
         logger.warning(
-            "note: the weights %s are not on this machine and could not be fetched; using the small %s (%d classes) "
+            "the weights %s are not on this machine and could not be fetched; using the small %s (%d classes) "
             "instead; `finetune weights fetch %s` shows the reason",
             name,
             fallback,

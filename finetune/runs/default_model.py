@@ -1,15 +1,33 @@
-"""The model that is used when the user names none."""
+"""The model that is used when the user names none, and why."""
 
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from finetune.errors import RunError
 from finetune.pretrained.locate import find
-from finetune.runs.run import newest
+from finetune.runs.run import Run, runs_with_model
 
 
-def default_model() -> str:
-    """Return the reference used when the user gives none.
+class DefaultModel(NamedTuple):
+    """A reference, as for `open_model`, and the words that say why it is this one and how to choose another."""
 
-    The newest run in ./runs, else the published AlexNet if its file is present, else the starter.
-    """
-    run = newest()
-    if run:
-        return str(run.path)
-    return "bvlc_alexnet" if find("bvlc_alexnet") else "starter"
+    ref: Path | str
+    why: str
+
+
+def default_model() -> DefaultModel:
+    """Return the newest run in ./runs, otherwise the published AlexNet if its file is present, otherwise starter."""
+    if runs := runs_with_model():
+        count = f"the newest of {len(runs)} runs here" if len(runs) > 1 else "the only run here"
+        return DefaultModel(runs[0].path, f"{count}{_interrupted(runs[0])}; --model starter for ImageNet's classes")
+    if find("bvlc_alexnet"):
+        return DefaultModel("bvlc_alexnet", "as there is no run here; --model RUN for another")
+    return DefaultModel("starter", "as there is no run here, and bvlc_alexnet is not on this machine")
+
+
+def _interrupted(run: Run) -> str:
+    with suppress(RunError):  # metrics that cannot be read do not keep the model from being used
+        if run.metrics().get("interrupted"):
+            return ", interrupted before its end (finetune train --resume continues it)"
+    return ""

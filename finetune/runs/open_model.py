@@ -11,6 +11,7 @@ from finetune.formats.weights_file import WeightsFile
 from finetune.model import Model, model_of
 from finetune.pretrained.infer import describe
 from finetune.pretrained.resolve import resolve
+from finetune.pretrained.verify import warn_if_unverified
 
 
 def open_model(ref: str | Path, network: str | None = None) -> Model:
@@ -32,4 +33,6 @@ def open_weights(ref: str | Path) -> WeightsFile:
 
         return read_weights(open_run(Path(ref)).model)
     path, name = resolve(str(ref))
-    return describe(read_weights(path), name)
+    file = describe(read_weights(path), name)
+    warn_if_unverified(path)
+    return file

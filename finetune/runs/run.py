@@ -238,10 +238,10 @@ class Run:
             write_rows(file, ([str(cell) if isinstance(cell, Path) else cell for cell in row] for row in rows))
 
 
-def newest(runs: Path = RUNS) -> Run | None:
-    """Return the run in `runs` whose model was written last, or None."""
-    models = list(runs.glob(f"*/{MODEL}")) if runs.is_dir() else []
-    return Run(max(models, key=lambda path: path.stat().st_mtime_ns).parent) if models else None
+def runs_with_model(runs: Path = RUNS) -> list[Run]:
+    """Return the runs in `runs` that have a model, the one whose model was written last first."""
+    models = runs.glob(f"*/{MODEL}") if runs.is_dir() else ()
+    return [Run(path.parent) for path in sorted(models, key=lambda path: -path.stat().st_mtime_ns)]
 
 
 def open_run(path: Path) -> Run:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from finetune.classifier import Prediction
 from finetune.networks.layers import Shape
+from finetune.prediction import Prediction
 from finetune.scoring.rows import ScoreRow
 from finetune.scoring.score_options import ScoreOptions
 from finetune.system.csv_cells import write_rows

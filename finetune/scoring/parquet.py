@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from finetune.classifier import Prediction
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
+from finetune.prediction import Prediction
 from finetune.scoring.formats import Format
 from finetune.scoring.rows import ScoreRow
 from finetune.scoring.score_options import ScoreOptions

@@ -1,4 +1,4 @@
-"""SHA-256, the one digest that this package computes: of bytes, of files, of arrays."""
+"""SHA-256 of bytes, of files, of arrays; and the digests that others publish."""
 
 import hashlib
 from pathlib import Path
@@ -17,6 +17,12 @@ def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, read piece by piece; OSError when it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_file(path: Path, kind: str) -> str:
+    """Return a file's digest in hexadecimal, of a publisher's kind: `sha1`, `sha256` or `sha256-prefix`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind.removesuffix("-prefix")).hexdigest()
 
 
 def sha256_of_array(array: NDArray[Any]) -> str:

@@ -17,6 +17,7 @@ from finetune.networks.precision import resolve_precision
 from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
+from finetune.pretrained.verify import warn_if_unverified
 from finetune.runs.run import open_run
 from finetune.system.digest import sha256_of_file
 from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
@@ -46,6 +47,7 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
         skip = tuple(network.weighted_layers())
     else:
         file = describe(read_weights(path), name)
+        warn_if_unverified(path)
         network = _for_classes(network_like(file, config.network), num_classes, config)
         last = network.weighted_layers()[-1:]
         skip = network.check_layers(tuple(last if config.skip is None else config.skip), "--skip")

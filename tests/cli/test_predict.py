@@ -62,6 +62,12 @@ def test_every_kind_of_input_gives_one_row_each(run: Callable[..., Result]) -> N
     ]
 
 
+def test_a_folder_in_a_list_is_one_row(run: Callable[..., Result]) -> None:
+    """As find prints it before its files."""
+    done = run("-", "--json", stdin=b"images/stripes\nimages/stripes/0.png\n")
+    assert [row.get("error") for row in rows(done)] == ["cannot be opened (Is a directory)", None]
+
+
 def test_names_that_end_with_nul(run: Callable[..., Result]) -> None:
     os.rename("images/stripes/0.png", "new\nline.png")  # noqa: PTH104
     done = run("-", "-0", "--json", stdin=b"new\nline.png\0images/stripes/1.png\0")

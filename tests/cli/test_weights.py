@@ -13,6 +13,7 @@ from finetune.errors import FinetuneError, UsageError, WeightsError
 from finetune.formats.read_weights import read_weights
 from finetune.pretrained import fetch
 from finetune.pretrained.catalogue import CATALOGUE
+from finetune.pretrained.locate import find
 
 
 def run(*arguments: str | Path) -> str:
@@ -45,7 +46,7 @@ def test_list(tmp_path: Path) -> None:
         "244",
         "57.1",
         "80.2",
-        "yes",
+        "unverified",
         "9116a64c",
         "unrestricted",
         "use",
@@ -69,8 +70,13 @@ def test_list_as_json(tmp_path: Path) -> None:
         "top5": 80.2,
         "sources": [download.url for download in CATALOGUE["bvlc_alexnet"].downloads],
         "path": None,
+        "unverified": None,
     }
     assert entries[-1]["path"].endswith("starter.safetensors")
+    assert entries[-1]["unverified"] is None
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/bvlc_alexnet.npy").touch()
+    assert json.loads(run("list", "--json").splitlines()[0])["unverified"] == "no digest of it is published"
     assert entries[-1]["digest"].startswith("sha256:73fe00c1")
 
 
@@ -96,6 +102,17 @@ def test_inspect(tiny_weights: Path) -> None:
     assert "layers    conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8" in lines
     row = next(line for line in lines if line.startswith("conv2/kernel"))
     assert row.split()[1:3] == ["5×5×48×256", "float32"]
+
+
+def test_inspect_a_file_named_like_published_weights(tiny_weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "starter.safetensors"
+    path.write_bytes(tiny_weights.read_bytes())
+    (line,) = [line for line in run("inspect", path).splitlines() if "starter (" in line]
+    assert line.startswith("named like  starter (unverified: its digest begins with ")
+    starter = find("starter")
+    assert starter
+    assert "named like  starter (verified)" in run("inspect", starter).splitlines()
+    assert "named like" not in run("inspect", tiny_weights)
 
 
 def test_inspect_as_json(tiny_weights: Path) -> None:

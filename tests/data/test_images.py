@@ -1,4 +1,4 @@
-"""From paths, URLs and arrays to network input, and ten crops."""
+"""From paths, URLs, arrays and PIL images to network input, and ten crops."""
 
 import os
 import subprocess
@@ -14,7 +14,6 @@ from finetune.data import images
 from finetune.data.decode import decode
 from finetune.data.images import (
     MAX_BYTES,
-    iter_images,
     path_or_url,
     read_bytes,
     read_image,
@@ -25,7 +24,7 @@ from finetune.data.images import (
 )
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
-from finetune.errors import ImageError, UsageError
+from finetune.errors import ImageError
 
 SMALL = Preprocessing(size=2, mean=(0.0, 0.0, 0.0), resize="warp", resize_to=4)
 BLUE_BGR = np.full((4, 4, 3), (200, 20, 10), np.uint8)
@@ -40,18 +39,11 @@ def test_a_large_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_input(tmp_path / "noise.jpg", SMALL), reduced)
 
 
-def test_a_single_image_is_not_a_list_of_images() -> None:
-    """Otherwise the rows of an array would be taken for gray images, and the letters of a name for names."""
-    for single, kind in ((BLUE_BGR, r"one array of shape \(4, 4, 3\)"), ("a.jpg", "'a.jpg'"), (Path("b"), "'b'")):
-        with pytest.raises(UsageError, match=rf"^expected several images, got {kind}; put it in a list: \[image\]$"):
-            iter_images(single)  # type: ignore[arg-type]
-    assert len(list(iter_images(np.stack([BLUE_BGR] * 3)))) == 3
-
-
 def test_path_or_url() -> None:
     assert path_or_url("photo.jpg") == Path("photo.jpg")
     assert path_or_url("http://x/photo.jpg") == "http://x/photo.jpg"
     assert path_or_url(BLUE_BGR) is None
+    assert path_or_url(RGB) is None
 
 
 def test_read_input_returns_errors_instead_of_raising_them(tmp_path: Path) -> None:

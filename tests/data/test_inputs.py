@@ -5,10 +5,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from finetune.data import inputs
-from finetune.data.inputs import expand
+from finetune.data.inputs import each_image, expand
 from finetune.errors import DataError, UsageError
 from finetune.runs.run import MANIFEST
 
@@ -184,3 +186,42 @@ def test_overlong_names_are_passed_on() -> None:
 def test_loops_of_links_end() -> None:
     Path("sub/up").symlink_to("..")
     assert names("sub") == ["sub/c.jpg", "sub/d"]
+
+
+ARRAY = np.zeros((4, 4, 3), np.uint8)
+DRAWN = Image.new("RGB", (4, 4))
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["a.jpg", Path("b"), "http://host/x.jpg", ARRAY, ARRAY[..., 0], DRAWN],
+    ids=["name", "path", "URL", "colour array", "gray array", "PIL image"],
+)
+def test_one_image_or_several(one: object) -> None:
+    """The rows of an array are not taken for gray images, nor the letters of a name for names."""
+    (found,) = each_image(one)  # type: ignore[arg-type]
+    assert found is one
+    several = list(each_image(iter([one, one])))  # type: ignore[list-item]
+    assert len(several) == 2
+    assert all(each is one for each in several)
+
+
+def test_an_array_of_four_dimensions_is_several_images() -> None:
+    assert [image.shape for image in each_image(np.stack([ARRAY] * 3))] == [(4, 4, 3)] * 3  # type: ignore[union-attr]
+
+
+def test_a_folder_means_its_images_unless_every_path_is_one_image() -> None:
+    assert list(each_image("sub")) == [Path("sub/c.jpg"), Path("sub/d")]
+    assert list(each_image([Path("b.jpg"), "sub"])) == [Path("b.jpg"), Path("sub/c.jpg"), Path("sub/d")]
+    assert list(each_image(["sub"], folders=False)) == ["sub"]
+    Path("empty").mkdir()
+    with pytest.raises(DataError, match=r"^empty contains no images; pass a folder of images$"):
+        list(each_image("empty"))
+
+
+@pytest.mark.parametrize(("images", "kind"), [(None, "NoneType"), ([3], "int"), (b"a.jpg", "int"), ([["a"]], "list")])
+def test_what_is_not_an_image(images: object, kind: str) -> None:
+    with pytest.raises(
+        UsageError, match=rf"^expected paths, URLs, arrays or PIL images, got {kind}; pass one or several$"
+    ):
+        list(each_image(images))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import pytest
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.networks import NETWORKS, build
-from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED
+from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED, entry_of
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|sha256-prefix:[0-9a-f]{8}")
 
@@ -80,3 +80,10 @@ def test_published_and_fallback_belong_to_their_networks() -> None:
 def test_the_names_for_the_help_are_complete() -> None:
     assert tuple(CATALOGUE) == WEIGHTS_NAMES
     assert tuple(NETWORKS) == NETWORK_NAMES
+
+
+def test_entries_are_found_by_name_and_by_file() -> None:
+    for name, entry in CATALOGUE.items():
+        for known in (name, *entry.files):
+            assert entry_of(known) is entry
+    assert entry_of("mine.npy") is None

@@ -61,7 +61,7 @@ def test_a_file_without_a_digest_is_reported_as_unverified(
     publish(digest=None)
     fetch.fetch("tiny")
     url = catalogue.CATALOGUE["tiny"].source
-    assert caplog.messages == [f"note: no digest is published for {url}, so its content could not be verified"]
+    assert caplog.messages == [f"no digest is published for {url}, so its content could not be verified"]
 
 
 def test_preprocessing_of_the_entry(

@@ -95,6 +95,7 @@ def test_describe() -> None:
     assert known.metadata["preprocessing"]["channel_order"] == "RGB"
     assert describe(file, "bvlc_caffenet").network == "caffenet"
     assert describe(file, "bvlc_caffenet").metadata == {}
+    assert describe(file, "caffenet-12.onnx").network == "caffenet", "the name of its file"
     assert describe(file, "x.onnx") is file
     own = WeightsFile(Path("x.safetensors"), "safetensors", {}, metadata={"options": {}})
     assert describe(own, "vgg16") is own

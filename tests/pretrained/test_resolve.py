@@ -88,7 +88,7 @@ def test_auto_falls_back_to_the_starter_with_a_warning(caplog: pytest.LogCapture
     warning, reason = caplog.records
     assert (warning.levelname, reason.levelname) == ("WARNING", "DEBUG")
     assert warning.message == (
-        "note: the weights bvlc_alexnet are not on this machine and could not be fetched; using the small starter "
+        "the weights bvlc_alexnet are not on this machine and could not be fetched; using the small starter "
         "(200 classes) instead; `finetune weights fetch bvlc_alexnet` shows the reason"
     )
     assert "FINETUNE_OFFLINE is set" in reason.message

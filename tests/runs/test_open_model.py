@@ -43,16 +43,24 @@ def test_a_file(tiny_weights: Path, two_networks: Path) -> None:
     assert open_model(two_networks, "caffenet").network.name == "caffenet"
 
 
-def test_a_name_decides_between_networks(two_networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_decides_between_networks(
+    two_networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights").mkdir()
     data = open_weights(two_networks)
     from finetune.formats.npy_file import write_npy
 
     write_npy(tmp_path / "weights" / "bvlc_alexnet.npy", {name: data.tensors[name] for name in data.tensors})
-    assert open_model("bvlc_alexnet").network.name == "alexnet"
-    with pytest.raises(WeightsError, match=r"bvlc_alexnet\.npy fits alexnet and caffenet"):
-        open_model(tmp_path / "weights" / "bvlc_alexnet.npy")
+    path = tmp_path / "weights" / "bvlc_alexnet.npy"
+    for ref in ("bvlc_alexnet", path):  # the name of the file says as much
+        assert open_model(ref).network.name == "alexnet"
+        assert "bvlc_alexnet.npy is unverified: no digest of it is published; to get" in caplog.messages[-1]
+    with pytest.raises(WeightsError, match=r"^bvlc_alexnet\.npy holds the network alexnet, not caffenet"):
+        open_model(path, "caffenet")
+    caplog.clear()
+    open_model(path.rename(tmp_path / "mine.npy"), "caffenet")
+    assert not caplog.messages
 
 
 def test_what_does_not_exist(tmp_path: Path) -> None:

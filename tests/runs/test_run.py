@@ -11,7 +11,7 @@ from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
 from finetune.export.export import export
 from finetune.model import Model
-from finetune.runs.run import Run, newest, open_run
+from finetune.runs.run import Run, open_run, runs_with_model
 
 DATASET = Dataset(
     (Record(Path("a,b.png"), 0, "train", "00"), Record(Path("ü.png"), 1, "val", "01")),
@@ -88,14 +88,13 @@ def test_a_folder_with_other_files_is_never_written_to(tmp_path: Path) -> None:
         Run.create(tmp_path / "thesis.tex", overwrite=True)
 
 
-def test_newest(tmp_path: Path, tiny_model: Model) -> None:
-    assert newest(tmp_path / "runs") is None
-    old, new = (finished(tmp_path / "runs" / name, tiny_model) for name in ("z-old", "a-new"))
+def test_runs_with_a_model_the_newest_first(tmp_path: Path, tiny_model: Model) -> None:
+    assert runs_with_model(tmp_path / "runs") == []
+    old, new = (finished(tmp_path / "runs" / name, tiny_model) for name in ("a-old", "z-new"))
     started(tmp_path / "runs" / "unfinished", {}, DATASET)
+    os.utime(new.model, (2, 2))
     os.utime(old.model, (1, 1))
-    found = newest(tmp_path / "runs")
-    assert found is not None
-    assert found.path == new.path
+    assert [run.path for run in runs_with_model(tmp_path / "runs")] == [new.path, old.path]
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ from finetune.scoring.score_options import ScoreOptions
 
 
 def test_rows_are_predictions_or_features(tiny_model: Model, image_folder: Callable[..., Path], tmp_path: Path) -> None:
-    inputs = [*sorted(image_folder(stripes=2).rglob("*.png")), tmp_path / "gone.png"]
+    inputs = [*sorted(image_folder(stripes=2).rglob("*.png")), tmp_path / "gone.png", tmp_path]  # a folder is one row
     classifier = Classifier(tiny_model)
     rows = list(compute_rows(classifier, inputs, ScoreOptions(top=2, abstain_below=1.0)))
     assert [row.path for row in rows] == inputs
-    assert [len(row.scores) for row in rows if isinstance(row, Prediction)] == [2, 2, 0]
-    assert [row.abstained for row in rows if isinstance(row, Prediction)] == [True, True, False]
-    assert rows == list(classifier.predict(inputs, 2, abstain_below=1.0))
+    assert [len(row.scores) for row in rows if isinstance(row, Prediction)] == [2, 2, 0, 0]
+    assert [row.abstained for row in rows if isinstance(row, Prediction)] == [True, True, False, False]
+    assert rows == list(classifier.predict(inputs, 2, folders=False, abstain_below=1.0))
     rows = list(compute_rows(classifier, inputs, ScoreOptions(features="conv5", pool="mean")))
-    for row, expected in zip(rows, classifier.features(inputs, "conv5", pool="mean"), strict=True):
+    for row, expected in zip(rows, classifier.features(inputs, "conv5", folders=False, pool="mean"), strict=True):
         assert isinstance(row, Features)
         assert (row.path, row.error) == (expected.path, expected.error)
         if expected.values is not None:
@@ -32,9 +32,10 @@ def test_options_reach_the_classifier(tiny_model: Model, monkeypatch: pytest.Mon
     """Among them no more classes than there are."""
 
     def predict(
-        _: Classifier, inputs: Iterable[Path], top: int, batch_size: int, *, ten_crop: bool, abstain_below: float
+        _: Classifier, inputs: Iterable[Path], top: int, batch_size: int, **options: object
     ) -> Iterator[Prediction]:
-        assert (list(inputs), top, batch_size, ten_crop, abstain_below) == ([Path("x")], 3, 7, True, 0.25)
+        assert (list(inputs), top, batch_size) == ([Path("x")], 3, 7)
+        assert options == {"folders": False, "ten_crop": True, "abstain_below": 0.25}
         yield Prediction(Path("x"))
 
     monkeypatch.setattr(Classifier, "predict", predict)
