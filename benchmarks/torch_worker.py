@@ -102,26 +102,25 @@ def forward(prefix: str, batch_size: int, precision: str) -> float:
     return milliseconds(run)
 
 
-@cache
-def _session(prefix: str) -> Any:
-    import onnxruntime
+def write(prefix: str) -> None:
+    """Write the network as torch saves it, and as ONNX."""
     from torch_to_onnx import write_onnx
 
     network, preprocessing = _network(prefix)
+    torch.save(network.eval(), prefix + ".pth")
     write_onnx(Path(prefix + ".onnx"), network, preprocessing["size"])
-    session = onnxruntime.InferenceSession(prefix + ".onnx", providers=["CPUExecutionProvider"])
     images = _images(preprocessing["size"], 2)
     with torch.inference_mode():
-        expected = network.eval()(images).numpy()
-    difference = np.abs(session.run(None, {"images": images.numpy()})[0] - expected).max()
+        expected = network(images).numpy()
+    difference = np.abs(_session(prefix).run(None, {"images": images.numpy()})[0] - expected).max()
     assert difference < 1e-3 * np.abs(expected).max(), f"the ONNX file computes something else: {difference}"
-    return session
 
 
-def write(prefix: str) -> None:
-    """Write the network for `one_photo.py`: as torch saves it, and as ONNX."""
-    torch.save(_network(prefix)[0].eval(), prefix + ".pth")
-    _session(prefix)
+@cache
+def _session(prefix: str) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(prefix + ".onnx", providers=["CPUExecutionProvider"])
 
 
 def onnx(prefix: str, batch_size: int) -> float:

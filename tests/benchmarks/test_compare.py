@@ -1,24 +1,23 @@
 """Every part of `benchmarks/compare.py` runs: a narrow network and a few drawn photos; the numbers mean nothing."""
 
-import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.drawn_photos import write_photos
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.append(str(BENCHMARKS))  # programs, not a package
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # programs, not a package
 PARTS = import_module("compare").PARTS
 Setting = import_module("setting").Setting
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 
-def small(folder: Path, torch_python: str | None) -> Any:
-    """Return the smallest setting, with its models written."""
+def compared_with(folder: Path, parts: Sequence[str], torch_python: str | None) -> dict[str, set[str]]:
+    """Run parts, two at a time, on the smallest setting; return what each compares with."""
     for number, name in enumerate(("cloudy", "clear")):
         write_photos(folder / "photos" / name, range(6 * number, 6 * number + 6))
     setting = Setting(
@@ -26,40 +25,43 @@ def small(folder: Path, torch_python: str | None) -> Any:
         folder,
         torch_python,
         rounds=1,
-        warm_up=False,
         epochs=1,
         files=(10, 20),
+        warm_up=False,
         batch=2,
         fc_units=8,
         rest=0,
-        environment={**os.environ, "XDG_CACHE_HOME": str(folder), "FINETUNE_OFFLINE": "1"},
     )
     setting.write_models()
-    return setting
+    with ThreadPoolExecutor(2) as pool:
+        return dict(
+            zip(parts, pool.map(lambda part: {line.against for line in PARTS[part](setting)}, parts), strict=True)
+        )
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return small(tmp_path_factory.mktemp("alone"), None)
+def test_every_part_alone(tmp_path: Path) -> None:
+    assert compared_with(tmp_path, list(PARTS), None) == {
+        "forward": {"", "matrix product"},
+        "bfloat16": {""},
+        "step": {""},
+        "score": {"forward alone"},
+        "predict": {"import tensorflow"},
+        "imports": {"import tensorflow"},
+        "train": {"first run", "import tensorflow", "train --skip fc8", "until the end"},
+        "memory": {"", "10 files"},
+    }
 
 
-@pytest.fixture(scope="module")
-def with_torch(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a setting with the running Python; CI has torch in its second run."""
+def test_every_part_against_torch(tmp_path: Path) -> None:
+    """With the running Python, which has torch in CI's second run."""
     for name in ("torch", "onnx", "onnxruntime"):
         pytest.importorskip(name)
-    return small(tmp_path_factory.mktemp("torch"), sys.executable)
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_every_part_without_the_others(part: str, alone: Any) -> None:
-    lines = list(PARTS[part](alone))
-    assert lines
-    assert not [line for line in lines if "torch" in line.against or "ONNX" in line.against]
-
-
-@pytest.mark.parametrize("part", [name for name in PARTS if name not in ("imports", "memory")])
-def test_every_part_against_torch(part: str, with_torch: Any) -> None:
-    others = {line.against for line in PARTS[part](with_torch)}
-    assert any("torch" in other for other in others)
-    assert any("ONNX" in other for other in others) == (part in ("forward", "predict"))
+    found = compared_with(tmp_path, ["forward", "bfloat16", "step", "score", "predict", "train"], sys.executable)
+    assert {part: {name for name in names if "torch" in name or "ONNX" in name} for part, names in found.items()} == {
+        "forward": {"torch float32", "ONNX Runtime"},
+        "bfloat16": {"torch float32", "torch bfloat16"},
+        "step": {"torch"},
+        "score": {"plain torch loader"},
+        "predict": {"torch, the same from the start", "ONNX Runtime, the same from the start"},
+        "train": {"plain torch loop"},
+    }
