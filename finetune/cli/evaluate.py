@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finetune.choices import SplitName
-from finetune.cli.exit_codes import SOME_UNREADABLE
 from finetune.cli.options import Json, RunDirectory, Verbose
 from finetune.system.table import table
 from finetune.system.text import first_few
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WORST = 10  # unreadable images that are named
 MATRIX_CLASSES = 20  # a confusion matrix of more classes is wider than a terminal; --json has it
 
 
@@ -42,15 +42,19 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Measure a run's model: accuracy, metrics of every class, confusion matrix, calibration."""
+    from finetune.cli.unread_inputs import end_if_unread
+    from finetune.data.unread import Unread
     from finetune.evaluation.evaluate import evaluate as evaluate_run
 
     evaluation = evaluate_run(run, data, split)
     print(json.dumps(evaluation.to_json()) if as_json else _report(evaluation))
     _warn_about_training_images(evaluation, run)
+    unread = Unread()
     for path, reason in evaluation.unreadable:
-        logger.warning("not read: %s: %s", path, reason)
-    if evaluation.unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+        unread.add(reason)
+        if unread.counts.total() <= WORST:
+            logger.warning("not read: %s: %s", path, reason)
+    end_if_unread(unread, evaluation.images + len(evaluation.unreadable), "evaluate --json")
 
 
 def _warn_about_training_images(evaluation: "Evaluation", run: Path) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune.cli.exit_codes import SOME_UNREADABLE
 from finetune.cli.options import (
     AbstainBelow,
     Inputs,
@@ -47,21 +46,24 @@ def predict(
 ) -> None:
     """Classify images: the most probable classes of each, one result for every image, in order."""
     from finetune.classifier import load
+    from finetune.cli.unread_inputs import end_if_unread
     from finetune.data.inputs import expand
+    from finetune.data.unread import Unread
 
     images = expand(inputs, null)
     if explain:
         only = _only_image(images, explain)
         images = iter([only])
     classifier = load(model, network)
-    unreadable = False
+    unread, count = Unread(), 0
     for prediction in classifier.predict(images, top=top, ten_crop=ten_crop, abstain_below=abstain_below):
         if strict and prediction.error is not None:
             raise DataError(f"--strict: {prediction.path}: {prediction.error}")
-        unreadable |= prediction.error is not None
+        if prediction.error is not None:
+            unread.add(prediction.error)
+        count += 1
         print(json.dumps(prediction.to_json()) if as_json else _table(prediction), flush=True)
-    if unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+    end_if_unread(unread, count, "the output")
     if explain:
         from finetune.explain import explain as draw
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finetune.cli.exit_codes import FAILED
 from finetune.cli.options import Verbose, completes
 from finetune.config import TrainConfig, flag
-from finetune.errors import UsageError
+from finetune.errors import InterruptionError, UsageError
 
 if TYPE_CHECKING:
     from finetune.runs.run import Run
@@ -64,13 +63,13 @@ def _source(context: typer.Context, name: str) -> str:
 
 
 def _print_results(training: "Iterator[Run]") -> None:
-    """Train; print what was reached and what to do next before the report is drawn; FAILED if interrupted."""
+    """Train; print what was reached and what to do next before the report is drawn."""
     for run in training:
         print(_accuracy(run.metrics()))
         print(f"model {run.model}")
         print(f"next: finetune predict IMAGE --model {run.path}", flush=True)
     if run.metrics()["interrupted"]:
-        raise typer.Exit(FAILED)
+        raise InterruptionError(f"interrupted; continue with finetune train --resume {run.path}")
 
 
 def _accuracy(metrics: Mapping[str, Any]) -> str:

@@ -98,7 +98,10 @@ def test_unreadable_images_are_exit_code_3(run: Path, tmp_path: Path, caplog: py
     done = invoke(run)
     assert done.exit_code == 3
     assert "5, and 1 that could not be read" in done.stdout
-    assert warnings(caplog) == [f"not read: {broken}: the file is empty"]
+    assert warnings(caplog) == [
+        f"not read: {broken}: the file is empty",
+        "1 of 6 not read: 1 × the file is empty; each with its reason in evaluate --json",
+    ]
     done = invoke(run, "--json")
     assert done.exit_code == 3
     assert json.loads(done.stdout)["unreadable"] == [{"path": str(broken), "error": "the file is empty"}]

@@ -90,9 +90,10 @@ def test_ten_crops_give_other_probabilities(run: Callable[..., Result]) -> None:
 
 def test_names_cannot_reach_the_terminal(run: Callable[..., Result]) -> None:
     """A name may hold bytes that move the cursor or are no UTF-8; JSON escapes them."""
-    done = run("-", stdin=b"\x1b[2Jna\xffme.png\n")
+    names = b"\x1b[2Jna\xffme.png\nimages/stripes/0.png\n"
+    done = run("-", stdin=names)
     assert done.stdout.splitlines()[0] == r"\x1b[2Jna\udcffme.png"
-    (row,) = rows(run("-", "--json", stdin=b"\x1b[2Jna\xffme.png\n"))
+    row, _ = rows(run("-", "--json", stdin=names))
     assert row["path"] == "\x1b[2Jna\udcffme.png"
 
 
@@ -152,3 +153,12 @@ def test_explain_is_refused_before_the_rows(
     with pytest.raises(FinetuneError, match=message):
         run("images/stripes/0.png", "--explain", name)
     assert Path("why.png").read_text() == "mine"
+
+
+def test_no_readable_image_is_exit_code_1(run: Callable[..., Result]) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        Path(name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(
+        DataError, match=r"^2 of 2 not read: 2 × a Git LFS pointer, not the image \(run git lfs pull\); each with "
+    ):
+        run("1.jpg", "2.jpg")
