@@ -21,11 +21,14 @@ from finetune.cli.options import (
     Verbose,
 )
 from finetune.cli.safe_text import printable
+from finetune.cli.terminal import console, is_terminal
 from finetune.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from finetune.classifier import Prediction
     from finetune.data.inputs import Input
+
+BAR = 20  # columns of a terminal for a probability of 1
 
 
 def predict(
@@ -62,7 +65,12 @@ def predict(
         if prediction.error is not None:
             unread.add(prediction.error)
         count += 1
-        print(json.dumps(prediction.to_json()) if as_json else _table(prediction), flush=True)
+        if as_json:
+            print(json.dumps(prediction.to_json()), flush=True)
+        elif is_terminal():
+            _show(prediction)
+        else:
+            print(_table(prediction), flush=True)
     end_if_unread(unread, count, "the output")
     if explain:
         from finetune.explain import explain as draw
@@ -83,11 +91,37 @@ def _only_image(images: "Iterator[Input]", drawing: Path) -> "Input":
 
 def _table(prediction: "Prediction") -> str:
     """Return the path and a line for each class, or the reason why the image was not read."""
-    path = printable(str(prediction.path))
     if prediction.error:
-        return f"{path}\n     not read: {printable(prediction.error)}"
+        return f"{_heading(prediction)}\n     not read: {printable(prediction.error)}"
     rows = [
         f"{rank:4}  {score.probability:7.2%}  {printable(score.label)}"
         for rank, score in enumerate(prediction.scores, start=1)
     ]
-    return "\n".join([f"{path}  (abstained)" if prediction.abstained else path, *rows])
+    return "\n".join([_heading(prediction), *rows])
+
+
+def _show(prediction: "Prediction") -> None:
+    """Print to a terminal what `_table` returns, with a bar for each probability; a label too long ends with `…`."""
+    from rich.bar import Bar
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = console()
+    terminal.print(_heading(prediction), soft_wrap=True)  # whole, to be copied
+    if prediction.error:
+        terminal.print(Padding(f"not read: {printable(prediction.error)}", (0, 0, 0, 5)))
+        return
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    for shortened in (False, False, False, True):
+        rows.add_column(no_wrap=not shortened)  # rich takes what is missing from columns that may wrap
+    for rank, score in enumerate(prediction.scores, start=1):
+        bar = Bar(1, 0, score.probability, width=BAR, color="cyan")
+        label = Text(printable(score.label), no_wrap=True, overflow="ellipsis")
+        rows.add_row(f"{rank:4}", f"{score.probability:7.2%}", bar, label)
+    terminal.print(rows)
+
+
+def _heading(prediction: "Prediction") -> str:
+    path = printable(str(prediction.path))
+    return f"{path}  (abstained)" if prediction.abstained else path

@@ -13,8 +13,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from finetune.classifier import Prediction, Score
-from finetune.cli.predict import _table, predict
+from finetune.cli.predict import _show, _table, predict
 from finetune.errors import DataError, FinetuneError, UsageError
+
+Finetune = Callable[..., tuple[int, str, str]]
 
 app = typer.Typer()
 app.command()(predict)
@@ -153,6 +155,34 @@ def test_explain_is_refused_before_the_rows(
     with pytest.raises(FinetuneError, match=message):
         run("images/stripes/0.png", "--explain", name)
     assert Path("why.png").read_text() == "mine"
+
+
+def test_bars_on_a_terminal(
+    finetune: Finetune, tiny_weights: Path, data: Path, terminal: Callable[[int], None]
+) -> None:
+    """Ten full blocks are a half; the lines without bars are those that are piped."""
+    arguments = ("predict", "images", "broken.png", "--model", tiny_weights)
+    _, piped, _ = finetune(*arguments)
+    terminal(60)
+    code, shown, err = finetune(*arguments)
+    assert (code, err) == (3, "1 of 3 not read: 1 × the file is empty; each with its reason in the output\n")
+    for line, plain in zip(shown.splitlines(), piped.splitlines(), strict=True):
+        words = line.split()
+        assert [word for word in words if not set(word) <= set("█▉▊▋▌▍▎▏")] == plain.split()
+        if "%" in line:
+            share = float(words[1].rstrip("%")) / 100
+            assert line.count("█") == int(20 * share + 1 / 16) or line.count("█") == int(20 * share)
+
+
+def test_a_long_label_does_not_break_the_line(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(60)
+    _show(Prediction(Path("a.png"), (Score(0, "ant\x1b[2J" + "x" * 80, 0.5), Score(1, "bee", 0.0))))
+    path, first, second = capsys.readouterr().out.splitlines()
+    assert (path, len(first), first[-1]) == ("a.png", 60, "…")
+    assert first.startswith("   1   50.00%  ██████████            ant\\x1b[2Jxxx")
+    assert second.rstrip() == "   2    0.00%                        bee"
 
 
 def test_no_readable_image_is_exit_code_1(run: Callable[..., Result]) -> None:
