@@ -22,6 +22,7 @@ from finetune.networks.layers import (
     MaxPool,
     window_averages,
 )
+from finetune.system.mapped import PIECE
 from finetune.system.parallel import parallel_map
 
 Values = NDArray[np.float32]
@@ -135,5 +136,16 @@ def _batch_norm(layer: BatchNorm, weights: WeightArrays, x: Values) -> Values:
 
 def _dense(layer: Dense, weights: WeightArrays, x: Values) -> Values:
     x = x.reshape(len(x), -1)  # (n, height · width · channels), row by row
-    y = x @ weights[f"{layer.name}/kernel"] + weights[f"{layer.name}/bias"]  # (n, units)
+    y = _product(x, weights[f"{layer.name}/kernel"]) + weights[f"{layer.name}/bias"]  # (n, units)
     return np.maximum(y, 0) if layer.relu else y
+
+
+def _product(x: Values, kernel: Values) -> Values:
+    """Return x @ kernel. NumPy copies a kernel that is not aligned, as in a pickle, so it is taken piece by piece."""
+    if kernel.flags.aligned:
+        return x @ kernel
+    product = np.zeros((len(x), kernel.shape[1]), np.float32)
+    step = max(1, PIECE // kernel[0].nbytes)
+    for start in range(0, len(kernel), step):
+        product += x[:, start : start + step] @ kernel[start : start + step]
+    return product

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from finetune.formats.caffemodel import read_caffemodel
-from finetune.networks import NETWORKS, Network, build
+from finetune.networks import NETWORKS, Network, build, numpy_forward
 from finetune.networks.layers import (
     AdaptiveAveragePool,
     BatchNorm,
@@ -142,6 +142,17 @@ def test_batch_norm_uses_the_running_statistics() -> None:
 def test_dense_flattens_row_by_row_with_channels_last() -> None:
     x = np.arange(8.0).reshape(1, 2, 2, 2)  # height, width, channel
     assert run(Dense("fc6", 1), x, kernel=10.0 ** np.arange(8)[:, None], bias=[0.0]) == 76543210
+
+
+def test_a_kernel_that_is_not_aligned_is_taken_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pieces of one row, of two, and with all rows in one; as NumPy computes it at once."""
+    x, kernel = np.arange(12, dtype=np.float32).reshape(2, 6), np.arange(30, dtype=np.float32).reshape(6, 5) - 9
+    odd = np.frombuffer(b"\0" + kernel.tobytes(), np.uint8)[1:].view("<f4").reshape(6, 5)
+    assert not odd.flags.aligned
+    for piece in (1, 50, 1000):
+        monkeypatch.setattr(numpy_forward, "PIECE", piece)
+        found = dict(activations([Dense("fc6", 5, relu=False)], {"fc6/kernel": odd, "fc6/bias": np.ones(5, "f4")}, x))
+        np.testing.assert_array_equal(found["fc6"], x @ kernel + 1)
 
 
 def test_relu_of_dense_can_be_off() -> None:
