@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from support.documents import DOCUMENTS, blocks
 from typer.main import get_command
 
@@ -58,6 +59,15 @@ def test_the_page_of_commands_has_every_exit_code_and_variable() -> None:
     described = {int(code) for code in re.findall(r"^\| (\d+) \|", COMMANDS_PAGE, re.MULTILINE)}
     assert described == {exit_codes.DONE, exit_codes.FAILED, exit_codes.WRONG_USAGE, exit_codes.SOME_UNREADABLE}
     assert [name for name in environment._NOT_OPTIONS if f"| `{name}" not in COMMANDS_PAGE] == []
+
+
+def test_the_screenshot_in_the_readme_is_small_and_names_no_machine() -> None:
+    tool = runpy.run_path(str(ROOT / "tools/screenshot.py"))
+    with Image.open(tool["IMAGE"]) as image:
+        assert image.size == (1280, 830)
+    assert tool["IMAGE"].stat().st_size < tool["MOST_BYTES"]
+    page = "tensorflow 2.21.0, system Linux-6.1.0-box-x86_64-with-glibc2.36</dd> /tmp/x/textures"
+    assert tool["public"](page, "/tmp/x") == "tensorflow 2.21.0, system Linux</dd> textures"
 
 
 def test_the_readme_is_short() -> None:

@@ -13,6 +13,13 @@ from support.documents import DOCUMENTS, Block, blocks
 
 from finetune.cli import app as cli
 
+# The commands to train as another program does, which need weights that are not in the repository.
+OTHER_PROGRAMS = [
+    line
+    for block in blocks("docs/old-scripts.md")
+    for line in block.commands
+    if re.search("train .*--(weights|network)", line)
+]
 RUNNING = [document for document in DOCUMENTS if any(block.runs for block in blocks(document))]
 
 
@@ -52,6 +59,25 @@ def test_the_examples_of_a_document_run(
             for line in block.commands:
                 run_line(line, monkeypatch)
             compare(block, "".join(capfd.readouterr()))
+
+
+def test_there_are_commands_for_three_other_programs() -> None:
+    assert len(OTHER_PROGRAMS) == 4
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+@pytest.mark.parametrize("line", OTHER_PROGRAMS)
+def test_the_options_for_another_program_fit_together(
+    line: str, image_folder: Callable[..., Path], finetune: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Planned with the starter on drawn images."""
+    data = image_folder(stripes=6, dots=6)
+    own = re.sub(r"--(data|weights|network) \S+ ?", "", line)
+    _, *words = shlex.split(own)
+    code, shown, error = finetune(*words, "--data", data, "--weights", "starter", "--dry-run")
+    assert code == 0, error
+    assert "fresh and" in shown + error
 
 
 def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
