@@ -2,35 +2,46 @@
 
     python benchmarks/compare.py --photos DIR [--torch-python PATH] [--quick] [--only forward]
 
-Run it where finetune is installed. torch, onnx, onnxruntime and cv2 may be in another environment, whose interpreter is
-`--torch-python`. Nothing is installed or downloaded. Numbers are medians; compare the ratios.
+Run it where finetune is installed with `[dev]`. torch, onnx, onnxruntime and cv2 may be in another environment.
+Nothing is installed or downloaded. Numbers are medians; compare the ratios.
 """
 
 import os
 import platform
-import sys
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from passes import bfloat16, forward, score, step
-from programs import memory, predict, train
-from setting import FULL, STARTER, Line, Setting
-from worker import Worker
+from setting import Line, Setting
+from starts import imports, predict
+from trainings import memory, train
+
+import finetune
 
 PARTS: dict[str, Callable[[Setting], Iterator[Line]]] = {
-    part.__name__: part for part in (forward, bfloat16, step, train, score, predict, memory)
+    part.__name__: part for part in (forward, bfloat16, step, score, predict, imports, train, memory)
 }
+TORCH_VERSIONS = """
+from importlib.metadata import version
+print(f", torch {version('torch')}, ONNX Runtime {version('onnxruntime')}", end="")
+"""
 
 
 def main(
     photos: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Folder with a folder of photos for each class.")
     ],
-    torch_python: Annotated[str, typer.Option(help="Python that has torch, onnx and onnxruntime.")] = sys.executable,
-    quick: Annotated[bool, typer.Option("--quick", help="A short run, to check that everything works.")] = False,
+    torch_python: Annotated[
+        str | None,
+        typer.Option(help="Python that has torch, onnx, onnxruntime and cv2; without it, finetune is measured alone."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A short run, for a first look.")] = False,
     only: Annotated[
         list[str] | None, typer.Option(help=f"Parts, of {', '.join(PARTS)}; may be repeated. [default: all]")
     ] = None,
@@ -44,22 +55,20 @@ def main(
             photos.absolute(),
             Path(folder),
             torch_python,
-            rounds=2 if quick else 8,
+            rounds=2 if quick else 5,
             epochs=3 if quick else 30,
             files=(200, 1000) if quick else (1000, 20_000),
         )
-        with Worker(sys.executable, "finetune_worker.py", setting.environment) as ours:
-            for name in (FULL, STARTER):
-                ours.ask("write", setting.prefix(name), name == STARTER)
-        print(f"{machine()}\n")
-        print("| what | finetune | against | | ratio | at least |\n|---|---|---|---|---|---|")
+        print(f"{machine()}\n\n{versions(torch_python)}; medians of {setting.rounds} rounds.\n")
+        setting.write_models()
+        print("| what | finetune | against | | ratio | wanted |\n|---|---|---|---|---|---|")
         for name in only or PARTS:
             for line in PARTS[name](setting):
                 print(f"| {' | '.join(line)} |", flush=True)
 
 
 def machine() -> str:
-    """Return one line that describes the processor."""
+    """Return one line that describes the processor and how busy it is."""
     model = platform.processor() or platform.machine()
     flags = ""
     information = Path("/proc/cpuinfo")
@@ -69,7 +78,14 @@ def machine() -> str:
         model = facts.get("model name", model)
         present = {"AMX": "amx_bf16", "AVX-512": "avx512f"}
         flags = "".join(f", {name}" for name, flag in present.items() if flag in facts.get("flags", "").split())
-    return f"{os.cpu_count()} cores, {model}{flags}; Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {model}{flags}; load {os.getloadavg()[0]:.1f} at the start."
+
+
+def versions(torch_python: str | None) -> str:
+    """Return the date and what is measured."""
+    found = f"{date.today()}: finetune {finetune.__version__}, Python {platform.python_version()}, "
+    found += f"TensorFlow {version('tensorflow')}"
+    return found + (subprocess.check_output([torch_python, "-c", TORCH_VERSIONS], text=True) if torch_python else "")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The worker for finetune: `compare.py` starts it in the environment where finetune is installed."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,24 +18,34 @@ from finetune.model import Model, load_model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
 from finetune.runs.open_model import open_model
-from finetune.system.quiet import import_tensorflow
+from finetune.system.quiet import import_tensorflow, keep_wrappers_out
 from finetune.training.defaults import Settled
 from finetune.training.plan import Plan, SourceWeights
 from finetune.training.stage_spec import Stage
 
 MODEL = ".safetensors"
 WEIGHTS = ".npz"  # the same weights for torch
+PICKLED = ".npy"  # as the published weights are
 DESCRIPTION = ".json"
 
 
-def write(prefix: str, starter: bool) -> None:
-    """Write a network and its weights for both workers: the starter, or AlexNet with random weights, 1,000 classes."""
-    if starter:
-        model = open_model("starter")
-    else:
-        network = build("alexnet")
-        weights = fresh_weights(network, tuple(network.weighted_layers()), seed=0)
-        model = Model(network, weights, tuple(map(str, range(network.num_classes))))
+def write_starter(prefix: str) -> None:
+    """Write the starter for both workers."""
+    _write(prefix, open_model("starter"))
+
+
+def write_alexnet(prefix: str, fc_units: int) -> None:
+    """Write AlexNet with random weights and 1,000 classes for both workers, also pickled."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from support.weights_bytes import python2_layers, python2_npy
+
+    network = build("alexnet", {"fc_units": fc_units})
+    weights = fresh_weights(network, tuple(network.weighted_layers()), seed=0)
+    _write(prefix, Model(network, weights, tuple(map(str, range(network.num_classes)))))
+    Path(prefix + PICKLED).write_bytes(python2_npy(python2_layers(weights)))
+
+
+def _write(prefix: str, model: Model) -> None:
     save_model(Path(prefix + MODEL), model)
     np.savez(prefix + WEIGHTS, **model.weights)
     layers = [
@@ -120,5 +131,7 @@ def score(prefix: str, paths: list[str], batch_size: int) -> float:
 
 
 if __name__ == "__main__":
+    keep_wrappers_out()  # as every command does
     import_tensorflow()
-    serve({function.__name__: function for function in (write, forward, step, matmul, multiply_adds, score)})
+    commands = (write_starter, write_alexnet, forward, step, matmul, multiply_adds, score)
+    serve({command.__name__: command for command in commands})

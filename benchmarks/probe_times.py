@@ -2,7 +2,7 @@
 
     python benchmarks/probe_times.py
 
-Half the rows are mirror images; rows are float16 in a file, as in the cache of features. The choice: 5 folds, 7
+Half the rows are mirror images; rows are float16 in a file, as in the cache of features. The choice: 5 folds, all
 strengths, on the images drawn. Each case runs in a process of its own. Linux only: memory is read from /proc.
 """
 

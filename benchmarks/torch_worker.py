@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
+from square import read_square
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -102,20 +102,25 @@ def forward(prefix: str, batch_size: int, precision: str) -> float:
     return milliseconds(run)
 
 
-@cache
-def _session(prefix: str) -> Any:
-    import onnxruntime
+def write(prefix: str) -> None:
+    """Write the network as torch saves it, and as ONNX."""
     from torch_to_onnx import write_onnx
 
     network, preprocessing = _network(prefix)
+    torch.save(network.eval(), prefix + ".pth")
     write_onnx(Path(prefix + ".onnx"), network, preprocessing["size"])
-    session = onnxruntime.InferenceSession(prefix + ".onnx", providers=["CPUExecutionProvider"])
     images = _images(preprocessing["size"], 2)
     with torch.inference_mode():
-        expected = network.eval()(images).numpy()
-    difference = np.abs(session.run(None, {"images": images.numpy()})[0] - expected).max()
+        expected = network(images).numpy()
+    difference = np.abs(_session(prefix).run(None, {"images": images.numpy()})[0] - expected).max()
     assert difference < 1e-3 * np.abs(expected).max(), f"the ONNX file computes something else: {difference}"
-    return session
+
+
+@cache
+def _session(prefix: str) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(prefix + ".onnx", providers=["CPUExecutionProvider"])
 
 
 def onnx(prefix: str, batch_size: int) -> float:
@@ -146,26 +151,17 @@ def _optimizer(prefix: str) -> torch.optim.Optimizer:
 
 
 class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
-    """Decoded files: resized to `resize_to` on the short side, cropped to the centre, with the mean subtracted."""
+    """Decoded files with their labels."""
 
     def __init__(self, files: list[tuple[str, int]], preprocessing: dict[str, Any]) -> None:
-        self._files = files
-        self._size, self._resize_to = preprocessing["size"], preprocessing["resize_to"]
-        self._mean = np.array(preprocessing["mean"], np.float32)
-        assert preprocessing["channel_order"] == "BGR"
+        self._files, self._preprocessing = files, preprocessing
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         path, label = self._files[index]
-        image = cv2.imread(path)
-        scale = self._resize_to / min(image.shape[:2])
-        height, width = (max(self._size, round(side * scale)) for side in image.shape[:2])
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        top, left = (height - self._size) // 2, (width - self._size) // 2
-        square = image[top : top + self._size, left : left + self._size].astype(np.float32) - self._mean
-        return torch.from_numpy(square.transpose(2, 0, 1).copy()), label
+        return torch.from_numpy(read_square(path, self._preprocessing)), label
 
 
 def _loader(files: list[tuple[str, int]], preprocessing: dict[str, Any], batch_size: int, **options: Any) -> Any:
@@ -213,4 +209,4 @@ if __name__ == "__main__":
         job = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
         Path(job["answer"]).write_text(str(train(job)), encoding="utf-8")
     else:
-        serve({function.__name__: function for function in (forward, onnx, step, score)})
+        serve({function.__name__: function for function in (write, forward, onnx, step, score)})

@@ -9,7 +9,7 @@ def main() -> None:
         from finetune.cli.app import main as run
     except KeyboardInterrupt:
         print("finetune: error: interrupted; nothing was finished", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(130)
     run()
 
 

@@ -6,6 +6,7 @@
     ├── ImageError      one image that cannot be read
     ├── WeightsError    a weights or model file that cannot be read or does not fit
     └── RunError        a run directory that is missing, incomplete or already exists
+        └── InterruptionError  Ctrl-C in work that can be resumed
 
 The command line turns each into one line on stderr and its exit code.
 """
@@ -44,3 +45,9 @@ class WeightsError(FinetuneError):
 
 class RunError(FinetuneError):
     """A run directory is missing, incomplete, or already exists."""
+
+
+class InterruptionError(RunError):
+    """Ctrl-C stopped a training or scoring; the message says how to continue."""
+
+    exit_code = 130  # that of shells for Ctrl-C: 128 and the number of SIGINT

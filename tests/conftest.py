@@ -83,6 +83,18 @@ def finetune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[int], None]:
+    """Return a function that makes stdout a terminal of that width, without colours."""
+
+    def make(width: int) -> None:
+        for name, value in (("TERM", "xterm"), ("NO_COLOR", "1"), ("COLUMNS", str(width)), ("LINES", "24")):
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def tiny_model() -> Model:
     """An AlexNet for 67 × 67 pixels with 8 units in fc6 and fc7, random weights and three classes."""

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from finetune import errors
-from finetune.errors import FinetuneError, UsageError
+from finetune.errors import FinetuneError, InterruptionError, UsageError
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
@@ -19,7 +19,7 @@ def test_the_tree_in_the_docstring_names_them_all() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exit_code(kind: type[FinetuneError]) -> None:
-    assert kind.exit_code == (2 if kind is UsageError else 1)
+    assert kind.exit_code == {UsageError: 2, InterruptionError: 130}.get(kind, 1)
     assert str(kind("what was expected")) == "what was expected"
 
 

@@ -23,5 +23,5 @@ def test_ctrl_c_during_the_import_is_one_line(
     monkeypatch.setitem(sys.modules, "finetune.cli.app", Interrupted("finetune.cli.app"))
     with pytest.raises(SystemExit) as end:
         main()
-    assert end.value.code == 1
+    assert end.value.code == 130
     assert capsys.readouterr() == ("", "finetune: error: interrupted; nothing was finished\n")

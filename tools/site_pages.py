@@ -18,6 +18,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/tried.md": "tried.md",
     "examples/explanations.md": "explanations.md",
     "tests/README.md": "faults.md",
     "weights/README.md": "starter.md",

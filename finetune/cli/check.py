@@ -10,8 +10,8 @@ import typer
 from finetune.choices import WEIGHTS_NAMES
 from finetune.cli.options import Json, Overwrite, Verbose, completes
 from finetune.cli.safe_text import printable
+from finetune.cli.terminal import Table, is_terminal, show
 from finetune.errors import FinetuneError, UsageError
-from finetune.system.table import table
 from finetune.system.text import first_few
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3  # of each kind in the table; --json and --html have more
+MOST_CLASSES = 20  # that a terminal shows all of
+EXTREMES = 10  # of more classes, those with the most and with the fewest images
 
 
 def check(
@@ -63,7 +65,10 @@ def check(
 
     checked = check_data(data, model)
     _write(checked, html, write_list)
-    print(json.dumps(checked.to_json()) if as_json else _report(checked))
+    if as_json:
+        print(json.dumps(checked.to_json()))
+    else:
+        show(*_report(checked))
 
 
 def _check_output(data: Path, option: str, path: Path | None, suffix: str, overwrite: bool) -> None:
@@ -96,32 +101,44 @@ def _write(checked: "Check", html: Path | None, write_list: Path | None) -> None
         raise FinetuneError(f"{error.filename} cannot be written ({error.strerror}); choose another place") from None
 
 
-def _report(checked: "Check") -> str:
+def _report(checked: "Check") -> list[str | Table]:
     """Return the classes and the findings as tables."""
     from finetune.check.finding_kinds import KINDS
 
     readable = sum(counts.total() for counts in checked.counts.values())
-    splits = checked.splits()
-    classes = [(printable(name), *(str(counts[split]) for split in splits)) for name, counts in checked.counts.items()]
-    parts = [
+    parts: list[str | Table] = [
         f"{printable(str(checked.data))}: {len(checked.looks)} images, {readable} readable",
-        table("l" + "r" * len(splits), [("class", *splits), *classes]),
+        _classes(checked),
     ]
     for hard, heading in ((True, "hard: will hurt training"), (False, "soft: worth knowing")):
         rows = []
         for kind in (name for name, about in KINDS.items() if about.hard == hard):
             rows += _rows(KINDS[kind].title, checked.of(kind), checked.data)
-        parts.append(f"{heading}\n{table('lrl', rows)}" if rows else f"{heading}: nothing found")
+        parts.append(Table("lrl", rows, header=False, above=heading) if rows else f"{heading}: nothing found")
     if checked.accuracy is not None:
         parts.append(f"labels were doubted by a head that is right for {checked.accuracy:.0%} of held-out images")
-    return "\n\n".join(parts)
+    return parts
+
+
+def _classes(checked: "Check") -> Table:
+    """Return how many images each class has; of many, a terminal shows those with the most and the fewest."""
+    classes, splits, below = list(checked.counts.items()), checked.splits(), ""
+    if is_terminal() and len(classes) > MOST_CLASSES:
+        ordered = sorted(classes, key=lambda item: -item[1].total())
+        classes = ordered[:EXTREMES] + ordered[-EXTREMES:]
+        below = (
+            f"the {EXTREMES} classes with the most images and the {EXTREMES} with the fewest; check --json has all "
+            f"{len(ordered):,}"
+        )
+    rows = [(name, *(str(counts[split]) for split in splits)) for name, counts in classes]
+    return Table("l" + "r" * len(splits), [("class", *splits), *rows], below=below)
 
 
 def _rows(title: str, findings: "tuple[Finding, ...]", data: Path) -> list[tuple[str, str, str]]:
     """Return the rows of one kind: the first with its title and count, then more examples."""
     if not findings:
         return []
-    examples = [printable(_line(finding, data)) for finding in findings[:EXAMPLES]]
+    examples = [_line(finding, data) for finding in findings[:EXAMPLES]]
     if len(findings) > EXAMPLES:
         examples.append(f"and {len(findings) - EXAMPLES} more")
     return [(f"  {title}", str(len(findings)), examples[0]), *(("", "", example) for example in examples[1:])]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finetune.choices import SplitName
-from finetune.cli.exit_codes import SOME_UNREADABLE
 from finetune.cli.options import Json, RunDirectory, Verbose
-from finetune.system.table import table
+from finetune.cli.terminal import Table, fits, is_terminal, show
 from finetune.system.text import first_few
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MATRIX_CLASSES = 20  # a confusion matrix of more classes is wider than a terminal; --json has it
+MOST_CLASSES = 20  # that a terminal shows all of
+WORST = 10  # classes that a terminal shows of more, and unreadable images that are named
 
 
 def evaluate(
@@ -48,15 +49,22 @@ def evaluate(
       finetune evaluate runs/insects --split train
       finetune evaluate runs/insects --data images --json
     """
+    from finetune.cli.unread_inputs import end_if_unread
+    from finetune.data.unread import Unread
     from finetune.evaluation.evaluate import evaluate as evaluate_run
 
     evaluation = evaluate_run(run, data, split)
-    print(json.dumps(evaluation.to_json()) if as_json else _report(evaluation))
+    if as_json:
+        print(json.dumps(evaluation.to_json()))
+    else:
+        show(*_report(evaluation))
     _warn_about_training_images(evaluation, run)
+    unread = Unread()
     for path, reason in evaluation.unreadable:
-        logger.warning("not read: %s: %s", path, reason)
-    if evaluation.unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+        unread.add(reason)
+        if unread.counts.total() <= WORST:
+            logger.warning("not read: %s: %s", path, reason)
+    end_if_unread(unread, evaluation.images + len(evaluation.unreadable), "evaluate --json")
 
 
 def _warn_about_training_images(evaluation: "Evaluation", run: Path) -> None:
@@ -71,30 +79,23 @@ def _warn_about_training_images(evaluation: "Evaluation", run: Path) -> None:
         )
 
 
-def _report(evaluation: "Evaluation") -> str:
+def _report(evaluation: "Evaluation") -> list[str | Table]:
     """Return the metrics as tables."""
-    parts = [
-        "\n".join([table("ll", _overall(evaluation)), *_selection_note(evaluation)]),
-        table("lrrrr", _classes(evaluation)),
-    ]
-    if len(evaluation.class_names) <= MATRIX_CLASSES:
-        parts.append(f"true class by row, predicted class by column\n{_matrix(evaluation)}")
-    return "\n\n".join(parts)
+    overall = Table("ll", _overall(evaluation), header=False, below="\n".join(_selection_note(evaluation)))
+    return [overall, _classes(evaluation), *_matrix(evaluation)]
 
 
 def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
     """Return the rows about all classes together."""
     unreadable = f", and {len(evaluation.unreadable)} that could not be read" if evaluation.unreadable else ""
     low, high = evaluation.top1_interval
-    rows = [
-        ("images", f"{evaluation.images}{unreadable}"),
-        ("top-1", f"{_percent(evaluation.top1)}  (95 % interval {_percent(low)} to {_percent(high)})"),
-    ]
+    rows = [("top-1", f"{_percent(evaluation.top1)}  (95 % interval {_percent(low)} to {_percent(high)})")]
     if len(evaluation.class_names) > 5:  # with five classes or fewer, the true one is always among the first five
         low, high = evaluation.top5_interval
         rows.append(("top-5", f"{_percent(evaluation.top5)}  (95 % interval {_percent(low)} to {_percent(high)})"))
     bins = len(evaluation.after)
     rows += [
+        ("images", f"{evaluation.images}{unreadable}"),
         (
             "loss",
             f"{evaluation.loss_after:.3f} with the model's temperature {evaluation.temperature:.3f}, "
@@ -134,20 +135,38 @@ def _selection_note(evaluation: "Evaluation") -> list[str]:
     ]
 
 
-def _classes(evaluation: "Evaluation") -> list[tuple[str, ...]]:
-    header = ("class", "images", "precision", "recall", "F1")
-    rows = [
-        (name, str(metrics.support), *map(_percent, (metrics.precision, metrics.recall, metrics.f1)))
+def _classes(evaluation: "Evaluation") -> Table:
+    """Return the metrics of every class that has images; of many, a terminal shows those with the lowest F1."""
+    found = [
+        (name, metrics)
         for name, metrics in zip(evaluation.class_names, evaluation.per_class, strict=True)
         if metrics.support
     ]
-    return [header, *rows]
+    count, below = len(found), ""
+    if is_terminal() and count > MOST_CLASSES:
+        found = sorted(found, key=lambda item: item[1].f1)[:WORST]
+        below = f"the {WORST} classes with the lowest F1; evaluate --json has all {count:,}"
+    header = ("class", "images", "precision", "recall", "F1")
+    rows = [
+        (name, str(metrics.support), *map(_percent, (metrics.precision, metrics.recall, metrics.f1)))
+        for name, metrics in found
+    ]
+    return Table("lrrrr", [header, *rows], below=below)
 
 
-def _matrix(evaluation: "Evaluation") -> str:
+def _matrix(evaluation: "Evaluation") -> list[Table | str]:
+    """Return the confusion matrix unless there are too many classes; with numbers in its head if names do not fit."""
+    names = evaluation.class_names
+    if len(names) > MATRIX_CLASSES:
+        return []
     counts = [list(map(str, row)) for row in evaluation.confusion.tolist()]
-    rows = [(name, *row) for name, row in zip(evaluation.class_names, counts, strict=True)]
-    return table("l" + "r" * len(rows), [("", *evaluation.class_names), *rows])
+    align, above = "l" + "r" * len(names), "true class by row, predicted class by column"
+    named = Table(align, [("", *names), *((name, *row) for name, row in zip(names, counts, strict=True))], above=above)
+    numbers = list(map(str, range(1, len(names) + 1)))
+    rows = ((f"{number} {name}", *row) for number, name, row in zip(numbers, names, counts, strict=True))
+    numbered = Table(align, [("", *numbers), *rows], above=f"{above}, by its number")
+    fitting = next(filter(fits, (named, numbered)), None)
+    return [fitting or "the confusion matrix is wider than this terminal; evaluate --json has it"]
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,7 @@ import sys
 import traceback
 from errno import EBADF, EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 
-from finetune.cli.exit_codes import FAILED
+from finetune.cli.exit_codes import FAILED, INTERRUPTED
 from finetune.cli.safe_text import printable
 from finetune.errors import FinetuneError
 
@@ -33,7 +33,7 @@ def _message(error: BaseException) -> tuple[str, int]:
     """Return the line and the exit code of an error."""
     match error:
         case KeyboardInterrupt():
-            return INTERRUPTED_LINE, FAILED
+            return INTERRUPTED_LINE, INTERRUPTED
         case FinetuneError():
             return " ".join([str(error), *_notes(error)]), error.exit_code
         case OSError():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune.cli.exit_codes import SOME_UNREADABLE
 from finetune.cli.options import (
     AbstainBelow,
     Inputs,
@@ -22,12 +21,15 @@ from finetune.cli.options import (
     Verbose,
 )
 from finetune.cli.safe_text import printable
+from finetune.cli.terminal import console, is_terminal
 from finetune.errors import DataError, UsageError
 from finetune.system.nearest_path import did_you_mean_path
 
 if TYPE_CHECKING:
     from finetune.data.inputs import Input
     from finetune.prediction import Prediction
+
+BAR = 20  # columns of a terminal for a probability of 1
 
 
 def predict(
@@ -55,22 +57,30 @@ def predict(
       finetune predict images --model starter --json
     """
     from finetune.classifier import load
+    from finetune.cli.unread_inputs import end_if_unread
     from finetune.data.inputs import expand
+    from finetune.data.unread import Unread
 
     images = expand(inputs, null)
     if explain:
         only = _only_image(images, explain)
         images = iter([only])
     classifier = load(model, network)
-    unreadable = False
+    unread, count = Unread(), 0
     every = classifier.predict(images, top=top, folders=False, ten_crop=ten_crop, abstain_below=abstain_below)
     for prediction in every:  # a folder in a list is one row, too
         if strict and prediction.error is not None:
             raise DataError(f"--strict: {prediction.path}: {prediction.error}")
-        unreadable |= prediction.error is not None
-        print(json.dumps(prediction.to_json()) if as_json else _table(prediction), flush=True)
-    if unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+        if prediction.error is not None:
+            unread.add(prediction.error)
+        count += 1
+        if as_json:
+            print(json.dumps(prediction.to_json()), flush=True)
+        elif is_terminal():
+            _show(prediction)
+        else:
+            print(_table(prediction), flush=True)
+    end_if_unread(unread, count, "the output")
     if explain:
         from finetune.explain import explain as draw
 
@@ -90,12 +100,38 @@ def _only_image(images: "Iterator[Input]", drawing: Path) -> "Input":
 
 def _table(prediction: "Prediction") -> str:
     """Return the path and a line for each class, or the reason why the image was not read."""
-    path = printable(str(prediction.path))
     if prediction.error:
         near = did_you_mean_path(prediction.path) if isinstance(prediction.path, Path) else ""
-        return f"{path}\n     not read: {printable(prediction.error + near)}"
+        return f"{_heading(prediction)}\n     not read: {printable(prediction.error + near)}"
     rows = [
         f"{rank:4}  {score.probability:7.2%}  {printable(score.label)}"
         for rank, score in enumerate(prediction.scores, start=1)
     ]
-    return "\n".join([f"{path}  (abstained)" if prediction.abstained else path, *rows])
+    return "\n".join([_heading(prediction), *rows])
+
+
+def _show(prediction: "Prediction") -> None:
+    """Print to a terminal what `_table` returns, with a bar for each probability; a label too long ends with `…`."""
+    from rich.bar import Bar
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = console()
+    terminal.print(_heading(prediction), soft_wrap=True)  # whole, to be copied
+    if prediction.error:
+        terminal.print(Padding(f"not read: {printable(prediction.error)}", (0, 0, 0, 5)))
+        return
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    for shortened in (False, False, False, True):
+        rows.add_column(no_wrap=not shortened)  # rich takes what is missing from columns that may wrap
+    for rank, score in enumerate(prediction.scores, start=1):
+        bar = Bar(1, 0, score.probability, width=BAR, color="cyan")
+        label = Text(printable(score.label), no_wrap=True, overflow="ellipsis")
+        rows.add_row(f"{rank:4}", f"{score.probability:7.2%}", bar, label)
+    terminal.print(rows)
+
+
+def _heading(prediction: "Prediction") -> str:
+    path = printable(str(prediction.path))
+    return f"{path}  (abstained)" if prediction.abstained else path

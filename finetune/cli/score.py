@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from finetune.cli.exit_codes import SOME_UNREADABLE
 from finetune.cli.options import (
     AbstainBelow,
     BatchSize,
@@ -75,6 +74,7 @@ def score(
       finetune score images --out scores.csv --model runs/insects
       finetune score images --out fc7.npy --features fc7
     """
+    from finetune.cli.unread_inputs import end_if_unread
     from finetune.scoring.score import score as write_scores
     from finetune.scoring.score_options import ScoreOptions
 
@@ -101,5 +101,4 @@ def score(
         address=address,
     )
     print(f"{out}: {counts.rows} rows, {counts.unreadable} of them not read")
-    if counts.unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+    end_if_unread(counts.unread, counts.rows, f"{out}.csv" if out.suffix.lower() == ".npy" else str(out))

@@ -8,8 +8,8 @@ import typer
 
 from finetune.choices import NETWORK_NAMES
 from finetune.cli.options import Json, NetworkOption, Verbose, completes
+from finetune.cli.terminal import Table, show
 from finetune.errors import UsageError
-from finetune.system.table import table
 from finetune.system.text import did_you_mean, shape_text
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ def summary(
     from finetune.networks.summary import summarize
 
     costs = summarize(_network(of, network))
-    print(json.dumps(costs.to_json()) if as_json else _report(costs))
+    if as_json:
+        print(json.dumps(costs.to_json()))
+    else:
+        show(*_report(costs))
 
 
 def _network(of: str, network: str | None) -> "Network":
@@ -61,7 +64,7 @@ def _network(of: str, network: str | None) -> "Network":
     return network_of(open_weights(of), network)
 
 
-def _report(costs: "Summary") -> str:
+def _report(costs: "Summary") -> tuple[str, Table, str]:
     """Return one row for every layer, and the totals."""
     header = ("layer", "kind", "output", "kernel", "parameters", "multiply-adds", "activations")
     rows = [
@@ -87,9 +90,9 @@ def _report(costs: "Summary") -> str:
     )
     options = ", ".join(f"{name} {value}" for name, value in costs.options.items())
     return (
-        f"{costs.network} ({options}), input {shape_text(costs.input_shape)}, for one image\n\n"
-        f"{table('lllrrrr', [header, *rows, total])}\n\n"
-        f"{costs.trainable_parameters:,} of the parameters can be trained"
+        f"{costs.network} ({options}), input {shape_text(costs.input_shape)}, for one image",
+        Table("lllrrrr", [header, *rows, total], optional=(3, 6, 1)),
+        f"{costs.trainable_parameters:,} of the parameters can be trained",
     )
 
 

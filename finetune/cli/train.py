@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finetune.cli.exit_codes import FAILED
 from finetune.cli.options import Verbose, completes
 from finetune.config import TrainConfig, flag
-from finetune.errors import UsageError
+from finetune.errors import InterruptionError, UsageError
 from finetune.system.option import PANELS
 from finetune.system.table import table
 
@@ -75,11 +74,11 @@ def _source(context: typer.Context, name: str) -> str:
 
 
 def _print_results(training: "Iterator[Run]") -> None:
-    """Train; print what was reached and what to do next before the report is drawn; FAILED if interrupted."""
+    """Train; print what was reached and what to do next before the report is drawn."""
     for run in training:
         print(_results(run), flush=True)
     if run.metrics()["interrupted"]:
-        raise typer.Exit(FAILED)
+        raise InterruptionError(f"interrupted; continue with finetune train --resume {run.path}")
 
 
 def _results(run: "Run") -> str:

@@ -9,8 +9,8 @@ import typer
 from finetune.choices import WEIGHTS_NAMES
 from finetune.cli.command import Command, CommandGroup
 from finetune.cli.options import Json, Overwrite, Verbose, completes
+from finetune.cli.terminal import Table, show
 from finetune.errors import UsageError
-from finetune.system.table import table
 from finetune.system.text import did_you_mean, shape_text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def list_weights(as_json: Json = False, verbose: Verbose = False) -> None:
         print("\n".join(json.dumps(entry) for entry in entries))
         return
     header = ("name", "network", "MB", "top-1", "top-5", "here", "digest", "licence")
-    print(table("llrrrlll", [header, *map(_row, entries)]))
+    show(Table("llrrrlll", [header, *map(_row, entries)], optional=(6, 7, 4)))
 
 
 def _entry(name: str) -> dict[str, Any]:
@@ -135,10 +135,13 @@ def inspect(
     from finetune.pretrained.inspect import inspect_weights
 
     facts = inspect_weights(file)
-    print(json.dumps(facts.to_json()) if as_json else _report(facts))
+    if as_json:
+        print(json.dumps(facts.to_json()))
+    else:
+        show(*_report(facts))
 
 
-def _report(facts: "FileFacts") -> str:
+def _report(facts: "FileFacts") -> tuple[Table, Table]:
     verdict = f"unverified: {facts.unverified}" if facts.unverified else "verified"
     about = [
         ("file", facts.path),
@@ -150,7 +153,8 @@ def _report(facts: "FileFacts") -> str:
         ("layers", ", ".join(facts.layers)),
     ]
     header = ("tensor", "shape", "dtype", "min", "max", "mean")
-    return f"{table('ll', about)}\n\n{table('lllrrr', [header, *map(_tensor_row, facts.tensors)])}"
+    tensors = Table("lllrrr", [header, *map(_tensor_row, facts.tensors)], optional=(2, 5))
+    return Table("ll", about, header=False), tensors
 
 
 def _tensor_row(tensor: "TensorFacts") -> tuple[str, ...]:

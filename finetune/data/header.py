@@ -24,6 +24,8 @@ from finetune.data.tiff import Alpha, tiff_alpha
 from finetune.errors import ImageError
 
 MAX_PIXELS = 100_000_000  # larger images would need over 300 MB each
+FIRST_BYTES = "; the file begins with "  # and then, in an error, those that show what the file is
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"  # of a repository cloned without Git LFS
 
 
 class _JpegFile(JpegImageFile):
@@ -75,9 +77,11 @@ def read_header(data: bytes) -> Header:
     """Return what the header says, without decoding; raise ImageError for data that cannot be a readable image."""
     if not data:
         raise ImageError("the file is empty")
+    if data.startswith(_LFS_POINTER):
+        raise ImageError("a Git LFS pointer, not the image; run git lfs pull")
     name = image_format(data[:12])
     if name is None:
-        raise ImageError(f"not an image: expected {', '.join(_FORMATS)}; the file begins with {data[:8]!r}")
+        raise ImageError(f"not an image: expected {', '.join(_FORMATS)}{FIRST_BYTES}{data[:8]!r}")
     if name not in _FORMATS:
         raise ImageError(f"{name} is not supported; convert the image to JPEG")
     exif = b""

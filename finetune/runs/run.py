@@ -51,7 +51,8 @@ class Run:
     def create(cls, out: Path | None, overwrite: bool) -> "Run":
         """Return the run that a training will write to `out`, or to a new name in ./runs; nothing is written yet.
 
-        Raises RunError when `out` has anything in it, unless it is a run and `overwrite` is on.
+        Raises RunError when `out` has anything in it, unless it is a run and `overwrite` is on, or a training that was
+        stopped before its first state: nothing is lost when that one starts again.
         """
         if out is None:
             now = datetime.now().strftime("%Y-%m-%d_%H%M%S")
@@ -65,7 +66,7 @@ class Run:
         if names:
             if not names & {CONFIG, PENDING}:
                 raise RunError(f"--out {out} contains files and is not a run; choose another --out")
-            if not overwrite:
+            if CONFIG in names and not overwrite:
                 raise RunError(f"--out {out} already holds a run; choose another --out, or --overwrite to replace it")
         return cls(out)
 

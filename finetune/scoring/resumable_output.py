@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from finetune.data.inputs import Input
+from finetune.data.unread import Unread
 from finetune.errors import RunError, UsageError
 from finetune.scoring.formats import Format
 from finetune.scoring.rows import ScoreRow
@@ -30,8 +31,9 @@ class ResumableOutput:
     """The folder FILE.partial, a context manager: a `.part` for each file of the format, and the state.
 
     The state says how many rows are written and how many bytes of each part they take. Rows reach the disk before the
-    state that counts them; on resuming, bytes beyond the state are cut off. `rows` and `unreadable` count the rows
-    written. `settings` is everything the rows depend on, and must be the same to resume.
+    state that counts them; on resuming, bytes beyond the state are cut off. `rows` counts the rows written, and
+    `unread` those of them whose image was not read. `settings` is everything the rows depend on, and must be the same
+    to resume.
     One process at a time can write. Raises UsageError if both `resume` and `overwrite` are given, RunError if another
     file is in the way, the stopped run had other settings, or the disk refuses.
     """
@@ -45,7 +47,8 @@ class ResumableOutput:
             raise RunError(f"--out {out}: the folder {out.parent} does not exist; create it first")
         if out.is_dir():
             raise RunError(f"--out {out} is a folder; expected the name of a file")
-        self.rows = self.unreadable = 0
+        self.rows = 0
+        self.unread = Unread()
         self.finished = False
         self._out, self._format, self._settings = out, format, dict(settings)
         self._folder = out.with_name(f"{out.name}.partial")
@@ -105,8 +108,9 @@ class ResumableOutput:
                 part.write(data)
             for row in rows:
                 self._add_name(str(row.path))
+                if row.error is not None:
+                    self.unread.add(row.error)
             self.rows += len(rows)
-            self.unreadable += sum(row.error is not None for row in rows)
             if time.monotonic() - self._state_time >= SECONDS_BETWEEN_STATES:
                 self._write_state()
 
@@ -157,7 +161,7 @@ class ResumableOutput:
             )
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        self.rows, self.unreadable, self._names_before = state["rows"], state["unreadable"], state["names"]
+        self.rows, self.unread, self._names_before = state["rows"], Unread(state["unread"]), state["names"]
         self.finished = state["finished"]
         if self.finished:
             return
@@ -184,7 +188,7 @@ class ResumableOutput:
         state = {
             "about": self._settings,
             "rows": self.rows,
-            "unreadable": self.unreadable,
+            "unread": self.unread.counts,
             "names": self._names.hexdigest(),
             "sizes": [part.tell() for part in self._parts],
             "finished": self.finished,
@@ -231,8 +235,8 @@ class ResumableOutput:
 
 def _is_state(state: Any, files: int) -> bool:
     """Return whether JSON has the fields that `_write_state` writes."""
-    kinds = {"about": dict, "rows": int, "unreadable": int, "names": str, "sizes": list, "finished": bool}
+    kinds = {"about": dict, "rows": int, "unread": dict, "names": str, "sizes": list, "finished": bool}
     if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
         return False
-    counts = [state["rows"], state["unreadable"], *state["sizes"]]
+    counts = [state["rows"], *state["unread"].values(), *state["sizes"]]
     return len(state["sizes"]) == files and all(type(count) is int and count >= 0 for count in counts)

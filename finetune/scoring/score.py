@@ -15,7 +15,8 @@ import numpy as np
 from finetune import __version__
 from finetune.classifier import Classifier, load
 from finetune.data.inputs import STDIN, Input, expand
-from finetune.errors import DataError, RunError, UsageError
+from finetune.data.unread import Unread
+from finetune.errors import DataError, InterruptionError, UsageError
 from finetune.model import Model
 from finetune.scoring.choose_format import choose_format
 from finetune.scoring.resumable_output import ResumableOutput
@@ -31,10 +32,15 @@ ComputeRows = Callable[[Classifier, Iterator[Input], ScoreOptions], Generator[Sc
 
 
 class RowCounts(NamedTuple):
-    """How many rows were written, and how many of them have an error because their image could not be read."""
+    """How many rows were written, and how many of them have an error because their image was not read, by reason."""
 
     rows: int
-    unreadable: int
+    unread: Unread
+
+    @property
+    def unreadable(self) -> int:
+        """How many rows have an error."""
+        return self.unread.counts.total()
 
 
 def score(
@@ -68,18 +74,18 @@ def score(
     total = None if STDIN in arguments else sum(1 for _ in expand(arguments))
     output = ResumableOutput(out, format, settings, resume, overwrite)
     with _engine(engine, address) as compute, output:
-        if not output.finished:
-            output.skip_written(inputs)
-            remaining = None if total is None else total - output.rows
-            try:
+        try:
+            if not output.finished:
+                output.skip_written(inputs)
+                remaining = None if total is None else total - output.rows
                 with closing(compute(classifier, inputs, options)) as rows:
                     _write(track(rows, remaining, "scoring", "images"), output, options.batch_size, strict)
-            except KeyboardInterrupt:
-                raise RunError(
-                    f"interrupted after {output.rows} rows; add --resume to the same command to continue"
-                ) from None
-        output.finish()
-    return RowCounts(output.rows, output.unreadable)
+            output.finish()
+        except KeyboardInterrupt:
+            raise InterruptionError(
+                f"interrupted after {output.rows} rows; add --resume to the same command to continue"
+            ) from None
+    return RowCounts(output.rows, output.unread)
 
 
 @contextmanager

@@ -52,8 +52,8 @@ def counting(total: int | None, what: str, unit: str, done: int = 0) -> Iterator
 
 @contextmanager
 def saying(what: str) -> Iterator[None]:
-    """Show on a terminal what happens while the block runs, where `track` would show a bar."""
-    shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty()
+    """Show on a terminal what happens while the block runs, where `track` would show a bar and there is none."""
+    shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty() and not _is_counting
     if shown:
         print(what, end="\r", file=sys.stderr, flush=True)
     try:

@@ -80,11 +80,10 @@ class Journal:
         return "  kept" if epoch.epoch == self._plan.last_epoch else ""
 
     def report_interruption(self, done: int) -> None:
-        """Log how many epochs are done and how to continue."""
+        """Log how many epochs are done, and which one is kept."""
         logger.warning(
-            "interrupted: %d of %d epochs are done; %s (continue with finetune train --resume %s)",
+            "interrupted: %d of %d epochs are done; %s",
             done,
             self._plan.last_epoch,
             "keeping the best" if self._plan.config.patience else "keeping the last",
-            self._run.path,
         )

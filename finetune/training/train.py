@@ -14,7 +14,7 @@ from finetune.check.copies_together import keep_copies_together
 from finetune.config import LAYERS, TrainConfig, flag
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
-from finetune.errors import RunError, UsageError, WeightsError
+from finetune.errors import InterruptionError, RunError, UsageError, WeightsError
 from finetune.evaluation.assess import assess
 from finetune.evaluation.report import with_thumbnails, write_report
 from finetune.model import Model
@@ -173,10 +173,11 @@ def _announce(run: Run, plan: Plan, dataset: Dataset) -> None:
 @contextmanager
 def _saying_how_to_continue(run: Run) -> Iterator[None]:
     """Turn what stops a training into a RunError that says how to continue."""
+    kind = RunError
     try:
         yield
     except KeyboardInterrupt:
-        reason = "interrupted"
+        reason, kind = "interrupted", InterruptionError
     except OSError as error:
         reason = f"{error.filename or run.path}: {error.strerror or error}; fix that"
     except WeightsError as error:
@@ -184,8 +185,8 @@ def _saying_how_to_continue(run: Run) -> Iterator[None]:
     else:
         return
     if run.would_be_replaced:
-        raise RunError(f"{reason}; train again: the older run in {run.path} is as it was") from None
-    raise RunError(f"{reason}; continue with finetune train --resume {run.path}") from None
+        raise kind(f"{reason}; train again: the older run in {run.path} is as it was") from None
+    raise kind(f"{reason}; continue with finetune train --resume {run.path}") from None
 
 
 def _write_model(run: Run, plan: Plan, outcome: "Outcome") -> Model:

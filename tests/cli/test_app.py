@@ -129,8 +129,9 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_so(
     code, out, err = finetune(
         "train", "--data", image_folder(stripes=4, dots=4), "--weights", tiny_weights, "--out", run, "--skip", "fc8"
     )
-    assert code == 1
+    assert code == 130
     assert "interrupted: 2 of 30 epochs are done; keeping the last" in err
+    assert err.endswith(f"finetune: error: interrupted; continue with finetune train --resume {run}\n")
     assert f"model     {run / 'model.safetensors'}" in out
     assert finetune("predict", tmp_path / "images" / "dots" / "0.png", "--model", run)[0] == 0
 
@@ -140,7 +141,7 @@ def test_interrupted_before_anything(finetune: Finetune, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("finetune.training.train.start", interrupt)
-    assert finetune("train", "--data", "x") == (1, "", "finetune: error: interrupted; nothing was finished\n")
+    assert finetune("train", "--data", "x") == (130, "", "finetune: error: interrupted; nothing was finished\n")
 
 
 def loaded_modules(code: str) -> set[str]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import typer
 from support.html_page import Page
 from typer.testing import CliRunner, Result
 
-from finetune.cli.check import check
+from finetune.check.check import Check
+from finetune.check.check import check as check_data
+from finetune.cli.check import _classes, _report, check
+from finetune.cli.terminal import show
 from finetune.data.read_data import read_data
 from finetune.errors import FinetuneError, UsageError
 
@@ -145,3 +149,28 @@ def test_a_folder_that_cannot_be_written(data: Path, tmp_path: Path, monkeypatch
 def test_no_such_data(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none does not exist; check its name"):
         invoke(tmp_path / "none")
+
+
+def test_a_terminal_shows_the_largest_and_the_smallest_of_many_classes(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {f"class{index}": Counter[str](train=index) for index in range(1000)}
+    checked = Check(Path("data"), (), counts, {}, ())
+    show(_classes(checked))
+    assert len(capsys.readouterr().out.splitlines()) == 1001, "what is piped is complete"
+    terminal(100)
+    show(_classes(checked))
+    _, *lines, below = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [*map(str, range(999, 989, -1)), *map(str, range(9, -1, -1))]
+    assert below == "the 10 classes with the most images and the 10 with the fewest; check --json has all 1,000"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_findings_fit_a_terminal(
+    width: int, data: Path, terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(width)
+    show(*_report(check_data(data)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("cannot be read" in line for line in lines)

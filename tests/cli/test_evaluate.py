@@ -13,9 +13,10 @@ from support.runs import started
 from typer.testing import CliRunner, Result
 
 from finetune.cli.evaluate import _report, evaluate
+from finetune.cli.terminal import show
 from finetune.data.dataset import Dataset, Record
 from finetune.errors import DataError
-from finetune.evaluation.assess import assess
+from finetune.evaluation.assess import Evaluation, assess
 from finetune.model import Model
 from finetune.runs.run import Run
 
@@ -52,8 +53,8 @@ def test_tables(run: Path) -> None:
     done = invoke(run)
     assert (done.exit_code, done.stderr) == (0, "")
     overall, classes, matrix = done.stdout.split("\n\n")
-    assert overall.splitlines()[0].split() == ["images", "6"]
-    assert overall.splitlines()[1].startswith("top-1 ")
+    assert overall.splitlines()[0].startswith("top-1 ")
+    assert overall.splitlines()[1].split() == ["images", "6"]
     assert "top-5" not in overall, "of three classes the true one is always among five"
     assert "with the model's temperature 1.000" in overall
     assert "without the temperature; 1 bin with equal numbers of images\n" in overall
@@ -98,7 +99,10 @@ def test_unreadable_images_are_exit_code_3(run: Path, tmp_path: Path, caplog: py
     done = invoke(run)
     assert done.exit_code == 3
     assert "5, and 1 that could not be read" in done.stdout
-    assert warnings(caplog) == [f"not read: {broken}: the file is empty"]
+    assert warnings(caplog) == [
+        f"not read: {broken}: the file is empty",
+        "1 of 6 not read: 1 × the file is empty; each with its reason in evaluate --json",
+    ]
     done = invoke(run, "--json")
     assert done.exit_code == 3
     assert json.loads(done.stdout)["unreadable"] == [{"path": str(broken), "error": "the file is empty"}]
@@ -143,26 +147,31 @@ def test_training_images_are_reported(run: Path, tmp_path: Path, caplog: pytest.
 @pytest.mark.parametrize(
     ("classes", "top5", "matrix"), [(5, False, True), (6, True, True), (20, True, True), (21, True, False)]
 )
-def test_top_5_and_the_matrix_are_shown_where_they_help(classes: int, top5: bool, matrix: bool) -> None:
+def test_top_5_and_the_matrix_are_shown_where_they_help(
+    classes: int, top5: bool, matrix: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Top-5 accuracy only for more than five classes, the confusion matrix for up to twenty."""
     names = tuple(f"class{index}" for index in range(classes))
     logits = np.eye(classes, dtype=np.float32)
-    shown = _report(assess([(Path(name), index) for index, name in enumerate(names)], logits, names, 1.0))
+    show(*_report(assess([(Path(name), index) for index, name in enumerate(names)], logits, names, 1.0)))
+    shown = capsys.readouterr().out
     assert ("\ntop-5 " in shown) is top5
     assert ("true class by row" in shown) is matrix
 
 
-def test_at_most_ten_absent_classes_are_named() -> None:
+def test_at_most_ten_absent_classes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     names = tuple(f"class{index}" for index in range(12))
-    shown = _report(assess([(Path("x.png"), 0)], np.eye(1, 12, dtype=np.float32), names, 1.0))
+    show(*_report(assess([(Path("x.png"), 0)], np.eye(1, 12, dtype=np.float32), names, 1.0)))
+    shown = capsys.readouterr().out
     assert "no images of       class1, class2, " in shown
     assert ", class10 and 1 more\n" in shown
 
 
-def test_the_calibration_error_is_next_to_its_floor() -> None:
+def test_the_calibration_error_is_next_to_its_floor(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong image with the probability 9/10, and 3/4 with the temperature 2."""
     done = assess([(Path("x.png"), 1)], np.float32([[np.log(9), 0]]), ("a", "b"), 2.0)
-    shown = _report(replace(done, ece_floor=0.25))
+    show(*_report(replace(done, ece_floor=0.25)))
+    shown = capsys.readouterr().out
     assert (
         "\ncalibration error  75.0 % (a perfectly calibrated model would show 25.0 % on this many images)\n"
         f"{' ' * 19}90.0 % without the temperature; 1 bin with equal numbers of images\n"
@@ -180,3 +189,42 @@ def test_a_split(run: Path, tmp_path: Path) -> None:
         invoke(run, "--split", "test")
     wrong = invoke(run, "--split", "dev")
     assert (wrong.exit_code, "'dev' is not one of" in wrong.stderr) == (2, True)
+
+
+def many(count: int) -> Evaluation:
+    """Return an evaluation of two images in each of many classes: of class 3 both are wrong, of class 5 one is."""
+    names = tuple(f"class{index}" for index in range(count))
+    truth = [index for index in range(count) for _ in range(2)]
+    predicted = [{6: 4, 7: 4, 10: 4}.get(image, label) for image, label in enumerate(truth)]
+    logits = np.eye(count, dtype=np.float32)[predicted]
+    return assess([(Path(f"{image}.png"), label) for image, label in enumerate(truth)], logits, names, 1.0)
+
+
+def test_a_terminal_shows_the_worst_of_many_classes(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """F1 of class 3 is 0, of class 4 (precision 2/5) 4/7, of class 5 (recall 1/2) 2/3."""
+    show(*_report(many(1000)))
+    assert len(capsys.readouterr().out.splitlines()) > 1000, "what is piped is complete"
+    terminal(80)
+    show(*_report(many(1000)))
+    *_, classes = capsys.readouterr().out.split("\n\n")
+    lines = [line.split() for line in classes.splitlines()]
+    assert [words[0] for words in lines[:5]] == ["class", "class3", "class4", "class5", "class0"]
+    assert (len(lines), " ".join(lines[-1])) == (
+        12, "the 10 classes with the lowest F1; evaluate --json has all 1,000",
+    )  # fmt: skip
+    show(*_report(many(20)))
+    assert "class19" in capsys.readouterr().out
+
+
+def test_a_matrix_that_does_not_fit(terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """Six names of six letters take 54 columns, and with numbers in the head 26."""
+    for width, words in (
+        (54, "predicted class by column class0 class1"),
+        (53, "predicted class by column, by its number 1 2 3"),
+        (25, "evaluate --json has it"),
+    ):
+        terminal(width)
+        show(*_report(many(6)))
+        assert words in " ".join(capsys.readouterr().out.split()), width

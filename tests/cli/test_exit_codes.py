@@ -17,3 +17,4 @@ def test_their_values() -> None:
 def test_the_errors_have_them() -> None:
     assert errors.FinetuneError.exit_code == exit_codes.FAILED
     assert errors.UsageError.exit_code == exit_codes.WRONG_USAGE
+    assert errors.InterruptionError.exit_code == exit_codes.INTERRUPTED

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from finetune.cli.exit_codes import FAILED, WRONG_USAGE
+from finetune.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE
 from finetune.cli.failures import report_failure
 from finetune.cli.output import set_up_logging
 from finetune.errors import DataError, UsageError
@@ -26,7 +26,7 @@ def test_an_unexpected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
     [
         (UsageError("--top is wrong"), WRONG_USAGE, "--top is wrong"),
         (DataError("no images\n in x"), FAILED, "no images in x"),
-        (KeyboardInterrupt(), FAILED, "interrupted; nothing was finished"),
+        (KeyboardInterrupt(), INTERRUPTED, "interrupted; nothing was finished"),
     ],
 )
 def test_the_packages_own_errors(

@@ -13,8 +13,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from finetune.classifier import Prediction, Score
-from finetune.cli.predict import _table, predict
+from finetune.cli.predict import _show, _table, predict
 from finetune.errors import DataError, FinetuneError, UsageError
+
+Finetune = Callable[..., tuple[int, str, str]]
 
 app = typer.Typer()
 app.command()(predict)
@@ -96,9 +98,10 @@ def test_ten_crops_give_other_probabilities(run: Callable[..., Result]) -> None:
 
 def test_names_cannot_reach_the_terminal(run: Callable[..., Result]) -> None:
     """A name may hold bytes that move the cursor or are no UTF-8; JSON escapes them."""
-    done = run("-", stdin=b"\x1b[2Jna\xffme.png\n")
+    names = b"\x1b[2Jna\xffme.png\nimages/stripes/0.png\n"
+    done = run("-", stdin=names)
     assert done.stdout.splitlines()[0] == r"\x1b[2Jna\udcffme.png"
-    (row,) = rows(run("-", "--json", stdin=b"\x1b[2Jna\xffme.png\n"))
+    row, _ = rows(run("-", "--json", stdin=names))
     assert row["path"] == "\x1b[2Jna\udcffme.png"
 
 
@@ -158,3 +161,40 @@ def test_explain_is_refused_before_the_rows(
     with pytest.raises(FinetuneError, match=message):
         run("images/stripes/0.png", "--explain", name)
     assert Path("why.png").read_text() == "mine"
+
+
+def test_bars_on_a_terminal(
+    finetune: Finetune, tiny_weights: Path, data: Path, terminal: Callable[[int], None]
+) -> None:
+    """Ten full blocks are a half; the lines without bars are those that are piped."""
+    arguments = ("predict", "images", "broken.png", "--model", tiny_weights)
+    _, piped, _ = finetune(*arguments)
+    terminal(60)
+    code, shown, err = finetune(*arguments)
+    assert (code, err) == (3, "warning: 1 of 3 not read: 1 × the file is empty; each with its reason in the output\n")
+    for line, plain in zip(shown.splitlines(), piped.splitlines(), strict=True):
+        words = line.split()
+        assert [word for word in words if not set(word) <= set("█▉▊▋▌▍▎▏")] == plain.split()
+        if "%" in line:
+            share = float(words[1].rstrip("%")) / 100
+            assert line.count("█") == int(20 * share + 1 / 16) or line.count("█") == int(20 * share)
+
+
+def test_a_long_label_does_not_break_the_line(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(60)
+    _show(Prediction(Path("a.png"), (Score(0, "ant\x1b[2J" + "x" * 80, 0.5), Score(1, "bee", 0.0))))
+    path, first, second = capsys.readouterr().out.splitlines()
+    assert (path, len(first), first[-1]) == ("a.png", 60, "…")
+    assert first.startswith("   1   50.00%  ██████████            ant\\x1b[2Jxxx")
+    assert second.rstrip() == "   2    0.00%                        bee"
+
+
+def test_no_readable_image_is_exit_code_1(run: Callable[..., Result]) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        Path(name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(
+        DataError, match=r"^2 of 2 not read: 2 × a Git LFS pointer, not the image \(run git lfs pull\); each with "
+    ):
+        run("1.jpg", "2.jpg")

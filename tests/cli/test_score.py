@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from finetune.classifier import load
 from finetune.cli.score import score
 from finetune.data.inputs import expand
-from finetune.errors import DataError, RunError, UsageError
+from finetune.errors import DataError, InterruptionError, RunError, UsageError
+from finetune.scoring.resumable_output import ResumableOutput
 
 app = typer.Typer()
 app.command()(score)
@@ -54,6 +55,33 @@ def test_rows_are_those_of_predict(run: Callable[..., Result], tiny_weights: Pat
     predictions = load(tiny_weights, many=True).predict(expand(["images"]))
     assert rows("rows.jsonl") == [prediction.to_json() for prediction in predictions]
     assert [str(path) for path in Path().glob("*rows*")] == ["rows.jsonl"]
+
+
+@pytest.mark.tensorflow
+def test_what_was_not_read_is_counted_across_a_stop(
+    run: Callable[..., Result], data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file with a reason is in the first of four batches, the other one in the last."""
+    (data / "stripes" / "3.png").write_bytes(b"")
+    write = ResumableOutput.write
+
+    def interrupted(output: ResumableOutput, rows: Any) -> None:
+        if output.rows == 4:
+            raise KeyboardInterrupt
+        write(output, rows)
+
+    arguments = ("images", "--out", "fc7.npy", "--features", "fc7", "--batch-size", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune.scoring.resumable_output.SECONDS_BETWEEN_STATES", 0)
+        patch.setattr(ResumableOutput, "write", interrupted)
+        with pytest.raises(InterruptionError, match="interrupted after 4 rows"):
+            run(*arguments)
+    done = run(*arguments, "--resume")
+    assert (done.exit_code, done.stdout) == (3, "fc7.npy: 7 rows, 2 of them not read\n")
+    assert caplog.messages[-1] == (
+        "2 of 7 not read: 1 × the PNG is cut short (no IEND chunk), 1 × the file is empty; each with its reason in "
+        "fc7.npy.csv"
+    )
 
 
 @pytest.mark.tensorflow

@@ -71,3 +71,8 @@ def test_the_limit_of_pixels() -> None:
     with pytest.raises(ImageError, match=r"^10000×10001 pixels are more than the limit of 100 megapixels; shrink it$"):
         read_header(png(10_000, 10_001, 8, 0, bytes(100)))
     assert MAX_PIXELS == 10_000 * 10_000
+
+
+def test_a_git_lfs_pointer_says_what_to_do() -> None:
+    with pytest.raises(ImageError, match=r"^a Git LFS pointer, not the image; run git lfs pull$"):
+        read_header(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")

@@ -104,4 +104,5 @@ def compare(block: Block, printed: str) -> None:
 
 
 def without_digits(line: str) -> str:
-    return " ".join(re.sub(r"[\d.]+", "0", line).split())
+    """Return the line without the bars, too, which only a terminal shows."""
+    return " ".join(re.sub(r"[\d.]+", "0", re.sub("[█-▏]+", "", line)).split())

@@ -134,9 +134,10 @@ def test_a_report_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
 
 STATES = [
     "[]", "{}", '{"about": 3}', "{" * 10_000,
-    '{"about": {}, "rows": -1, "unreadable": 0, "names": "", "sizes": [0], "finished": false}',
-    '{"about": {}, "rows": 1, "unreadable": 0, "names": "", "sizes": [], "finished": false}',
-    '{"about": {}, "rows": 1, "unreadable": 0, "names": "", "sizes": ["x"], "finished": false}',
+    '{"about": {}, "rows": -1, "unread": {}, "names": "", "sizes": [0], "finished": false}',
+    '{"about": {}, "rows": 1, "unread": {}, "names": "", "sizes": [], "finished": false}',
+    '{"about": {}, "rows": 1, "unread": {}, "names": "", "sizes": ["x"], "finished": false}',
+    '{"about": {}, "rows": 1, "unread": {"empty": "many"}, "names": "", "sizes": [0], "finished": false}',
 ]  # fmt: skip
 
 

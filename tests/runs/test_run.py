@@ -55,6 +55,18 @@ def test_a_run_is_replaced_only_when_asked(tmp_path: Path, tiny_model: Model) ->
     assert (run.path / "notes.txt").read_text() == "mine"
 
 
+def test_a_training_stopped_before_its_first_state_can_be_started_again(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunError, match="interrupted"),
+        Run.create(tmp_path / "run", overwrite=False).locked({"seed": 1}),
+    ):
+        raise RunError("interrupted")
+    again = Run.create(tmp_path / "run", overwrite=False)
+    assert again.pending() == {"seed": 1}
+    with again.locked({"seed": 2}):
+        assert again.pending() == {"seed": 2}
+
+
 def test_an_older_run_takes_its_exports_along(tmp_path: Path, tiny_model: Model) -> None:
     run = finished(tmp_path / "run", tiny_model)
     assert export(str(run.path), "npy").folder == run.path / "export-npy"

@@ -53,7 +53,7 @@ def test_whole_run(out: Path) -> None:
         assert not out.exists(), "the file appears at the end"
         whole.write(rows("c"))
         whole.finish()
-        assert (whole.rows, whole.unreadable) == (3, 3)
+        assert (whole.rows, whole.unread.counts.total()) == (3, 3)
     assert out.read_bytes() == WHOLE
     assert list(out.parent.iterdir()) == [out]
 
@@ -64,7 +64,7 @@ def test_resuming_cuts_off_the_half_written_row(out: Path) -> None:
         names = iter("abc")
         resumed.skip_written(names)
         assert list(names) == ["c"]
-        assert (resumed.rows, resumed.unreadable) == (2, 2)
+        assert (resumed.rows, resumed.unread.counts.total()) == (2, 2)
         resumed.write(rows("c"))
         resumed.finish()
     assert out.read_bytes() == WHOLE
@@ -139,7 +139,7 @@ def test_stopped_while_finishing(out: Path, moved: bool) -> None:
     with output(out, resume=True) as last:
         assert last.finished
         last.finish()
-        assert (last.rows, last.unreadable) == (3, 3)
+        assert (last.rows, last.unread.counts.total()) == (3, 3)
     assert out.read_bytes() == WHOLE
     assert list(out.parent.iterdir()) == [out]
 

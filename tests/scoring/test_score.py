@@ -40,22 +40,24 @@ def stopped(data: Path, weights: str, options: ScoreOptions) -> None:
 
 @pytest.mark.tensorflow
 def test_counts(data: Path, tiny_weights: Path) -> None:
-    assert score(["images"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)) == (5, 1)
-    assert score(["images/stripes"], Path("more.csv"), ScoreOptions(), str(tiny_weights), strict=True) == (2, 0)
+    counts = score(["images"], Path("rows.csv"), ScoreOptions(), str(tiny_weights))
+    assert (counts.rows, counts.unreadable) == (5, 1)
+    counts = score(["images/stripes"], Path("more.csv"), ScoreOptions(), str(tiny_weights), strict=True)
+    assert (counts.rows, counts.unreadable) == (2, 0)
 
 
 @pytest.mark.tensorflow
 def test_few_images_are_computed_as_many_are(data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With TensorFlow: otherwise, the last images of a resumed run would get other bits."""
     monkeypatch.setattr("finetune.classifier.Classifier._compute_with_numpy", lambda *_: pytest.fail("by NumPy"))
-    assert score(["images/stripes"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)) == (2, 0)
+    assert score(["images/stripes"], Path("rows.csv"), ScoreOptions(), str(tiny_weights)).rows == 2
 
 
 @pytest.mark.tensorflow
 def test_state_has_the_options_and_the_model(data: Path, tiny_weights: Path) -> None:
     stopped(data, str(tiny_weights), ScoreOptions(top=2, batch_size=1))
     state = json.loads(Path("rows.csv.partial/state.json").read_text())
-    assert (state["rows"], state["unreadable"], state["finished"]) == (1, 0, False)
+    assert (state["rows"], state["unread"], state["finished"]) == (1, {}, False)
     assert len(state["about"].pop("model")) == 64
     assert state["about"] == {
         "version": __version__,
@@ -85,7 +87,7 @@ def test_resuming_needs_the_same_model_wherever_its_file_is(data: Path, tiny_mod
         with pytest.raises(RunError, match="was started with another --model; use the same"):
             score(["images"], Path("rows.csv"), options, "b.safetensors", resume=True)
     Path("a.safetensors").rename("c.safetensors")
-    assert score(["images"], Path("rows.csv"), options, "c.safetensors", resume=True) == (5, 1)
+    assert score(["images"], Path("rows.csv"), options, "c.safetensors", resume=True).unreadable == 1
 
 
 def warped(model: Model):
@@ -128,7 +130,7 @@ def test_an_interrupted_run_says_how_to_continue(
         score(["images"], Path("rows.csv"), options, str(tiny_weights))
     monkeypatch.undo()
     monkeypatch.chdir(data.parent)
-    assert score(["images"], Path("rows.csv"), options, str(tiny_weights), resume=True) == (5, 1)
+    assert score(["images"], Path("rows.csv"), options, str(tiny_weights), resume=True).unreadable == 1
 
 
 def test_an_address_needs_ray(data: Path, tiny_weights: Path) -> None:

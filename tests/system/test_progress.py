@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from finetune.system import progress
-from finetune.system.progress import saying, track
+from finetune.system.progress import counting, saying, track
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_an_exception_comes_through(caplog: pytest.LogCaptureFixture) -> None:
 def test_no_color(no_color: bool) -> None:
     """A bar has colours unless NO_COLOR is set."""
     script = (
-        "import logging, time\nfrom finetune.system.progress import saying, track\n"
+        "import logging, time\nfrom finetune.system.progress import counting, saying, track\n"
         "logging.getLogger('finetune').setLevel(logging.INFO)\n"
         "for _ in track(range(3), 3, 'reading', 'files'): time.sleep(0.15)\n"
     )
@@ -128,3 +128,15 @@ def test_what_happens_is_said_on_a_terminal_and_taken_away(
     shown = terminal and level == logging.INFO
     assert before == ("loading…\r" if shown else "")
     assert stream.getvalue() == ("loading…\r        \r" if shown else "")
+
+
+def test_nothing_is_shown_within_a_count(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither another bar, of which rich can draw only one, nor what happens, which would break it."""
+    stream = Terminal()
+    with caplog.at_level(logging.INFO, "finetune"), counting(2, "training", "images"):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with saying("loading…"):
+            assert list(track("ab", 2, "features", "images")) == ["a", "b"]
+        assert stream.getvalue() == ""
+    with caplog.at_level(logging.INFO, "finetune"), saying("loading…"):
+        assert stream.getvalue()

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from finetune.config import TrainConfig
-from finetune.errors import DataError, RunError
+from finetune.errors import DataError, InterruptionError, RunError
 from finetune.runs.run import Run
 from finetune.training import checkpoint
 from finetune.training import train as train_module
@@ -72,7 +72,7 @@ def test_an_old_run_stays_until_the_first_state(
 
     with monkeypatch.context() as patch:
         patch.setattr(Head, "evaluate", stopped)
-        with pytest.raises(RunError, match=r"^interrupted; train again: the older run in .*run is as it was$"):
+        with pytest.raises(InterruptionError, match=r"^interrupted; train again: the older run in .*run is as it was$"):
             train(again)
     assert contents(tmp_path / "run") == old
     with monkeypatch.context() as patch:
@@ -166,7 +166,7 @@ def test_interrupted_before_the_first_epoch(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trunk, "compute", interrupted)
-        with pytest.raises(RunError, match=r"interrupted; continue with finetune train --resume .*run$"):
+        with pytest.raises(InterruptionError, match=r"interrupted; continue with finetune train --resume .*run$"):
             train(config)
     assert resume(tmp_path / "run").metrics()["epochs"] == 2
 

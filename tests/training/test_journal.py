@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -92,10 +93,13 @@ def test_the_log(
     dataset: Dataset,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     patience: int | None,
     kept: str,
 ) -> None:
     """A header, and a line at the end of an epoch, none within one; with patience each best epoch is marked."""
+    clock = iter([7.0, 8.5])
+    monkeypatch.setattr("finetune.training.journal.time", SimpleNamespace(monotonic=lambda: next(clock)))
     journal = Journal(Run(tmp_path / "run"), plan(tiny_model, patience=patience), dataset, started=False)
     with caplog.at_level(logging.INFO):
         journal.begin()
@@ -105,7 +109,6 @@ def test_the_log(
         journal.report_interruption(1)
     assert caplog.messages == [
         "epoch    loss  accuracy  validation loss  validation accuracy  seconds",
-        "    1  0.7000     50.0%           0.6000                75.0%      0.0" + ("  best" if patience else ""),
-        f"interrupted: 1 of 3 epochs are done; keeping the {kept} "
-        f"(continue with finetune train --resume {tmp_path}/run)",
+        "    1  0.7000     50.0%           0.6000                75.0%      1.5" + ("  best" if patience else ""),
+        f"interrupted: 1 of 3 epochs are done; keeping the {kept}",
     ]
