@@ -19,7 +19,12 @@ from finetune.cli.app import app
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "finetune"
 PARTS = ["finetune", *sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())]
-DOCUMENTS = ["README.md", "SECURITY.md", "CONTRIBUTING.md"]
+DOCUMENTS = [
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+]
 
 COMPARATIVES = "longer|more|less|larger|smaller|higher|lower|faster|slower|better|worse"
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("finetune", "tests", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-LINKED = ("weights", "examples", "benchmarks", "tools")
+LINKED = ("weights", "examples", "benchmarks", "tools", "docs")
 SECONDS = 300  # for the tests of one fault; one that makes them hang is noticed too
 
 

@@ -1,30 +1,29 @@
-"""The README and --help describe every command and option, and the examples in the README run."""
+"""The documents and --help describe every command and option, and every command in them can be parsed."""
 
 import ast
-import io
 import os
 import re
+import runpy
 import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from support.documents import DOCUMENTS, blocks
 from typer.main import get_command
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.cli import app as cli
+from finetune.cli import environment, exit_codes
 from finetune.cli import train as cli_train
 from finetune.config import TrainConfig, flag
 from finetune.networks import build
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 FAULTS = [line.split(" | ") for line in (ROOT / "tests/README.md").read_text("utf-8").splitlines() if line[:2] == "| "]
-EXAMPLES = re.findall(r"^    (.*\bfinetune .*)$", README, re.MULTILINE)
 OTHERS = {"--help"}  # an option of every command
 
 
@@ -44,10 +43,35 @@ def options(command: Any) -> list[str]:
     return [name for option in command.params for name in (*option.opts, *option.secondary_opts) if name[0] == "-"]
 
 
-def test_every_command_is_in_the_readme_and_has_help() -> None:
-    for words, command in COMMANDS.items():
-        assert f"`finetune {' '.join(words)}" in README, words
-        assert command.help, words
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_is_in_the_table_and_has_help(words: tuple[str, ...]) -> None:
+    assert f"`finetune {' '.join(words)}" in COMMANDS_PAGE
+    assert COMMANDS[words].help
+
+
+def test_the_page_of_all_options_is_what_the_help_says() -> None:
+    """After a change, `python tools/cli_reference.py` writes it again."""
+    reference = runpy.run_path(str(ROOT / "tools/cli_reference.py"))["reference"]
+    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == reference()
+
+
+def test_the_page_of_commands_has_every_exit_code_and_variable() -> None:
+    described = {int(code) for code in re.findall(r"^\| (\d+) \|", COMMANDS_PAGE, re.MULTILINE)}
+    assert described == {value for name, value in vars(exit_codes).items() if name.isupper()}
+    assert [name for name in environment._NOT_OPTIONS if f"| `{name}" not in COMMANDS_PAGE] == []
+
+
+def test_the_screenshot_in_the_readme_is_small_and_names_no_machine() -> None:
+    tool = runpy.run_path(str(ROOT / "tools/screenshot.py"))
+    with Image.open(tool["IMAGE"]) as image:
+        assert image.size == (1280, 830)
+    assert tool["IMAGE"].stat().st_size < tool["MOST_BYTES"]
+    page = "tensorflow 2.21.0, system Linux-6.1.0-box-x86_64-with-glibc2.36</dd> /tmp/x/textures"
+    assert tool["public"](page, "/tmp/x") == "tensorflow 2.21.0, system Linux</dd> textures"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_every_option_has_help() -> None:
@@ -56,10 +80,12 @@ def test_every_option_has_help() -> None:
             assert getattr(parameter, "help", None), (words, parameter.name)
 
 
-def test_every_option_in_the_readme_exists() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_in_a_document_exists(document: str) -> None:
     known = {name for command in COMMANDS.values() for name in options(command)} | OTHERS
     known |= set(options(get_command(cli.app)))
-    found = {name for quoted in re.findall(r"`([^`]+)`", README) for name in re.findall(r"--[a-z][a-z-]*", quoted)}
+    text = (ROOT / document).read_text(encoding="utf-8")
+    found = {name for quoted in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"--[a-z][a-z-]*", quoted)}
     assert found - known == set()
 
 
@@ -77,9 +103,10 @@ def not_in_config() -> set[str]:
 
 
 def example_lines() -> Iterator[str]:
-    """Yield the command lines of the examples in the README, one for each command, and those in the help."""
-    for example in (*EXAMPLES, *(line for command in COMMANDS.values() for line in command.examples)):
-        yield from (part.strip() for part in re.split(r"&&|\|", example) if part.strip().startswith("finetune "))
+    """Yield the command lines in the documents, one for each command, and those in the help."""
+    documented = (line for document in DOCUMENTS for block in blocks(document) for line in block.commands)
+    for example in (*documented, *(line for command in COMMANDS.values() for line in command.examples)):
+        yield from (part.strip() for part in re.split(r"&&|\| ", example) if part.strip().startswith("finetune "))
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -106,37 +133,9 @@ def test_every_example_can_be_parsed(line: str) -> None:
     group = get_command(cli.app)
     context = group.make_context("finetune", list(words))
     while hasattr(group, "commands"):
+        words = [*context._protected_args, *context.args]  # of a group that has a default command, with its name
         name, group, words = group.resolve_command(context, words)  # type: ignore[assignment]
         context = group.make_context(name, list(words), parent=context)
-
-
-@pytest.mark.tensorflow
-@pytest.mark.slow
-def test_the_examples_run_one_after_the_other(
-    image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On small drawn images and with fewer epochs; `demo` has its own test."""
-    data = image_folder("images", stripes=6, dots=6)
-    shutil.copy(data / "dots" / "0.png", tmp_path / "photo.jpg")
-    monkeypatch.chdir(tmp_path)
-    for example in EXAMPLES:
-        before, _, command = example.replace("/photos", "images").rpartition("|")
-        if "finetune demo" in example or not command.strip().startswith("finetune "):
-            continue
-        if "--probe" in command:
-            monkeypatch.delenv("FINETUNE_TRAIN_EPOCHS", raising=False)  # a probe has none
-        else:
-            monkeypatch.setenv("FINETUNE_TRAIN_EPOCHS", "2")
-        if before:
-            before = before.replace("*.jpg", "*.png")
-            names = subprocess.run(before, shell=True, capture_output=True, check=True).stdout
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(names)))
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code in (0, None), example
-    assert (tmp_path / "runs" / "insects" / "report.html").exists()
-    assert (tmp_path / "scores.csv").exists()
 
 
 def test_no_command_was_removed() -> None:
