@@ -41,6 +41,7 @@ def trained(finetune: Finetune, data: Path, tiny_weights: Path) -> Path:
     return Path("run")
 
 
+@pytest.mark.slow
 def test_every_command_takes_them(finetune: Finetune, data: Path, tiny_weights: Path) -> None:
     run = trained(finetune, data, tiny_weights)
     assert (run / "classes.txt").read_text(encoding="utf-8").splitlines() == list(NAMES)
