@@ -40,7 +40,7 @@ def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
     CLUTTER; the images among its matches, sorted), `@FILE` (a name per line), a CSV with a column path, or `-`: names
     on stdin, one per line, or ended by NUL with `null`. A text file whose first line names an image is a list without
     the @. A name in a list is a file or URL, found as `listed_path` does, and a label may follow it. A name that exists
-    is never taken for a pattern or for `@FILE`.
+    is never taken for a pattern, nor an image or a folder for `@FILE`.
 
     An argument without images, such as an empty folder or a list that cannot be read, is yielded itself, as a missing
     file is, with a warning. Raises DataError at once if there is no other argument, and later for a damaged line of a
@@ -124,7 +124,7 @@ def _expand(argument: str, null: bool = False) -> Iterator[Input]:
         yield from image_files(path)
     elif exists and is_image(path):
         yield path
-    elif argument.startswith("@") and not exists:
+    elif argument.startswith("@"):
         yield from _names_in_list(Path(argument[1:]))
     elif path.suffix.lower() == ".csv":
         yield from _names_in_csv(path)
