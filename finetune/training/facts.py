@@ -27,9 +27,8 @@ def check_unchanged(started: Mapping[str, Any], class_names: tuple[str, ...], pl
     now = facts(plan, dataset)
     if class_names != dataset.class_names:
         raise RunError(
-            f"version {started.get('version')} started the run with the classes {first_few(class_names)}, but "
-            f"version {__version__} reads {first_few(dataset.class_names)} from the data, in this order; "
-            "it cannot be resumed, so start a new run"
+            f"the run has the classes {first_few(class_names)}, in this order, but the data now has "
+            f"{first_few(dataset.class_names)}, so it cannot be resumed; start a new run"
         )
     for name, what in (("data_sha256", "the images"), ("source_weights", "the source weights")):
         if started.get(name) != now[name]:

@@ -50,12 +50,11 @@ def test_other_class_names_are_refused(tiny_model: Model) -> None:
     """Also the same names in another order, which folders of numbers had in version 0.1.0."""
     plan = plan_of(tiny_model, ("fc8",))
     for names, order in ((("ants", "wasps"), "ants, wasps"), (("bees", "ants"), "bees, ants")):
-        started = {**facts(plan, DATASET), "version": "0.0.9"}
         with pytest.raises(RunError) as caught:
-            check_unchanged(started, DATASET.class_names, plan, replace(DATASET, class_names=names))
+            check_unchanged(facts(plan, DATASET), DATASET.class_names, plan, replace(DATASET, class_names=names))
         assert str(caught.value) == (
-            f"version 0.0.9 started the run with the classes ants, bees, but version {__version__} reads {order} from "
-            "the data, in this order; it cannot be resumed, so start a new run"
+            f"the run has the classes ants, bees, in this order, but the data now has {order}, so it cannot be resumed; "
+            "start a new run"
         )
 
 
