@@ -53,8 +53,8 @@ def test_other_class_names_are_refused(tiny_model: Model) -> None:
         with pytest.raises(RunError) as caught:
             check_unchanged(facts(plan, DATASET), DATASET.class_names, plan, replace(DATASET, class_names=names))
         assert str(caught.value) == (
-            f"the run has the classes ants, bees, in this order, but the data now has {order}, so it cannot be resumed; "
-            "start a new run"
+            f"the run has the classes ants, bees, in this order, but the data now has {order}, so it cannot be "
+            "resumed; start a new run"
         )
 
 
