@@ -27,7 +27,7 @@ def write_clean_list(check: Check, path: Path) -> str:
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")  # a label may begin with a space
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")  # a path may begin with a space
         columns = {
             "path": [str(image.path.absolute()) for image in kept],
             "label": [harmless(image.class_name) for image in kept],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.check.finding_kinds import Finding
+from finetune.data.class_name import checked_names
 from finetune.data.dataset import LabelledFile, sort_names
 from finetune.data.folder import (
     class_folders,
@@ -36,8 +37,8 @@ class Listing:
 def list_files(data: Path) -> Listing:
     """Return the files of a folder, a list, a CSV or MNIST's IDX files.
 
-    They may have any fault except three: a list that cannot be read, no image in a class, or data sets in place of
-    classes. Raises DataError when there is nothing to check.
+    They may have any fault except four: a list that cannot be read, no image in a class, a class whose name cannot be
+    used, or data sets in place of classes. Raises DataError when there is nothing to check.
     """
     try:
         if data.is_dir() and not is_mnist(data):
@@ -55,13 +56,14 @@ def _list_folder(data: Path) -> Listing:
         train, _ = splits[0]
         hint = missing_classes_hint(train)
         raise DataError(f"expected class folders with images in {train}, found none{hint}; make a folder per class")
+    names = checked_names(data, (folder.name for folder, _ in folders))
     files: list[LabelledFile] = []
     others: list[Path] = []
     for folder, split in folders:
         images = list(image_files(folder))
-        files += (LabelledFile(path, folder.name, split) for path in images)
+        files += (LabelledFile(path, names[folder.name], split) for path in images)
         others += _other_files(folder, images)
-    class_names = tuple(sorted({folder.name for folder, _ in folders}))
+    class_names = sort_names(set(names.values()))
     empty = sorted(set(class_names) - {file.class_name for file in files})
     findings = [Finding("empty-class", f"class {name!r} has no images") for name in empty]
     findings += _not_images(others)

@@ -142,9 +142,6 @@ def make_dataset(
     `group_by`: how paths name groups, as `group_name`. Files whose header is damaged are listed in `skipped`. Raises
     DataError if the rest cannot be trained on, UsageError if files bring groups and `group_by` is given.
     """
-    for name in class_names:
-        if {"\n", "\r"} & set(name):
-            raise DataError(f"class {name!r} has a line break in its name, which classes.txt cannot hold; rename it")
     if group_by:
         files = _grouped(files, group_by)
     labels = {name: label for label, name in enumerate(class_names)}
@@ -182,7 +179,7 @@ def _grouped(files: list[LabelledFile], group_by: str) -> list[LabelledFile]:
 def make_listed_dataset(
     files: list[LabelledFile], train: object, val: object, val_fraction: float, group_by: str | None = None
 ) -> Dataset:
-    """Return `make_dataset` of files that bring their class names; the classes are those that are trained on.
+    """Return `make_dataset` of files in any form; the classes are those trained on, in the order of `sort_names`.
 
     `train` and `val`: how a DataError refers to the two splits, for too few classes or a class that only validates.
     """

@@ -2,10 +2,11 @@
 
 import csv
 import glob
+import logging
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -14,15 +15,19 @@ import numpy as np
 from PIL.Image import Image as PilImage
 
 from finetune.data.folder import CLUTTER, image_files, is_image
+from finetune.data.idx import image_exists
 from finetune.data.images import ImageLike
-from finetune.data.lists import listed_path
+from finetune.data.lists import list_encoding, listed_path
 from finetune.data.urls import is_url
 from finetune.errors import DataError, UsageError
 from finetune.system.csv_cells import original
 
 Input = Path | str  # a file, or `FILE#NUMBER` of an IDX file; or a URL, as text
 
+logger = logging.getLogger(__name__)
+
 STDIN = "-"
+LIST_EXTENSIONS = frozenset((".txt", ".lst", ".list"))
 _WILDCARDS = frozenset("*?[")
 _CHUNK = 1 << 16  # bytes
 _LONGEST = 1 << 16  # bytes of a name; no file system allows as many
@@ -33,31 +38,59 @@ def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
 
     An argument is a file, a URL, a folder (all images below it, sorted), a glob pattern (`**` for any folders except
     CLUTTER; the images among its matches, sorted), `@FILE` (a name per line), a CSV with a column path, or `-`: names
-    on stdin, one per line, or ended by NUL with `null`. A name in a list is a file or URL, found as `listed_path` does.
-    A name that exists is never taken for a pattern.
+    on stdin, one per line, or ended by NUL with `null`. A text file whose first line names an image is a list without
+    the @. A name in a list is a file or URL, found as `listed_path` does, and a label may follow it. A name that exists
+    is never taken for a pattern, nor an image or a folder for `@FILE`.
 
-    Raises UsageError or DataError at once for a list that is missing, a pipe or damaged in its first line, and for a
-    folder or pattern without images; DataError later for a damaged line of a list.
+    An argument without images, such as an empty folder or a list that cannot be read, is yielded itself, as a missing
+    file is, with a warning. Raises DataError at once if there is no other argument, and later for a damaged line of a
+    list; UsageError for arguments that contradict each other.
     """
     arguments = list(arguments)
     if arguments.count(STDIN) > 1:
         raise UsageError("- is given twice, but stdin can be read only once")
     if null and STDIN not in arguments:
         raise UsageError("-0 applies to names on stdin; it needs - among the inputs")
+    faults = _faults(arguments)
+    if faults and len(faults) == len(arguments):
+        raise DataError(next(iter(faults.values())))
+    for fault in faults.values():
+        logger.warning("%s", fault)
+    return _images_or_names(arguments, faults, null)
+
+
+def count_inputs(arguments: Iterable[str]) -> int:
+    """Return how many images `expand` finds; none of the arguments may be `-`."""
+    arguments = list(arguments)
+    return sum(1 for _ in _images_or_names(arguments, _faults(arguments)))
+
+
+def _faults(arguments: Iterable[str]) -> dict[str, str]:
+    """Return argument -> why it yields no images, and what to do, for each that yields none."""
+    faults = {}
     for argument in arguments:
-        if argument != STDIN and next(_expand(argument, null), None) is None:
-            raise DataError(f"{argument} {_why_empty(argument)}")
-    return chain.from_iterable(_expand(argument, null) for argument in arguments)
+        try:
+            if argument != STDIN and next(_expand(argument), None) is None:
+                faults[argument] = f"{argument} {_why_empty(argument)}"
+        except DataError as error:
+            faults[argument] = str(error)
+    return faults
+
+
+def _images_or_names(arguments: Iterable[str], faults: Container[str], null: bool = False) -> Iterator[Input]:
+    """Yield the images that the arguments mean; those with a fault as they are, as missing files."""
+    return chain.from_iterable([Path(each)] if each in faults else _expand(each, null) for each in arguments)
 
 
 def each_image(images: ImageLike | Iterable[ImageLike], folders: bool = True) -> Iterator[ImageLike]:
     """Yield an image, or each of several; with `folders`, in place of a folder the images below it, sorted.
 
-    An array of four dimensions is several images. Raises DataError for a folder without images, UsageError for what is
-    not an image.
+    An array of four dimensions is several images. A folder without images is yielded itself, as an image that cannot be
+    read, with a warning. Raises DataError if it is the only one, UsageError for what is not an image.
     """
+    alone = False
     if isinstance(images, str | Path | PilImage) or (isinstance(images, np.ndarray) and images.ndim < 4):
-        images = [images]
+        images, alone = [images], True
     elif not isinstance(images, Iterable):
         raise _not_an_image(images)
     for image in images:
@@ -65,7 +98,11 @@ def each_image(images: ImageLike | Iterable[ImageLike], folders: bool = True) ->
             raise _not_an_image(image)
         if folders and isinstance(image, str | Path) and os.path.isdir(image):  # noqa: PTH112
             if next(image_files(Path(image)), None) is None:
-                raise DataError(f"{image} {_why_empty(str(image))}")
+                fault = f"{image} {_why_empty(str(image))}"
+                if alone:
+                    raise DataError(fault)
+                logger.warning("%s", fault)
+                yield image
             yield from image_files(Path(image))
         else:
             yield image
@@ -75,20 +112,25 @@ def _not_an_image(value: object) -> UsageError:
     return UsageError(f"expected paths, URLs, arrays or PIL images, got {type(value).__name__}; pass one or several")
 
 
-def _expand(argument: str, null: bool) -> Iterator[Input]:
+def _expand(argument: str, null: bool = False) -> Iterator[Input]:
     """Yield the images that one argument means."""
     path = Path(argument)
+    exists = os.path.lexists(argument)
     if argument == STDIN:
         yield from _names_on_stdin(null)
     elif is_url(argument):
         yield argument
-    elif argument.startswith("@"):
-        yield from _names_in_list(Path(argument[1:]))
     elif os.path.isdir(argument):  # noqa: PTH112 (never raises, unlike Path.is_dir)
         yield from image_files(path)
+    elif exists and is_image(path):
+        yield path
+    elif argument.startswith("@"):
+        yield from _names_in_list(Path(argument[1:]))
     elif path.suffix.lower() == ".csv":
         yield from _names_in_csv(path)
-    elif _WILDCARDS & set(argument) and not os.path.lexists(path):
+    elif exists and _is_list(path):
+        yield from _names_in_list(path)
+    elif _WILDCARDS & set(argument) and not exists:
         matches = glob.iglob(argument, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         ignored = CLUTTER - set(path.parts)  # clutter that the pattern itself names is wanted
         found = (match for match in map(Path, sorted(matches)) if ignored.isdisjoint(match.parts))
@@ -115,20 +157,43 @@ def _names_on_stdin(null: bool) -> Iterator[Input]:
         raise DataError("expected names of images on stdin, but it was empty; pipe a list into the command")
 
 
+def _is_list(path: Path) -> bool:
+    """Return whether a file is a list though no @ says so: a text whose first line names an image."""
+    if path.suffix.lower() not in LIST_EXTENSIONS:
+        return False
+    try:
+        first = next(_names_in_list(path), None)
+    except DataError:
+        return False
+    return first is not None and (isinstance(first, str) or image_exists(first))
+
+
 def _names_in_list(path: Path) -> Iterator[Input]:
     try:
         _refuse_pipe(path)
-        with path.open("rb") as file:
-            for number, name in enumerate(_split_names(file, b"\n"), start=1):
-                yield _input(name, path, number, path.parent)
+        with path.open(encoding=_encoding(path), errors="surrogateescape") as file:  # line ends of every system
+            number = 0
+            while line := file.readline(_LONGEST + 1):
+                if len(line) > _LONGEST:
+                    raise DataError(f"expected a list of names, found one of over {_LONGEST:,} bytes; is this a list?")
+                if name := line.removesuffix("\n"):
+                    number += 1
+                    yield _input(name, path, number, path.parent)
     except OSError as error:
         raise DataError(f"the list {path} cannot be opened ({error.strerror}); check its name after the @") from None
+    except UnicodeDecodeError:
+        raise DataError(f"the list {path} begins like UTF-16, but is damaged; save it in UTF-8") from None
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return list_encoding(file.read(2))
 
 
 def _names_in_csv(path: Path) -> Iterator[Input]:
     try:
         _refuse_pipe(path)
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
             if "path" not in [name.strip() for name in reader.fieldnames or []]:
                 found = ",".join(reader.fieldnames or [])
@@ -144,6 +209,8 @@ def _names_in_csv(path: Path) -> Iterator[Input]:
                 yield _input(original(row["path"]), path, reader.line_num, path.parent)
     except OSError as error:
         raise DataError(f"{path} cannot be opened ({error.strerror}); check the path") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} begins like UTF-16, but is damaged; save it in UTF-8") from None
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.reader.line_num}: invalid CSV ({error})") from None
 
@@ -184,4 +251,10 @@ def _input(name: str, where: object, number: int, folder: Path | None = None) ->
         )
     if is_url(name):
         return name
-    return Path(name) if folder is None else listed_path(folder, name)
+    if folder is None:
+        return Path(name)
+    path = listed_path(folder, name)
+    if not image_exists(path) and len(words := name.rsplit(maxsplit=1)) == 2:
+        unlabelled = listed_path(folder, words[0])  # `path label`, as in a list to train on
+        return unlabelled if image_exists(unlabelled) else path
+    return path

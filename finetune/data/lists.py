@@ -3,15 +3,17 @@
 import csv
 import logging
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 from finetune.choices import SplitName
+from finetune.data.class_name import checked_names, class_name, is_valid_text, valid_text
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
-from finetune.data.split import SPLIT_NAMES, ChooseSplits, to_train_on
+from finetune.data.split import SPLIT_NAMES, ChooseSplits, ChosenSplits, to_train_on
 from finetune.errors import DataError
 from finetune.system.csv_cells import original
 
@@ -29,7 +31,7 @@ class _Row(NamedTuple):
 
 
 def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
-    """Return the images of a text list: each line is a path, relative to the list's folder, then its class.
+    """Return the images of a text list: each line is a path, found as `listed_path` does, then its class.
 
     The class is the last word of the line. Empty lines and lines that start with # are ignored; lines that repeat an
     earlier one are skipped with a warning. Class names that are all numbers are sorted by value. Raises DataError for
@@ -40,16 +42,17 @@ def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None
 
 def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
     """Return the files of a text list with their classes; such a list names no splits to choose among."""
-    choose(data, (None,))
-    files: list[tuple[int, LabelledFile]] = []
-    for number, line in enumerate(_read_text(data).split("\n"), start=1):
+    choose(data, {None: ()})
+    rows: list[_Row] = []
+    for number, line in enumerate(StringIO(_read_text(data), newline=None), start=1):
         words = line.strip().rsplit(maxsplit=1)
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 2:
-            raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}")
-        files.append((number, LabelledFile(data.parent / words[0], words[1], None)))
-    return _without_repeats(data, files)
+            hint = "; HDF5 files are not read, list images" if words[0].lower().endswith((".h5", ".hdf5")) else ""
+            raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}{hint}")
+        rows.append(_Row(number, words[0], _label(data, number, words[1]), None, ""))
+    return _files(data, rows, {None: None})
 
 
 def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
@@ -72,35 +75,35 @@ def csv_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
             f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val on every line, "
             "or on none"
         )
-    chosen = choose(data, {row.split for row in rows})
-    files = (
-        (row.line, LabelledFile(listed_path(data.parent, row.path), row.label, chosen[row.split], row.group))
-        for row in rows
-        if row.split in chosen
-    )
-    return _without_repeats(data, files)
+    found: dict[SplitName | None, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(row.split, []).append(row)
+    return _files(data, rows, choose(data, found))
 
 
 def listed_path(folder: Path, name: str) -> Path:
     """Return the path of a name in a list: relative to the list's folder or, if only that exists, to the current one.
 
-    The second makes the manifest.csv of a run readable: its paths are relative to where train was called.
+    The second makes the manifest.csv of a run readable: its paths are relative to where train was called. Backslashes
+    may separate folders, as on Windows.
     """
-    in_folder, in_current = folder / name, Path(name)
-    return in_current if not image_exists(in_folder) and image_exists(in_current) else in_folder
+    names = (name, name.replace("\\", "/")) if "\\" in name else (name,)
+    places = [place for each in names for place in (folder / each, Path(each))]
+    return next(filter(image_exists, places), places[0])
 
 
-def _without_repeats(data: Path, files: Iterable[tuple[int, LabelledFile]]) -> list[LabelledFile]:
-    """Return the files, given with their line numbers, without repeats of the same file, class and split.
-
-    They would count twice.
-    """
+def _files(data: Path, rows: Iterable[_Row], chosen: ChosenSplits) -> list[LabelledFile]:
+    """Return the files of the chosen splits; repeats of the same file, class and split are skipped."""
+    rows = [row for row in rows if row.split in chosen]
+    names = checked_names(data, (row.label for row in rows))
     first: dict[LabelledFile, tuple[int, LabelledFile]] = {}
     repeats: list[tuple[int, LabelledFile]] = []
-    for line, file in files:
-        key = file._replace(path=Path(os.path.abspath(file.path)))  # noqa: PTH100 (removes .., unlike Path.absolute)
-        if first.setdefault(key, (line, file))[0] != line:
-            repeats.append((line, file))
+    for row in rows:
+        path = listed_path(data.parent, row.path)
+        file = LabelledFile(path, names[row.label], chosen[row.split], class_name(row.group))
+        key = file._replace(path=Path(os.path.abspath(path)))  # noqa: PTH100 (removes .., unlike Path.absolute)
+        if first.setdefault(key, (row.line, file))[0] != row.line:
+            repeats.append((row.line, file))
     if repeats:
         line, file = repeats[0]
         logger.warning(
@@ -136,20 +139,39 @@ def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
             f"{data}, line {line}: expected {len(header)} fields, found {len(fields)}; quote paths that contain a comma"
         )
     named = dict(zip(header, fields, strict=False))
-    missing = [name for name in ("path", "label") if not named.get(name)]
+    missing = [name for name in ("path", "label") if not named.get(name, "").strip()]
     if missing:
         raise DataError(f"{data}, line {line}: no {missing[0]}; expected {','.join(header)}")
     cell = named.get("split", "").strip()
     split = SPLIT_NAMES.get(cell.lower())
     if cell and not split:
         raise DataError(f"{data}, line {line}: unknown split {cell!r}; expected {', '.join(SPLIT_NAMES)}")
-    group = original(named.get("group", ""))
-    return _Row(line, original(named["path"]), original(named["label"]), split, group)
+    label = _label(data, line, original(named["label"]))
+    return _Row(line, original(named["path"]), label, split, original(named.get("group", "")))
+
+
+def _label(data: Path, line: int, label: str) -> str:
+    """Return a label as it is; raise DataError if it is not UTF-8."""
+    if not is_valid_text(label):
+        raise DataError(
+            f"{data}, line {line}: the label {valid_text(label)!r} is not UTF-8 (it may be Windows-1252); "
+            "save the list in UTF-8, in Excel as CSV UTF-8"
+        )
+    return label
 
 
 def _read_text(data: Path) -> str:
     """Return the text of a list; bytes that are not UTF-8 are kept as they are, as in file names."""
     content = data.read_bytes()
-    if b"\0" in content:
+    try:
+        text = content.decode(list_encoding(content), "surrogateescape")
+    except UnicodeDecodeError:
+        raise DataError(f"{data} begins like UTF-16, but is damaged; save the list in UTF-8") from None
+    if "\0" in text:
         raise DataError(f"{data} is not text: expected a list of images, a path and its label per line, in UTF-8")
-    return content.decode("utf-8-sig", "surrogateescape")
+    return text
+
+
+def list_encoding(start: bytes) -> str:
+    """Return how a list that begins with these bytes is encoded: UTF-16 if its byte order mark says so."""
+    return "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"

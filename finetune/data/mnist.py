@@ -1,5 +1,7 @@
 """From a folder with MNIST's IDX files to records."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from finetune.choices import SplitName
@@ -26,14 +28,27 @@ def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = Non
 
 
 def mnist_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
-    """Return the images of the chosen pairs of files; no other pair is read."""
-    found = [split for split, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)]
+    """Return the images of the chosen pairs of files; those of another pair are at most counted."""
+    found: dict[SplitName | None, Iterator[int]] = {
+        split: _numbers(data, prefix) for split, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)
+    }
     chosen = choose(data, found)
-    return [file for split in found if split in chosen for file in _labelled(data, MNIST_SPLITS[split], chosen[split])]
+    return [
+        file
+        for split, prefix in MNIST_SPLITS.items()
+        if split in chosen
+        for file in _labelled(data, prefix, chosen[split])
+    ]
 
 
 def _has_files(data: Path, prefix: str) -> bool:
     return any(_find(data, f"{prefix}-{kind}") for kind in ("images-idx3", "labels-idx1"))
+
+
+def _numbers(data: Path, prefix: str) -> Iterator[int]:
+    """Yield the numbers of the images of a pair of files, none if they are missing or damaged."""
+    with suppress(DataError, ImageError):
+        yield from range(len(read_images(_needed(data, f"{prefix}-images-idx3"))))
 
 
 def _labelled(data: Path, prefix: str, split: SplitName | None) -> list[LabelledFile]:

@@ -14,6 +14,18 @@ from finetune.data.split import ChooseSplits, to_check, to_evaluate
 from finetune.errors import DataError, UsageError
 from finetune.system.nearest_path import did_you_mean_path
 
+# What the first bytes of a file in place of a list say that it is.
+_CONTAINERS = {
+    b"\x89HDF": "an HDF5 file",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"SQLi": "an SQLite database",
+    b"PAR1": "a Parquet file",
+}
+_LMDB = "data.mdb"  # Caffe's databases are folders with this file
+
 
 class _DataForm(NamedTuple):
     """How to read one form of data: as records to train on, and as files with their classes."""
@@ -69,6 +81,8 @@ def _files(data: Path, choose: ChooseSplits, place: str) -> list[LabelledFile]:
 def _form_of(data: Path) -> _DataForm:
     if is_mnist(data):
         return _DataForm(read_mnist, mnist_files)
+    if (data / _LMDB).is_file():
+        raise _not_images(data, "an LMDB database")
     if data.is_dir():
         return _DataForm(read_folder, folder_files)
     if data.exists() and not (data.is_file() or data.is_fifo()):
@@ -78,4 +92,21 @@ def _form_of(data: Path) -> _DataForm:
         raise UsageError(f"expected a folder or list of images, but {data} does not exist{near}; check its name")
     if data.is_file() and data.suffix.lower() in IMAGE_EXTENSIONS:
         raise UsageError(f"expected a folder or list of images, but {data} is an image; name the folder of the classes")
+    _refuse_container(data)
     return _DataForm(read_csv, csv_files) if data.suffix.lower() == ".csv" else _DataForm(read_list, list_files)
+
+
+def _refuse_container(data: Path) -> None:
+    """Raise DataError for a file that holds images, or paths, in a way that is not read."""
+    if not data.is_file():  # nothing is read from a pipe here: what follows needs all of it
+        return
+    with data.open("rb") as file:
+        start = file.read(4)
+    if kind := next((kind for beginning, kind in _CONTAINERS.items() if start.startswith(beginning)), None):
+        raise _not_images(data, kind)
+
+
+def _not_images(data: Path, kind: str) -> DataError:
+    return DataError(
+        f"expected a folder or list of images, but {data} is {kind}; unpack it into image files, in a folder per class"
+    )

@@ -17,6 +17,7 @@ from pathlib import Path
 from finetune.choices import SplitName
 from finetune.data.groups import Group, joined_groups
 from finetune.errors import DataError
+from finetune.system.text import image_count
 
 logger = logging.getLogger(__name__)
 
@@ -32,43 +33,53 @@ SPLIT_NAMES: dict[str, SplitName] = {
 # The split -> what the names of MNIST's files begin with.
 MNIST_SPLITS: dict[SplitName, str] = {"train": "train", "test": "t10k"}
 
-# Of the splits to use: its name in the data, None if that names none -> the split of its images, None if bytes decide.
+# The name of a split in the data, None if that names none -> its images, which may be found only when they are used.
+FoundSplits = Mapping[SplitName | None, Iterable[object]]
+
+# Of the splits to use: its name in the data -> the split of its images, None if bytes decide.
 ChosenSplits = dict[SplitName | None, SplitName | None]
 
-ChooseSplits = Callable[[Path, Collection[SplitName | None]], ChosenSplits]  # of those that the data names
+ChooseSplits = Callable[[Path, FoundSplits], ChosenSplits]
 
 
-def to_check(data: Path, found: Collection[SplitName | None]) -> ChosenSplits:
+def to_check(data: Path, found: FoundSplits) -> ChosenSplits:
     """Choose every split: where no image validates, the bytes decide which of those to train on do."""
     if None in found:
         return {None: None}
     return {split: None if split == "train" and "val" not in found else split for split in found}
 
 
-def to_train_on(data: Path, found: Collection[SplitName | None]) -> ChosenSplits:
-    """Choose what training uses: every split but test, which a line in the log names."""
+def to_train_on(data: Path, found: FoundSplits) -> ChosenSplits:
+    """Choose what training uses: every split but test, whose images a line in the log counts."""
     chosen = to_check(data, found)
-    if chosen.pop("test", None):
-        logger.info("not used in training: the split test of %s (evaluate --data %s --split test)", data, data)
+    if chosen.pop("test", None) and (count := sum(1 for _ in found["test"])):
+        logger.info(
+            "not used in training: the split test of %s, %s (evaluate --data %s --split test)",
+            data,
+            image_count(count),
+            data,
+        )
     return chosen
 
 
-def to_evaluate(data: Path, found: Collection[SplitName | None], split: SplitName | None = None) -> ChosenSplits:
-    """Choose one split: `split`, or else validation, test or all images, whichever the data has first.
+def to_evaluate(data: Path, found: FoundSplits, split: SplitName | None = None) -> ChosenSplits:
+    """Choose one split: `split`, or else validation, test or all images, whichever has labelled images first.
 
     Raises DataError if the data has no `split`.
     """
     if split and split not in found:
         raise missing_split(data, split, found)
     order: tuple[SplitName | None, ...] = (split,) if split else (None, "val", "test", "train")
-    return {name: name for name in [name for name in order if name in found][:1]}
+    named = [name for name in order if name in found]
+    labelled = [name for name in named if any(True for _ in found[name])]  # Kaggle's test images have no labels
+    return {name: name for name in (labelled or named)[:1]}
 
 
 def split_folders(data: Path, folders: Sequence[Path]) -> dict[SplitName | None, Path]:
     """Return split -> which of the `folders` in `data` has its name, in any case; training comes first.
 
     If `train/` is neither alone nor next to another split, the folders are classes: then None -> `data` comes first.
-    Logs which folders are not used. Raises DataError for two folders of one split.
+    Raises DataError for two folders of one split.
     """
     named: dict[SplitName | None, Path] = {}
     for split in dict.fromkeys(SPLIT_NAMES.values()):
@@ -76,8 +87,6 @@ def split_folders(data: Path, folders: Sequence[Path]) -> dict[SplitName | None,
             named[split] = _only(same)
     if "train" not in named or len(named) == 1 < len(folders):
         return {None: data, **named}
-    if unused := [str(folder) for folder in folders if folder not in named.values()]:
-        logger.info("not used, because they are not splits (pass one to evaluate --data): %s", ", ".join(unused))
     return named
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from finetune.choices import Kept, SplitName
 from finetune.classifier import Classifier
+from finetune.data.class_name import class_name
 from finetune.data.dataset import Skipped
 from finetune.data.idx import image_exists
 from finetune.data.read_data import labelled_files
@@ -92,13 +93,14 @@ def _images_of(data: Path, class_names: tuple[str, ...], split: SplitName | None
     """Return the labelled images of `data`; raise DataError unless the model knows every class."""
     files = labelled_files(data, split)
     found = list(dict.fromkeys(file.class_name for file in files))
+    known = [class_name(name) for name in class_names]
     for name in found:
-        if name not in class_names:
+        if name not in known:
             raise DataError(
                 f"the model has no class {name!r}{did_you_mean(name, class_names)}: {data} has {first_few(found)}, "
                 f"the model has {first_few(class_names)}; give images of some or all of the model's classes"
             )
-    return [(file.path, class_names.index(file.class_name)) for file in files]
+    return [(file.path, known.index(file.class_name)) for file in files]
 
 
 def _advice(run: Run, data: Path | None, unreadable: Sequence[Skipped]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.data.channels import Image
+from finetune.data.class_name import valid_text
 from finetune.errors import RunError, UsageError
 from finetune.explain.types import Activation, Explanation
 from finetune.system.atomic import replacing
@@ -136,7 +137,7 @@ def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Fig
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():  # whatever matplotlibrc the user has
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn then; the terminal shows the name
         figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
-        figure.suptitle(_short(title, 90))
+        figure.suptitle(_short(valid_text(title), 90))
         yield figure
         with replacing(out) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from finetune.classifier import Classifier
 from finetune.data.channels import to_rgb
+from finetune.data.class_name import class_name
 from finetune.data.images import read_input_or_raise
 from finetune.errors import UsageError
 from finetune.explain.drawing import check_out, draw_explanations
@@ -51,7 +52,7 @@ def explain(
 
 def _is_called(label: str, name: str) -> bool:
     """Return whether `name` is the whole label or one of the comma-separated names in it, in any case."""
-    return name.casefold() in {each.casefold() for each in (label, *_names(label))}
+    return class_name(name).casefold() in {class_name(each).casefold() for each in (label, *_names(label))}
 
 
 def _names(label: str) -> list[str]:

@@ -3,6 +3,7 @@
 from functools import cache
 from importlib.resources import files
 
+from finetune.data.class_name import valid_text
 from finetune.errors import WeightsError
 from finetune.formats.weights_file import WeightsFile
 
@@ -10,8 +11,8 @@ from finetune.formats.weights_file import WeightsFile
 def class_names_of(file: WeightsFile, count: int) -> tuple[str, ...]:
     """Return the names of the `count` classes in a weights file.
 
-    If the file has none, they are ImageNet's for 1,000 classes and `0`, `1`, … otherwise. Raises WeightsError for names
-    that are not text or not as many.
+    If the file has none, they are ImageNet's for 1,000 classes and `0`, `1`, … otherwise. They are `valid_text`, which
+    runs of version 0.1.0 need not have. Raises WeightsError for names that are not text or not as many.
     """
     names = file.metadata.get("class_names")
     if names is None:
@@ -21,7 +22,7 @@ def class_names_of(file: WeightsFile, count: int) -> tuple[str, ...]:
         raise WeightsError(f"{file.path.name}: class_names is not a list of names; write the file again")
     if len(names) != count:
         raise WeightsError(f"{file.path.name} names {len(names)} classes but has {count} outputs; write the file again")
-    return tuple(names)
+    return tuple(map(valid_text, names))
 
 
 @cache

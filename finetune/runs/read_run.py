@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.choices import SplitName
+from finetune.data.class_name import valid_text
 from finetune.data.dataset import Dataset, Record, Skipped
 from finetune.errors import RunError
 from finetune.runs.run import AUGMENTED, CLASSES, EVALUATION, HISTORY, MANIFEST, PLAN, PROBE, SKIPPED, Run
@@ -18,19 +19,25 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 def read_dataset(run: Run) -> Dataset:
     """Return the run's images with labels and splits, without digests; raise RunError when the files do not match."""
-    class_names = tuple(_text(run, CLASSES).removesuffix("\n").split("\n"))
+    class_names = read_classes(run)
     labels = {name: label for label, name in enumerate(class_names)}
     records = []
     for row in _rows(run, MANIFEST, ("path", "label", "split")):
-        if row["label"] not in labels or row["split"] not in ("train", "val"):
+        name = valid_text(row["label"])
+        if name not in labels or row["split"] not in ("train", "val"):
             raise RunError(
                 f"{run.path / MANIFEST} has {row['path']} with label {row['label']!r} and split {row['split']!r}; "
                 f"expected a class of {CLASSES}, and train or val"
             )
         split: SplitName = "val" if row["split"] == "val" else "train"
-        records.append(Record(Path(row["path"]), labels[row["label"]], split, digest="", group=row.get("group", "")))
+        records.append(Record(Path(row["path"]), labels[name], split, digest="", group=row.get("group", "")))
     skipped = tuple(Skipped(Path(row["path"]), row["reason"]) for row in _rows(run, SKIPPED, ("path", "reason")))
     return Dataset(tuple(records), class_names, skipped)
+
+
+def read_classes(run: Run) -> tuple[str, ...]:
+    """Return the names of the run's classes, by label."""
+    return tuple(map(valid_text, _text(run, CLASSES).removesuffix("\n").split("\n")))
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:

@@ -204,7 +204,8 @@ class Run:
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            options: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+            text = (self.path / name).read_text(encoding="utf-8", errors="surrogateescape")
+            options: dict[str, Any] = json.loads(text)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -14,7 +14,7 @@ import numpy as np
 
 from finetune import __version__
 from finetune.classifier import Classifier, load
-from finetune.data.inputs import STDIN, Input, expand
+from finetune.data.inputs import STDIN, Input, count_inputs, expand
 from finetune.data.unread import Unread
 from finetune.errors import DataError, InterruptionError, UsageError
 from finetune.model import Model
@@ -71,7 +71,7 @@ def score(
     format = choose_format(out, classifier, options)
     settings = {"version": __version__, "model": _digest(classifier.model), **asdict(options)}
     inputs = expand(arguments, null)
-    total = None if STDIN in arguments else sum(1 for _ in expand(arguments))
+    total = None if STDIN in arguments else count_inputs(arguments)
     output = ResumableOutput(out, format, settings, resume, overwrite)
     with _engine(engine, address) as compute, output:
         try:

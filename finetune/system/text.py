@@ -29,6 +29,15 @@ def first_few(names: Sequence[str], most: int = 10, separator: str = ", ") -> st
     return separator.join(names[:most]) + more
 
 
+def image_count(count: int) -> str:
+    """Return a number of images for people.
+
+    >>> image_count(1), image_count(1200)
+    ('1 image', '1,200 images')
+    """
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
 def shape_text(shape: Iterable[int]) -> str:
     """Return a shape or a size for people.
 

@@ -8,6 +8,7 @@ from finetune.data.dataset import Dataset
 from finetune.errors import RunError
 from finetune.runs.provenance import versions
 from finetune.system.digest import sha256
+from finetune.system.text import first_few
 from finetune.training.plan import Plan
 
 
@@ -21,9 +22,14 @@ def facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def check_unchanged(started: Mapping[str, Any], plan: Plan, dataset: Dataset) -> None:
-    """Raise RunError when the images or the source weights are not those that a run was started with."""
+def check_unchanged(started: Mapping[str, Any], class_names: tuple[str, ...], plan: Plan, dataset: Dataset) -> None:
+    """Raise RunError when the classes, images or source weights are not those that a run was started with."""
     now = facts(plan, dataset)
+    if class_names != dataset.class_names:
+        raise RunError(
+            f"the run has the classes {first_few(class_names)}, in this order, but the data now has "
+            f"{first_few(dataset.class_names)}, so it cannot be resumed; start a new run"
+        )
     for name, what in (("data_sha256", "the images"), ("source_weights", "the source weights")):
         if started.get(name) != now[name]:
             raise RunError(f"{what} have changed since the run started, so it cannot be resumed; start a new run")

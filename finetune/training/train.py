@@ -18,6 +18,7 @@ from finetune.errors import InterruptionError, RunError, UsageError, WeightsErro
 from finetune.evaluation.assess import assess
 from finetune.evaluation.report import with_thumbnails, write_report
 from finetune.model import Model
+from finetune.runs.read_run import read_classes
 from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow
 from finetune.training.choose_probe import choose_probe
@@ -84,7 +85,7 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
         if config.is_probe:
             plan, dataset = _choose(plan, dataset)  # which layer it reads, by cross-validation
         if started is not None:
-            check_unchanged(started, plan, dataset)
+            check_unchanged(started, read_classes(run), plan, dataset)
         with _saying_how_to_continue(run):
             before = frozen_digests(plan)
             import_tensorflow()  # only now, so that all errors before it come at once
@@ -129,8 +130,11 @@ def dry_run(config: TrainConfig) -> str:
     """Return the plan and its cost as text; nothing is trained, and nothing is written but features."""
     Run.create(config.out, config.overwrite)
     plan, dataset = _plan(config)
+    _warn(plan, dataset)
     if config.is_probe:
-        return describe(*choose_probe(plan, dataset))
+        plan, readable = choose_probe(plan, dataset)
+        warn_of_skipped(readable.skipped[len(dataset.skipped) :])
+        return describe(plan, readable)
     import_tensorflow()
     from finetune.training.stages import estimate_stages
 
@@ -165,6 +169,11 @@ def _choose(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
 def _announce(run: Run, plan: Plan, dataset: Dataset) -> None:
     """Log what will be done in a few lines, and warn of what will hurt training."""
     logger.info("%s", opening(plan, dataset, run))
+    _warn(plan, dataset)
+
+
+def _warn(plan: Plan, dataset: Dataset) -> None:
+    """Warn of what will hurt training, and of images that are skipped."""
     for line in training_warnings(dataset) if plan.config.check else ():
         logger.warning("%s", line)
     warn_of_skipped(dataset.skipped)

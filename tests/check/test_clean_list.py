@@ -53,9 +53,9 @@ def test_data_without_splits_leaves_them_to_training(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert set(rows[0]) == {"path", "label"}
     trained, listed = read_data(tmp_path / "data"), read_data(tmp_path / "clean.csv")
-    assert listed.class_names == trained.class_names == (" ants", "bees, wild")
+    assert listed.class_names == trained.class_names == ("ants", "bees, wild")
     assert [record[1:] for record in listed.records] == [record[1:] for record in trained.records]
-    assert checked.counts[" ants"] == {
+    assert checked.counts["ants"] == {
         split: sum(record.label == 0 and record.split == split for record in trained.records)
         for split in ("train", "val")
     }

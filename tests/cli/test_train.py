@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -102,6 +103,30 @@ def test_dry_run_prints_the_plan_to_stdout(
     assert code == 0
     assert "fc8    fresh    trained" in out
     assert "cost of fc8: 4 forward passes" in out
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("options", [("--epochs", 1), ("--probe", "fc7")], ids=["by gradient", "probe"])
+def test_dry_run_warns_of_all_that_a_run_warns_of(
+    finetune: Finetune, tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path,
+    break_png: Callable[[Path], None], options: tuple[object, ...],
+) -> None:  # fmt: skip
+    """A damaged header, undecodable pixels, copies in two classes, small classes, a class in two spellings."""
+    data = image_folder(stripes=6, dots=7)
+    shutil.copy(data / "dots" / "0.png", data / "stripes" / "copy.png")
+    (data / "dots" / "1.png").write_bytes(b"words")
+    (data / "dots ").mkdir()
+    (data / "dots" / "2.png").rename(data / "dots " / "2.png")
+    if "--probe" in options:
+        break_png(data / "dots" / "3.png")  # training by gradient decodes it only in the first epoch
+    common = ("--data", data, "--weights", tiny_weights, *options)
+    dry, run = (finetune("train", *common, *more) for more in (("--dry-run",), ("--out", tmp_path / "run")))
+    assert dry[0] == run[0] == 0
+    found = [[line for line in err.splitlines() if line.startswith("warning: ")] for err in (dry[2], run[2])]
+    assert found[0] == found[1]
+    assert len(found[0]) >= 6
+    for part in ("class dots is one class", "identical in different classes", "1 image cannot be read", "1.png"):
+        assert part in dry[2]
 
 
 @pytest.mark.tensorflow

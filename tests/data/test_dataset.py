@@ -79,15 +79,6 @@ def test_unreadable_files_are_skipped_with_the_reason(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\rb"])
-def test_a_class_with_a_line_break(name: str) -> None:
-    with pytest.raises(DataError) as caught:
-        make_dataset([], ("c", name), 0.2)
-    assert str(caught.value) == (
-        f"class {name!r} has a line break in its name, which classes.txt cannot hold; rename it"
-    )
-
-
 def dataset(*splits: str, skipped: int = 0) -> Dataset:
     """Return a dataset of the classes ants and bees in turn, with these splits."""
     records = tuple(

@@ -74,8 +74,8 @@ def test_other_folders_next_to_two_splits_are_not_used(tmp_path: Path, caplog: p
     with caplog.at_level(logging.INFO):
         assert names(read_folder(root)) == ["train.png"] * 2 + ["valid.png"] * 2
     assert caplog.messages == [
-        f"not used, because they are not splits (pass one to evaluate --data): {root / 'unsorted'}",
-        f"not used in training: the split test of {root} (evaluate --data {root} --split test)",
+        f"not used in training: the split test of {root}, 2 images (evaluate --data {root} --split test)",
+        f"not used, because the folder is not a split (pass it to evaluate --data): 2 images in {root / 'unsorted'}",
     ]
     assert {found.class_name for found in labelled_files(root / "Test")} == {"a", "b"}
 
@@ -96,20 +96,24 @@ def test_two_folders_for_one_split(tmp_path: Path, pair: tuple[str, str]) -> Non
     [
         (
             [f"{data}/{split}/a/1.png" for data in ("flies", "bees") for split in ("train", "val")],
-            "'bees', 'flies' have no images of their own, but each has the folders 'train', 'val'; pass {root}/bees",
+            "no images, but the folders 'train', 'val', are in 'bees', 'flies'; pass {root}/bees",
         ),
         (
             ["testing/a/1.png", "testing/b/1.png", *(f"training/{name}/1.png" for name in "abcde")],
-            "'testing', 'training' have no images of their own, but each has the folders 'a', 'b'; "
-            "rename {root}/training to train and the other split to val",
+            "no images, but the folders 'a', 'b', are in 'testing', 'training'; "
+            "rename {root}/training to train and the other split to val or test",
         ),
         (
             [f"{data}/{split}/1.png" for data in ("flies", "bees") for split in ("test_1", "test_2")],
-            "'bees', 'flies' have no images of their own, but each has the folders 'test_1', 'test_2'; "
-            "pass {root}/bees",
+            "no images, but the folders 'test_1', 'test_2', are in 'bees', 'flies'; pass {root}/bees",
+        ),
+        (
+            ["train/a/1.png", "train/b/1.png", "test1/1.png"],
+            "no images, but the folders 'a', 'b', are in 'train'; "
+            "rename {root}/train to train and the other split to val or test",
         ),
     ],
-    ids=["two data sets", "splits of other names", "two test sets"],
+    ids=["two data sets", "splits of other names", "two test sets", "Kaggle's test1"],
 )
 def test_data_sets_are_not_classes(tmp_path: Path, files: list[str], found: str) -> None:
     root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
@@ -129,8 +133,8 @@ def test_folds_may_be_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     root = write_files(tmp_path / "nest", {name: number for number, name in enumerate(files)})
     assert read_folder(root).class_names == tuple(f"fold{number}" for number in range(5))
     assert caplog.messages == [
-        f"{root}: 'fold0', 'fold1', 'fold2' and 2 more have no images of their own, but each has the folders "
-        f"'a', 'b', 'c' and 1 more; if those are the classes, pass {root}/fold0"
+        f"{root}: no images, but the folders 'a', 'b', 'c' and 1 more, are in 'fold0', 'fold1', 'fold2' and 2 more; "
+        f"if those are the classes, pass {root}/fold0"
     ]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,8 +148,9 @@ def test_a_long_list_is_read_only_as_far_as_it_is_used(monkeypatch: pytest.Monke
     ],
 )
 def test_wrong_arguments_are_reported_before_any_image_is_read(
-    arguments: list[str], error: type[Exception], message: str
+    arguments: list[str], error: type[Exception], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Alone they are errors; next to others each is a name that cannot be read, with a warning that says why."""
     Path("empty").mkdir()
     Path("other.csv").write_text("file,label\nx,y\n")
     Path("none.csv").write_text("path\n")
@@ -157,7 +159,10 @@ def test_wrong_arguments_are_reported_before_any_image_is_read(
     Path("nul.txt").write_bytes(b"a.jpg\0b.jpg\0")
     Path("huge.txt").write_bytes(b"x" * 200_000)
     with pytest.raises(error, match=message):
-        expand(["b.jpg", *arguments])
+        expand(arguments)
+    if error is DataError:
+        assert list(expand(["b.jpg", *arguments])) == [Path("b.jpg"), *map(Path, arguments)]
+        assert re.search(message, caplog.text)
 
 
 def test_nul_without_stdin_and_nothing_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,13 +215,15 @@ def test_an_array_of_four_dimensions_is_several_images() -> None:
     assert [image.shape for image in each_image(np.stack([ARRAY] * 3))] == [(4, 4, 3)] * 3  # type: ignore[union-attr]
 
 
-def test_a_folder_means_its_images_unless_every_path_is_one_image() -> None:
+def test_a_folder_means_its_images_unless_every_path_is_one_image(caplog: pytest.LogCaptureFixture) -> None:
     assert list(each_image("sub")) == [Path("sub/c.jpg"), Path("sub/d")]
     assert list(each_image([Path("b.jpg"), "sub"])) == [Path("b.jpg"), Path("sub/c.jpg"), Path("sub/d")]
     assert list(each_image(["sub"], folders=False)) == ["sub"]
     Path("empty").mkdir()
     with pytest.raises(DataError, match=r"^empty contains no images; pass a folder of images$"):
         list(each_image("empty"))
+    assert list(each_image(["empty", "b.jpg"])) == ["empty", "b.jpg"]
+    assert caplog.messages == ["empty contains no images; pass a folder of images"]
 
 
 @pytest.mark.parametrize(("images", "kind"), [(None, "NoneType"), ([3], "int"), (b"a.jpg", "int"), ([["a"]], "list")])

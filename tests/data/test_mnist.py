@@ -47,7 +47,9 @@ def test_the_training_files_are_split_and_t10k_is_left_for_evaluation(
     root = write_mnist(tmp_path, *digits(20), *digits(10, seed=1), names=names)
     with caplog.at_level(logging.INFO):
         dataset = read_data(root, 0.5)
-    assert caplog.messages == [f"not used in training: the split test of {root} (evaluate --data {root} --split test)"]
+    assert caplog.messages == [
+        f"not used in training: the split test of {root}, 10 images (evaluate --data {root} --split test)"
+    ]
     assert dataset.class_names == tuple("0123456789")
     assert (dataset.skipped, dataset.val_fraction) == ((), 0.5)
     assert [(record.path, record.label) for record in dataset.records] == [

@@ -26,6 +26,11 @@ def test_the_names_in_the_file_count() -> None:
     assert class_names_of(file(class_names=[str(i) for i in range(1000)]), 1000)[281] == "281"
 
 
+def test_names_that_cannot_be_encoded_are_escaped() -> None:
+    """Version 0.1.0 wrote the bytes of a folder's name as they were; exports and Parquet need text."""
+    assert class_names_of(file(class_names=["fourmi \udce9", " bees "]), 2) == ("fourmi \\xe9", " bees ")
+
+
 @pytest.mark.parametrize("count", [1, 2, 999, 1001])
 def test_classes_without_names_are_numbered(count: int) -> None:
     assert class_names_of(file(), count) == tuple(str(number) for number in range(count))

@@ -30,7 +30,7 @@ def test_paths_may_change(tiny_model: Model) -> None:
     """Moved images are the same images."""
     plan = plan_of(tiny_model, ("fc8",))
     moved = replace(DATASET, records=tuple(r._replace(path=Path("elsewhere") / r.path) for r in DATASET.records))
-    check_unchanged(facts(plan, DATASET), plan, moved)
+    check_unchanged(facts(plan, DATASET), DATASET.class_names, plan, moved)
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,23 @@ def test_changed_images_are_refused(change: dict[str, object], tiny_model: Model
     changed = replace(DATASET, records=(DATASET.records[0], DATASET.records[1]._replace(**change)))
     expected = "the images have changed since the run started, so it cannot be resumed; start a new run"
     with pytest.raises(RunError, match=f"^{expected}$"):
-        check_unchanged(facts(plan, DATASET), plan, changed)
+        check_unchanged(facts(plan, DATASET), DATASET.class_names, plan, changed)
 
 
 def test_other_class_names_are_refused(tiny_model: Model) -> None:
+    """Also the same names in another order, which folders of numbers had in version 0.1.0."""
     plan = plan_of(tiny_model, ("fc8",))
-    with pytest.raises(RunError, match="the images have changed"):
-        check_unchanged(facts(plan, DATASET), plan, replace(DATASET, class_names=("ants", "wasps")))
+    for names, order in ((("ants", "wasps"), "ants, wasps"), (("bees", "ants"), "bees, ants")):
+        with pytest.raises(RunError) as caught:
+            check_unchanged(facts(plan, DATASET), DATASET.class_names, plan, replace(DATASET, class_names=names))
+        assert str(caught.value) == (
+            f"the run has the classes ants, bees, in this order, but the data now has {order}, so it cannot be "
+            "resumed; start a new run"
+        )
 
 
 def test_other_weights_are_refused(tiny_model: Model) -> None:
     plan = plan_of(tiny_model, ("fc8",))
     other = replace(plan, source=SourceWeights("tiny", "cd" * 32))
     with pytest.raises(RunError, match="the source weights have changed since the run started"):
-        check_unchanged(facts(plan, DATASET), other, DATASET)
+        check_unchanged(facts(plan, DATASET), DATASET.class_names, other, DATASET)
