@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from finetune.data.images import read_bytes
-from finetune.training import features
 
 
 @pytest.fixture
@@ -17,5 +16,5 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return read_bytes(path)
 
-    monkeypatch.setattr(features, "read_bytes", read)
+    monkeypatch.setattr("finetune.training.features.read_bytes", read)
     return paths
