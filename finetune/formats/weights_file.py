@@ -31,6 +31,7 @@ class WeightsFile:
     `network`: the network's name where the file states it (never guessed from shapes).
     `metadata`: options, preprocessing, class names, … as a file written by finetune states them; other formats have
     none, apart from the preprocessing where the reader knows it.
+    `others`: the file's names of entries that are not tensors.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class WeightsFile:
     channel_first: bool = False
     network: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     def layers(self) -> list[str]:
         """Return the names of the layers in the file, in its order."""
