@@ -1,6 +1,6 @@
 """The content of a weights file as every reader returns it, and the file that every writer writes to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,11 @@ class WeightsFile:
     def layers(self) -> list[str]:
         """Return the names of the layers in the file, in its order."""
         return list(dict.fromkeys(map(layer_of, self.tensors)))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return which of the tensors `names` the file lacks; a layer of which it has nothing as `conv1`."""
+        layers, lacking = self.layers(), [name for name in names if name not in self.tensors]
+        return list(dict.fromkeys(name if layer_of(name) in layers else layer_of(name) for name in lacking))
 
 
 @contextmanager

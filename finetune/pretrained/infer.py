@@ -80,8 +80,8 @@ def network_like(file: WeightsFile, name: str) -> Network:
         equal = [other for other in NETWORKS if other != name and _like(file, other).weight_shapes() == shapes]
         if equal:
             logger.warning(
-                "%s does not show whether it holds %s, which have the same layers and shapes: %s is assumed; choose with "
-                "--network", file.path.name, " or ".join([name, *equal]), name,
+                "%s does not show whether it holds %s, which have the same layers and shapes: %s is assumed; choose "
+                "with --network", file.path.name, " or ".join([name, *equal]), name,
             )  # fmt: skip
     return network
 
@@ -107,9 +107,9 @@ def _possible(file: WeightsFile) -> list[str]:
 
 
 def _fitting(file: WeightsFile, names: list[str], with_others: bool = False) -> list[Network]:
-    """Return the networks with exactly the tensors of the file; `with_others`: the file may have more, but a classifier.
+    """Return the networks with exactly the tensors of the file; `with_others`: the file may have more.
 
-    Without one, torchvision's AlexNet with another classifier would be a tower.
+    A network without a classifier needs all: torchvision's tower with another classifier is not alexnet-book.
     """
     shapes = {key: tensor.shape for key, tensor in file.tensors.items()}
     candidates = [_like(file, name) for name in names]
@@ -126,12 +126,12 @@ def _difference(file: WeightsFile, networks: list[Network]) -> str:
     odd = [f"{key} ({shape_text(shape)})" for key, shape in shapes.items() if key not in wanted]
     other = [f"{key} is {shape_text(shapes[key])}, not {shape_text(shape)}"
              for key, shape in wanted.items() if shapes.get(key, shape) != shape]  # fmt: skip
-    missing = list(dict.fromkeys(layer_of(key) for key in wanted if key not in shapes))
+    missing = file.missing(wanted)
     parts = [f"it has {first_few(odd, 4)}"] if odd else []
     parts += [first_few(other, 4)] if other else []
     parts += [f"it lacks {first_few(missing)}"] if missing else []
-    which = f"{nearest.name}" if len(networks) == 1 else f"any network; {nearest.name} is nearest"
-    return f"{file.path.name} does not fit {which}, but {', '.join(parts)}; choose another file or --network"
+    which = nearest.name if len(networks) == 1 else f"any network, {nearest.name} least badly"
+    return f"{file.path.name} does not fit {which}: {', and '.join(parts)}; choose another file or --network"
 
 
 def _with_shapes_of(file: WeightsFile, name: str) -> Network:
