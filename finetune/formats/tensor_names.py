@@ -28,6 +28,7 @@ _CAFFE = re.compile(r"(conv|fc|bn)_?(\d+(?:_\d+)?)", re.IGNORECASE)
 
 _ALEXNET = {f"features.{index}": f"conv{i}" for i, index in enumerate((0, 3, 6, 8, 10), 1)}
 _ALEXNET |= {"classifier.1": "fc6", "classifier.4": "fc7", "classifier.6": "fc8"}
+_ALEXNET |= {"linear0": "fc6", "linear1": "fc7"}  # Cadene's pretrained-models, whose last layer is last_linear
 _VGG16 = {
     f"features.{index}": name
     for index, name in zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), VGG16_CONVS, strict=True)
