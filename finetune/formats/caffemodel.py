@@ -4,7 +4,7 @@ Messages and field numbers from BVLC's src/caffe/proto/caffe.proto: NetParameter
 V1LayerParameter (before October 2014, as in bvlc_alexnet.caffemodel), BlobProto and BlobShape.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -62,26 +62,37 @@ def read_caffemodel(path: Path) -> WeightsFile:
         raise WeightsError(
             f"{path.name}: expected a Caffe network with weights, but no layer has any; choose another file"
         )
-    network = _network_by_order(layers) or _NETWORKS.get(net)
-    return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=network)
+    network = _network_by_order(layers)
+    if network is None and _in_two_groups(tensors) and any(layer.kind == "Pooling" for layer in layers):
+        raise WeightsError(
+            f"{path.name}: has AlexNet's groups, but normalises neither after conv1 and conv2, as AlexNet does, nor "
+            "after pool1 and pool2, as CaffeNet does; choose weights of one of these"
+        )
+    return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=network or _NETWORKS.get(net))
 
 
 def _network_by_order(layers: Sequence[_Layer]) -> str | None:
-    """Return the network whose normalisation follows the same kind of layer as in the file; None without any.
+    """Return the network whose two normalisations follow the same kind of layer as in the file; None for others.
 
     Caffe computes the layers in the order of the file. The name of the net says less: BVLC's own fine-tuned CaffeNets
     and those of others are called anything, AlexNet included.
     """
     made_by: dict[str, str] = {}  # output -> the last layer before it that convolves, pools or normalises
-    previous, before = "", set()
+    previous, before = "", []
     for layer in layers:
         kind = made_by.get(layer.bottom, previous)
         if layer.kind == "LRN":
-            before.add(kind)
+            before.append(kind)
         if layer.kind in _V1_TYPES.values():
             kind = layer.kind
         made_by[layer.top] = previous = kind
-    return _BEFORE_NORMALISATION.get(before.pop()) if len(before) == 1 else None
+    return _BEFORE_NORMALISATION.get(before[0]) if len(before) > 1 and len(set(before)) == 1 else None
+
+
+def _in_two_groups(tensors: Mapping[str, Array]) -> bool:
+    """Return whether conv2 reads half of conv1's filters, as in AlexNet and CaffeNet alone."""
+    conv1, conv2 = (tensors.get(f"{name}/kernel") for name in ("conv1", "conv2"))
+    return conv1 is not None and conv2 is not None and 2 * conv2.shape[-2] == conv1.shape[-1]
 
 
 def _layer(file: str, message: memoryview, *, v1: bool) -> _Layer:

@@ -40,8 +40,8 @@ def read_keras(path: Path) -> WeightsFile:
     """Return the weights in a file that Keras wrote, as views of the mapped file.
 
     Layers of keras.applications' VGG16 get Caffe's names; layers called conv1, fc6 or bn1 keep theirs; layers with
-    Keras' automatic names (conv2d_1) are named by their order; next to these, a layer with another name keeps it. Raises
-    WeightsError for other names alone, for damaged files, and for links to other files or data outside this one.
+    Keras' automatic names (conv2d_1) are named by their order; next to these, a layer with another name keeps it.
+    Raises WeightsError for other names alone, for damaged files, and for links to other files or data outside this one.
     """
     data = memoryview(map_file(path))
     configured: Mapping[str, str] = {}

@@ -26,7 +26,6 @@ from finetune.formats.tensor_names import is_weight
 from finetune.formats.untrusted_text import reason
 from finetune.formats.weights_file import Array, WeightsFile, new_weights_file
 from finetune.system.mapped import map_file, pieces
-from finetune.system.text import shape_text
 
 _MAX_HEADER = 1 << 17  # bytes; a header of format 1.0 ends before 64 KB
 
@@ -64,8 +63,8 @@ def structure(file: str, content: memoryview, shape: tuple[int, ...], dtype: np.
     """Return an array of one structure, whose fields are layers or tensors, as a view."""
     if prod(shape) != 1 or dtype.itemsize != len(content):
         raise WeightsError(
-            f"{file}: has {shape_text(shape) or 1} structures of {dtype.itemsize:,} bytes in {len(content):,}; "
-            "expected one, whose fields are tensors; save a dictionary of layers instead"
+            f"{file}: expected one structure whose fields are tensors, but its {len(content):,} bytes are "
+            f"{prod(shape):,} of {dtype.itemsize:,}; save a dictionary of layers instead"
         )
     return np.frombuffer(content, dtype).reshape(())
 

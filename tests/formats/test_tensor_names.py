@@ -65,7 +65,8 @@ def test_entries_that_are_not_weights_are_listed(caplog: pytest.LogCaptureFixtur
     file = with_our_names(file_of("fc6", others=others, **extra))
     assert (file.layers(), file.others) == (["fc6"], ())
     assert caplog.messages == [
-        "some.npy: entries that are not weights of layers, and not used: epoch, optimizer, mean, fc6/weights/Momentum, s"
+        "some.npy: entries that are not weights of layers, and not used: epoch, optimizer, mean, fc6/weights/Momentum, "
+        "s"
     ]
 
 
@@ -73,8 +74,8 @@ def test_a_file_without_any_weight() -> None:
     with pytest.raises(WeightsError) as caught:
         with_our_names(WeightsFile(Path("some.npz"), "npz", {}, others=("arr_0", "arr_1")))
     assert str(caught.value) == (
-        "some.npz: no entry is the weight of a layer: it has arr_0, arr_1; expected names like conv1/kernel, conv1_W or "
-        "features.0.weight; choose another file"
+        "some.npz: no entry is the weight of a layer: it has arr_0, arr_1; expected names like conv1/kernel, conv1_W "
+        "or features.0.weight; choose another file"
     )
 
 

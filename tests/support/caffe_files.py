@@ -7,36 +7,9 @@ import numpy as np
 from finetune.formats.weights_file import Array
 from support.weights_bytes import blob, field
 
-ALEXNET = [
-    "conv1",
-    "norm1",
-    "pool1",
-    "conv2",
-    "norm2",
-    "pool2",
-    "conv3",
-    "conv4",
-    "conv5",
-    "pool5",
-    "fc6",
-    "fc7",
-    "fc8",
-]
-CAFFENET = [
-    "conv1",
-    "pool1",
-    "norm1",
-    "conv2",
-    "pool2",
-    "norm2",
-    "conv3",
-    "conv4",
-    "conv5",
-    "pool5",
-    "fc6",
-    "fc7",
-    "fc8",
-]
+REST = ("conv3", "conv4", "conv5", "pool5", "fc6", "fc7", "fc8")
+ALEXNET = ("conv1", "norm1", "pool1", "conv2", "norm2", "pool2", *REST)
+CAFFENET = ("conv1", "pool1", "norm1", "conv2", "pool2", "norm2", *REST)
 KINDS = {"conv": "Convolution", "norm": "LRN", "pool": "Pooling", "relu": "ReLU", "fc": "InnerProduct"}
 V1_KINDS = {"conv": 4, "norm": 15, "pool": 17, "relu": 18, "fc": 14}  # V1LayerParameter.LayerType
 
