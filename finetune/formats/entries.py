@@ -23,8 +23,6 @@ def entries(file: str, root: Any, opened: Callable[[Any], Any] = lambda value: v
         path, value = pending.pop()
         value = opened(value)
         inside = _inside(value, opened) if len(path) < _MAX_DEPTH else []
-        if len(pending) + len(inside) > _MOST:
-            break
         if path and not inside:
             yield "/".join(path), value
         pending += [((*path, name), item) for name, item in reversed(inside)]

@@ -131,7 +131,7 @@ def _difference(file: WeightsFile, networks: list[Network]) -> str:
     parts += [first_few(other, 4)] if other else []
     parts += [f"it lacks {first_few(missing)}"] if missing else []
     which = nearest.name if len(networks) == 1 else f"any network, {nearest.name} least badly"
-    return f"{file.path.name} does not fit {which}: {', and '.join(parts)}; choose another file or --network"
+    return f"{file.path.name} does not fit {which}: {', '.join(parts)}; choose another file or --network"
 
 
 def _with_shapes_of(file: WeightsFile, name: str) -> Network:

@@ -66,7 +66,7 @@ def test_training_starts_from_a_renamed_last_layer(flickr: Path, tiny_model: Mod
 def test_what_the_net_computes_is_what_caffe_does(
     order: tuple[str, ...], name: str, shared: Path, tmp_path: Path
 ) -> None:
-    """fc7 against OpenCV's Caffe reader, on a photo; the two orders differ by a tenth of the largest value and more."""
+    """fc7 against OpenCV's Caffe reader, on a photo."""
     network = build(name, {"num_classes": 10, "fc_units": 64})
     weights = load_weights(network, read_weights(shared / "oracle/alexnet_small.caffemodel"))
     first = network.first_dense()

@@ -98,11 +98,11 @@ def changed(**changes: tuple[int, ...] | None) -> WeightsFile:
     [
         (
             changed(stem_kernel=(3, 3), conv5_bias=(9,), conv2_bias=None, conv3_kernel=None, conv3_bias=None),
-            "it has stem/kernel (3×3), and conv5/bias is 9, not 256, and it lacks conv2/bias, conv3",
+            "it has stem/kernel (3×3), conv5/bias is 9, not 256, it lacks conv2/bias, conv3",
         ),
         (changed(conv1_kernel=(11, 11, 3, 95)), "conv1/kernel is 11×11×3×95, not 11×11×3×96"),
         (changed(fc8_kernel=None, fc8_bias=None, a_kernel=(9, 3), b_kernel=(9, 3)),
-         "it has a/kernel (9×3), b/kernel (9×3), and it lacks fc8"),
+         "it has a/kernel (9×3), b/kernel (9×3), it lacks fc8"),
     ],
 )  # fmt: skip
 def test_how_a_file_differs_from_the_nearest_network(file: WeightsFile, expected: str) -> None:
