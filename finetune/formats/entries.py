@@ -13,8 +13,8 @@ def entries(file: str, root: Any, opened: Callable[[Any], Any] = lambda value: v
     """Yield the name (`conv1/kernel`) and the value of everything that is not a container, in the file's order.
 
     Containers are dictionaries, lists of names with a value each, [kernel, bias], and other lists, whose values are
-    called 0, 1, …. An empty one is yielded itself. `opened` turns containers of other kinds into one of these. Raises
-    WeightsError that begins with `file` for too many entries.
+    called 0, 1, …; if they are arrays, each two of them. An empty one is yielded itself. `opened` turns containers of
+    other kinds into one of these. Raises WeightsError that begins with `file` for too many entries.
     """
     pending: list[tuple[tuple[str, ...], Any]] = [((), root)]
     for _ in range(_MOST):
@@ -46,6 +46,8 @@ def _inside(value: Any, opened: Callable[[Any], Any]) -> list[tuple[str, Any]]:
         return [(text(name), rest[0] if len(rest) == 1 else rest) for name, *rest in value]
     if len(value) <= 2 and not any(isinstance(opened(item), dict | list | tuple) for item in value):
         return [(name, item) for name, item in zip(("kernel", "bias"), value, strict=False) if item is not None]
+    if len(value) % 2 == 0 and all(hasattr(item, "shape") for item in value):  # what Keras' get_weights returns
+        value = list(zip(value[::2], value[1::2], strict=True))
     return [(str(number), item) for number, item in enumerate(value)]
 
 

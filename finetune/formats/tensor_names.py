@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from finetune.data.preprocessing import TORCHVISION
 from finetune.errors import WeightsError
-from finetune.formats.layer_names import VGG16_CONVS
+from finetune.formats.layer_names import VGG16_CONVS, conv_names, dense_names
 from finetune.formats.untrusted_text import listed, shown
 from finetune.formats.weights_file import Array, WeightsFile, layer_of
 
@@ -48,7 +48,9 @@ def with_our_names(file: WeightsFile) -> WeightsFile:
     for a file without any weights.
     """
     found = {raw: match for raw in file.tensors if (match := _NAME.fullmatch(raw))}
-    layers, torchvision = _our_layers(list(dict.fromkeys(match[1] for match in found.values())))
+    axes = dict.fromkeys((match[1] for match in found.values()), 0)  # layer -> number of axes of its kernel
+    axes |= {match[1]: file.tensors[raw].ndim for raw, match in found.items() if _WEIGHTS[match[2]] == "kernel"}
+    layers, torchvision = _our_layers(axes)
     ours = {raw: f"{layers[match[1]]}/{_WEIGHTS[match[2]]}" for raw, match in found.items()}
     fitting = {raw: name for raw, name in ours.items() if _has_rank(name, file.tensors[raw])}
     others = _outermost([*file.others, *(raw for raw in file.tensors if raw not in fitting)], fitting)
@@ -60,21 +62,44 @@ def with_our_names(file: WeightsFile) -> WeightsFile:
     if others:
         logger.warning("%s: entries that are not weights of layers, and not used: %s", file.path.name, listed(others))
     tensors = {name: file.tensors[raw] for raw, name in fitting.items()}
+    if len(tensors) < len(fitting):
+        twice = next(name for name, count in Counter(fitting.values()).items() if count > 1)
+        raise WeightsError(
+            f"{file.path.name}: {listed(raw for raw, name in fitting.items() if name == twice)} are all {shown(twice)}; "
+            "expected one; remove the others from the file"
+        )
     named = _with_last_layer(_with_our_axes(replace(file, tensors=tensors, others=())))
     return _with_torchvisions_network(named, torchvision) if torchvision else named
 
 
-def _our_layers(raw: list[str]) -> tuple[dict[str, str], Mapping[str, str]]:
+def _our_layers(axes: Mapping[str, int]) -> tuple[dict[str, str], Mapping[str, str]]:
     """Return layer in the file -> this package's, and torchvision's names if the file has them.
 
-    Layers that would become one keep the names of the file.
+    Layers that only have numbers are named by their order. Layers that would become one keep the names of the file.
     """
-    short = {layer: _short(layer) for layer in raw}
+    short = {layer: _short(layer) for layer in axes}
     features = {name for name in short.values() if name.startswith("features.")}
-    torchvision = next((names for names in (_ALEXNET, _VGG16) if features and features <= set(names)), {})
+    numbered = features or any(name.startswith("classifier.") for name in short.values())
+    torchvision = next((names for names in (_ALEXNET, _VGG16) if numbered and features <= set(names)), {})
+    if not torchvision and 4 in axes.values() and _only_numbers(short.values()):
+        return _by_position(axes), {}
     ours = {layer: torchvision.get(name, name) for layer, name in short.items()}
     count = Counter(ours.values())
     return {layer: name if count[name] == 1 else layer for layer, name in ours.items()}, torchvision
+
+
+def _only_numbers(layers: Iterable[str]) -> bool:
+    """Return whether layers are called 0, 1, … or layers.0, layers.3, …, as in a list or in PyTorch's Sequential."""
+    parts = [layer.rpartition(".") for layer in layers]
+    return len({prefix for prefix, _, _ in parts}) == 1 and all(number.isdecimal() for _, _, number in parts)
+
+
+def _by_position(axes: Mapping[str, int]) -> dict[str, str]:
+    """Return layer in the file -> conv1, …, fc6, …, in the file's order."""
+    convs = [layer for layer, count in axes.items() if count == 4]
+    dense = [layer for layer, count in axes.items() if count == 2]
+    names = [*conv_names(len(convs)), *dense_names(len(dense), len(convs))]
+    return {**{layer: layer for layer in axes}, **dict(zip(convs + dense, names, strict=True))}
 
 
 def _short(layer: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from finetune.errors import WeightsError
@@ -27,6 +28,14 @@ from finetune.formats.entries import entries
 )
 def test_names_and_values_in_order(root: Any, expected: list[tuple[str, Any]]) -> None:
     assert list(entries("a.npy", root)) == expected
+
+
+def test_a_list_of_arrays_is_one_of_pairs() -> None:
+    one, two, three, four = (np.zeros(size) for size in range(4))
+    expected = [("0/kernel", one), ("0/bias", two), ("1/kernel", three), ("1/bias", four)]
+    assert [(name, value.size) for name, value in entries("a.npy", [one, two, three, four])] == [
+        (name, value.size) for name, value in expected
+    ]
 
 
 def test_other_containers_are_opened() -> None:

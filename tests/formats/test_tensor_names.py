@@ -79,6 +79,14 @@ def test_a_file_without_any_weight() -> None:
     )
 
 
+def test_two_names_of_one_tensor_are_refused() -> None:
+    with pytest.raises(WeightsError) as caught:
+        with_our_names(file_of("fc6", **{"fc6/weights:0": SQUARE}))
+    assert str(caught.value) == (
+        "some.npy: fc6/kernel, fc6/weights:0 are all fc6/kernel; expected one; remove the others from the file"
+    )
+
+
 def test_layers_that_would_become_one_keep_their_names() -> None:
     assert with_our_names(file_of("net/fc6", "ema/fc6", "net/fc7")).layers() == ["net/fc6", "ema/fc6", "fc7"]
 
@@ -173,3 +181,17 @@ def test_torchvisions_vgg16_in_another_format(tmp_path: Path) -> None:
     file = read_weights(tmp_path / "a.npz")
     assert (file.network, file.layers()[-4:]) == ("vgg16", ["conv5_3", "fc6", "fc7", "fc8"])
     assert file.metadata["preprocessing"]["channel_order"] == "RGB"
+
+
+@pytest.mark.parametrize(
+    "names", ["0 1 2 3 4 5 6 7", "layers.0 layers.3 layers.6 layers.8 layers.10 layers.14 layers.17 layers.19"]
+)
+def test_layers_with_only_numbers_are_named_by_their_order(names: str) -> None:
+    convs = {f"{layer}/kernel": np.zeros((3, 3, 2, 4)) for layer in names.split()[:5]}
+    dense = {f"{layer}/kernel": SQUARE for layer in names.split()[5:]}
+    file = with_our_names(WeightsFile(Path("some.npy"), "npy", {**convs, **dense}))
+    assert file.layers() == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+def test_numbers_of_two_kinds_stay() -> None:
+    assert with_our_names(file_of("a.0", "b.1")).layers() == ["a.0", "b.1"]
