@@ -65,8 +65,8 @@ def with_our_names(file: WeightsFile) -> WeightsFile:
     if len(tensors) < len(fitting):
         twice = next(name for name, count in Counter(fitting.values()).items() if count > 1)
         raise WeightsError(
-            f"{file.path.name}: {listed(raw for raw, name in fitting.items() if name == twice)} are all {shown(twice)}; "
-            "expected one; remove the others from the file"
+            f"{file.path.name}: {listed(raw for raw, name in fitting.items() if name == twice)} are all "
+            f"{shown(twice)}; expected one; remove the others from the file"
         )
     named = _with_last_layer(_with_our_axes(replace(file, tensors=tensors, others=())))
     return _with_torchvisions_network(named, torchvision) if torchvision else named
