@@ -4,7 +4,8 @@ Messages and field numbers from BVLC's src/caffe/proto/caffe.proto: NetParameter
 V1LayerParameter (before October 2014, as in bvlc_alexnet.caffemodel), BlobProto and BlobShape.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,26 @@ from finetune.formats.weights_file import Array, WeightsFile
 from finetune.system.mapped import map_file
 from finetune.system.text import shape_text
 
-# The names that published networks have in their files.
+# The names that published networks have in their files; they count where the layers do not show the network.
 _NETWORKS = {"AlexNet": "alexnet", "CaffeNet": "caffenet", "VGG_ILSVRC_16_layers": "vgg16"}
 _NETWORKS |= {name: name for name in _NETWORKS.values()}
 
-_V1_TYPES = {4: "Convolution", 14: "InnerProduct"}  # V1LayerParameter.LayerType
+_V1_TYPES = {4: "Convolution", 14: "InnerProduct", 15: "LRN", 17: "Pooling"}  # V1LayerParameter.LayerType
+_WEIGHTED = ("Convolution", "InnerProduct")
 _V1, _LAYER = 2, 100  # NetParameter.layers and NetParameter.layer
+# The networks that differ only in what their normalisation follows.
+_BEFORE_NORMALISATION = {"Convolution": "alexnet", "Pooling": "caffenet"}
+
+
+@dataclass
+class _Layer:
+    """A layer as the file describes it; `bottom` and `top` are the names of its input and output."""
+
+    name: str = ""
+    kind: str = ""
+    bottom: str = ""
+    top: str = ""
+    blobs: list[memoryview] = field(default_factory=list)
 
 
 def read_caffemodel(path: Path) -> WeightsFile:
@@ -32,12 +47,14 @@ def read_caffemodel(path: Path) -> WeightsFile:
     a time. Raises WeightsError for damaged files and for layers of another kind that own weights.
     """
     tensors: dict[str, Array] = {}
-    network = None
+    layers = []
+    net = ""
     for number, value in fields(memoryview(map_file(path)), path.name):
         if number == 1 and isinstance(value, memoryview):
-            network = _text(value)
+            net = _text(value)
         elif number in (_V1, _LAYER) and isinstance(value, memoryview):
-            for name, tensor in _layer(path.name, value, v1=number == _V1):
+            layers.append(_layer(path.name, value, v1=number == _V1))
+            for name, tensor in _weights(path.name, layers[-1]):
                 if name in tensors:
                     raise WeightsError(f"{path.name}: two layers own {name}; expected one; get a new copy of the file")
                 tensors[name] = tensor
@@ -45,28 +62,72 @@ def read_caffemodel(path: Path) -> WeightsFile:
         raise WeightsError(
             f"{path.name}: expected a Caffe network with weights, but no layer has any; choose another file"
         )
-    return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=_NETWORKS.get(network or ""))
+    network = _network_by_order(layers)
+    if network is None and _in_two_groups(tensors) and any(layer.kind == "Pooling" for layer in layers):
+        raise WeightsError(
+            f"{path.name}: has AlexNet's groups, but normalises neither after conv1 and conv2, as AlexNet does, nor "
+            "after pool1 and pool2, as CaffeNet does; choose weights of one of these"
+        )
+    return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=network or _NETWORKS.get(net))
 
 
-def _layer(file: str, message: memoryview, *, v1: bool) -> Iterator[tuple[str, Array]]:
-    """Yield the kernel and bias of a layer under this package's names."""
-    name_field, type_field, blobs_field = (4, 5, 6) if v1 else (1, 2, 7)
-    name, kind, blobs = "", "", []
+def _network_by_order(layers: Sequence[_Layer]) -> str | None:
+    """Return the network whose two normalisations follow the same kind of layer as in the file; None for others.
+
+    Caffe computes the layers in the order of the file. The name of the net says less: BVLC's own fine-tuned CaffeNets
+    and those of others are called anything, AlexNet included.
+    """
+    made_by: dict[str, str] = {}  # output -> the last layer before it that convolves, pools or normalises
+    previous, before = "", []
+    for layer in layers:
+        kind = made_by.get(layer.bottom, previous)
+        if layer.kind == "LRN":
+            before.append(kind)
+        if layer.kind in _V1_TYPES.values():
+            kind = layer.kind
+        made_by[layer.top] = previous = kind
+    return _BEFORE_NORMALISATION.get(before[0]) if len(before) > 1 and len(set(before)) == 1 else None
+
+
+def _in_two_groups(tensors: Mapping[str, Array]) -> bool:
+    """Return whether conv2 reads half of conv1's filters, as in AlexNet and CaffeNet alone."""
+    conv1, conv2 = (tensors.get(f"{name}/kernel") for name in ("conv1", "conv2"))
+    return conv1 is not None and conv2 is not None and 2 * conv2.shape[-2] == conv1.shape[-1]
+
+
+def _layer(file: str, message: memoryview, *, v1: bool) -> _Layer:
+    """Return a LayerParameter or V1LayerParameter, of several inputs or outputs the first."""
+    name_field, type_field, bottom_field, top_field, blobs_field = (4, 5, 2, 3, 6) if v1 else (1, 2, 3, 4, 7)
+    layer = _Layer()
     for number, value in fields(message, file):
-        if number == name_field and isinstance(value, memoryview):
-            name = _text(value)
-        elif number == type_field and isinstance(value, int | memoryview):
-            kind = _V1_TYPES.get(value, str(value)) if isinstance(value, int) else _text(value)
-        elif number == blobs_field and isinstance(value, memoryview):
-            blobs.append(value)
+        if number == type_field and isinstance(value, int):
+            layer.kind = _V1_TYPES.get(value, str(value))
         elif v1 and number == 1:  # V1LayerParameter.layer, a V0LayerParameter
             raise WeightsError(
                 f"{file}: written by a Caffe version from before 2014 (V0 layers); convert it with Caffe's "
                 "upgrade_net_proto_binary"
             )
+        elif not isinstance(value, memoryview):
+            continue
+        elif number == name_field:
+            layer.name = _text(value)
+        elif number == type_field:
+            layer.kind = _text(value)
+        elif number == bottom_field:
+            layer.bottom = layer.bottom or _text(value)
+        elif number == top_field:
+            layer.top = layer.top or _text(value)
+        elif number == blobs_field:
+            layer.blobs.append(value)
+    return layer
+
+
+def _weights(file: str, layer: _Layer) -> Iterator[tuple[str, Array]]:
+    """Yield the kernel and bias of a layer under this package's names."""
+    name, kind, blobs = layer.name, layer.kind, layer.blobs
     if not blobs:
         return
-    if kind not in _V1_TYPES.values() or len(blobs) > 2:
+    if kind not in _WEIGHTED or len(blobs) > 2:
         raise WeightsError(
             f"{file}: layer {name} has type {kind or 'none'} and {len(blobs)} blobs; expected Convolution or "
             "InnerProduct with kernel and bias; choose a model in which no other layer has weights"

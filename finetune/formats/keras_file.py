@@ -40,8 +40,8 @@ def read_keras(path: Path) -> WeightsFile:
     """Return the weights in a file that Keras wrote, as views of the mapped file.
 
     Layers of keras.applications' VGG16 get Caffe's names; layers called conv1, fc6 or bn1 keep theirs; layers with
-    Keras' automatic names (conv2d_1) are named by their order. Raises WeightsError for other names, for damaged files,
-    and for links to other files or data outside this one.
+    Keras' automatic names (conv2d_1) are named by their order; next to these, a layer with another name keeps it.
+    Raises WeightsError for other names alone, for damaged files, and for links to other files or data outside this one.
     """
     data = memoryview(map_file(path))
     configured: Mapping[str, str] = {}
@@ -186,7 +186,7 @@ def _our_names(name: str, layers: Mapping[str, Any]) -> dict[str, str]:
     vgg16 = any(layer.startswith("block") for layer in layers)
     names = {layer: _VGG16.get(layer) if vgg16 and layer in _VGG16 else _caffe_name(layer) for layer in layers}
     automatic = {layer: match for layer in layers if (match := _AUTOMATIC.fullmatch(layer))}
-    if len(automatic) == len(layers):
+    if not any(names.values()):
         kinds: dict[str, list[str]] = {kind: [] for kind in _CLASSES.values()}
         for layer, match in sorted(automatic.items(), key=lambda item: int(item[1][2] or 0)):
             kinds[match[1]].append(layer)
@@ -194,22 +194,22 @@ def _our_names(name: str, layers: Mapping[str, Any]) -> dict[str, str]:
         names |= zip(convs, conv_names(len(convs)), strict=True)
         names |= zip(dense, dense_names(len(dense), len(convs)), strict=True)
         names |= {layer: f"bn{i}" for i, layer in enumerate(norms, 1)}
-    known = {layer: ours for layer, ours in names.items() if ours}
-    if len(known) != len(names) or len(set(known.values())) != len(known):
+    known = {ours for ours in names.values() if ours}
+    if not known or len(known) != sum(1 for ours in names.values() if ours):
         others = [layer for layer, ours in names.items() if not ours] or names
         raise WeightsError(
             f"{name}: expected layer names as in keras.applications' VGG16 (block1_conv1, …, predictions) or as in "
             f"Caffe (conv1, bn1, fc6), but it has {listed(others)}; rename the layers and save the model again"
         )
-    return known
+    return {layer: ours or layer for layer, ours in names.items()}  # a last layer may be called anything
 
 
-def _forward_order(key: str) -> tuple[bool, list[int], bool, int]:
-    """Sort conv1, bn1, conv2, …, fc6, each with its kernel before its bias."""
+def _forward_order(key: str) -> tuple[int, list[int], bool, int]:
+    """Sort conv1, bn1, conv2, …, fc6, others, each with its kernel before its bias."""
     layer, _, weight = key.partition("/")
     order = ("kernel", "bias", *_BATCH_NORM)
     return (
-        layer.startswith("fc"),
+        0 if layer.startswith(("conv", "bn")) else 1 if layer.startswith("fc") else 2,
         [int(n) for n in re.findall(r"\d+", layer)],
         layer.startswith("bn"),
         order.index(weight),

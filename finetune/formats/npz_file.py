@@ -1,21 +1,25 @@
 """NumPy's .npz: a zip archive of one .npy per tensor, named `conv1/kernel`, or `conv1_1_W` as in vgg16_weights.npz.
 
+A member may also be a dictionary of layers, and is read as in a .npy.
+
 The VGG16 file is Davi Frossard's (https://www.cs.toronto.edu/~frossard/post/vgg16); its kernels are (height, width,
 inputs, filters), as in this package.
 """
 
-import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune.errors import WeightsError
-from finetune.formats.npy_file import numpy_floats, read_header
+from finetune.formats.npy_file import numpy_floats, objects_in, read_header, structure, weights_file
+from finetune.formats.tensor_names import is_weight
 from finetune.formats.untrusted_text import reason, shown
 from finetune.formats.weights_file import Array, WeightsFile, new_weights_file
 from finetune.system.text import shape_text
@@ -30,25 +34,25 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, Runti
 
 
 def read_npz(path: Path) -> WeightsFile:
-    """Return the tensors of an .npz, read into memory one after the other and checked against the zip's checksums.
+    """Return the tensors of an .npz under its names, read into memory and checked against the zip's checksums.
 
-    Raises WeightsError for a damaged archive, and for members that are not floating-point arrays or claim more than
-    the file can hold; pickled members are refused by their type, and nothing is ever unpickled.
+    Raises WeightsError for a damaged archive, and for members that claim more than the file can hold; nothing in the
+    file is ever run. Members whose names are not those of weights are not read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _check_sizes(path, members)
-            tensors = {_weight_name(path, member): _tensor(path, archive, member) for member in members}
+            found = {member.filename.removesuffix(".npy"): _content(path, archive, member) for member in members}
     except _DAMAGED as error:
         raise WeightsError(
             f"{path.name}: the archive is truncated or damaged ({reason(error)}); get a new copy"
         ) from None
-    if len(tensors) < len(members) or not tensors:
+    if len(found) < len(members) or not found:
         raise WeightsError(
-            f"{path.name}: the archive has {len(members)} members with {len(tensors)} different names; get a new copy"
+            f"{path.name}: the archive has {len(members)} members with {len(found)} different names; get a new copy"
         )
-    return WeightsFile(path, "npz", tensors)
+    return weights_file(path, "npz", found)
 
 
 def write_npz(path: Path, tensors: Mapping[str, Array]) -> None:
@@ -79,36 +83,37 @@ def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
             )
 
 
-def _weight_name(path: Path, member: zipfile.ZipInfo) -> str:
-    """Return `conv1_1/kernel` for `conv1_1/kernel.npy` and `conv1_1_W.npy`."""
-    name = member.filename.removesuffix(".npy")
-    if match := re.fullmatch(r"(.+)_([Wb])", name):
-        return f"{match[1]}/{'kernel' if match[2] == 'W' else 'bias'}"
-    if name == member.filename or "/" not in name:
-        raise WeightsError(
-            f"{path.name}: has a member {shown(member.filename)}; expected names like conv1/kernel.npy or conv1_1_W.npy"
-        )
-    return name
-
-
-def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """Return one member; its header is compared with its size before any memory is allocated."""
+def _content(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+    """Return the array in a member, or what its pickle holds; None for what is neither a weight nor a pickle."""
+    if not member.filename.endswith(".npy"):
+        return None
     with archive.open(member) as file:
         shape, fortran_order, dtype = read_header(file)
+        size = member.file_size - file.tell()
+        if dtype.hasobject:
+            return objects_in(path.name, _bytes(member, file, size).data)
+        if dtype.names:
+            return structure(path.name, _bytes(member, file, size).data, shape, dtype)
+        if not is_weight(member.filename.removesuffix(".npy")):
+            return None
         if dtype.kind != "f" or dtype.itemsize > 8:
             raise WeightsError(
                 f"{path.name}: {shown(member.filename)} is {dtype}; expected float16, float32 or float64"
             )
-        size = prod(shape) * dtype.itemsize
-        if min(shape, default=1) < 1 or size != member.file_size - file.tell():
+        if min(shape, default=1) < 1 or size != prod(shape) * dtype.itemsize:
             raise WeightsError(
                 f"{path.name}: {shown(member.filename)} claims {shape_text(shape[:32])} numbers of {dtype}, but has "
-                f"{member.file_size - file.tell():,} bytes: the file is damaged; get a new copy"
+                f"{size:,} bytes: the file is damaged; get a new copy"
             )
-        data = np.empty(size, np.uint8)
-        for start in range(0, size, _PIECE):
-            piece = file.read(_PIECE)
-            if len(piece) < min(_PIECE, size - start):
-                raise EOFError(f"{shown(member.filename)} ends early")
-            data[start : start + _PIECE] = np.frombuffer(piece, np.uint8)
-    return data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
+        return _bytes(member, file, size).view(dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _bytes(member: zipfile.ZipInfo, file: IO[bytes], size: int) -> NDArray[np.uint8]:
+    """Return the next `size` bytes, read piece by piece."""
+    data = np.empty(size, np.uint8)
+    for start in range(0, size, _PIECE):
+        piece = file.read(_PIECE)
+        if len(piece) < min(_PIECE, size - start):
+            raise EOFError(f"{shown(member.filename)} ends early")
+        data[start : start + _PIECE] = np.frombuffer(piece, np.uint8)
+    return data

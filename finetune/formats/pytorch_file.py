@@ -1,8 +1,7 @@
-"""PyTorch's .pth files: torchvision's state dicts of AlexNet and VGG16, read without torch.
+"""PyTorch's .pth files, read without torch.
 
 torch.save has two forms: a zip archive since PyTorch 1.6 (`data.pkl` and one stored entry per storage), and before that
-a stream (five pickles, then the storages one after the other). Sources: torch/serialization.py, torch/_utils.py; the
-order of the layers from torchvision's models/alexnet.py and models/vgg.py.
+a stream (five pickles, then the storages one after the other). Sources: torch/serialization.py and torch/_utils.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,25 +13,17 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from finetune.data.preprocessing import TORCHVISION
 from finetune.errors import WeightsError
-from finetune.formats.layer_names import VGG16_CONVS
+from finetune.formats.entries import entries
 from finetune.formats.safe_pickle import load_pickle, ordered_dict
 from finetune.formats.stored_zip import StoredZip
+from finetune.formats.tensor_names import is_weight
 from finetune.formats.untrusted_text import listed, shown
 from finetune.formats.weights_file import Array, WeightsFile
 from finetune.system.mapped import map_file
 from finetune.system.text import shape_text
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C  # MAGIC_NUMBER of torch/serialization.py
-
-_ALEXNET = {f"features.{index}": f"conv{i}" for i, index in enumerate((0, 3, 6, 8, 10), 1)}
-_ALEXNET |= {"classifier.1": "fc6", "classifier.4": "fc7", "classifier.6": "fc8"}
-_VGG16 = {
-    f"features.{index}": name
-    for index, name in zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), VGG16_CONVS, strict=True)
-}
-_VGG16 |= {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8"}
 
 
 @dataclass(frozen=True)
@@ -60,66 +51,35 @@ class _Tensor:
 
 
 def read_pytorch(path: Path) -> WeightsFile:
-    """Return the weights in a state dict of torchvision's AlexNet or VGG16 that torch.save wrote.
+    """Return the tensors of state dicts that torch.save wrote, as views of the mapped file, under the file's names.
 
-    The state dict may be under `state_dict` in another dictionary, and its names may begin with `module.`. The arrays
-    are views of the mapped file. Raises WeightsError for damaged files, other networks, and pickles that ask for
-    anything but tensors; nothing in the file is ever run.
+    A state dict may be in other dictionaries. Kernels get this package's axis order. Raises WeightsError for damaged
+    files and pickles that ask for anything but tensors; nothing in the file is ever run.
     """
     data = memoryview(map_file(path))
     value, content = (_read_zip if bytes(data[:2]) == b"PK" else _read_stream)(path, data)
-    state = _state_dict(path.name, value)
-    names = _layer_names(path.name, state)
-    found = {key.rpartition(".")[0]: True for key in state}
-    tensors = {}
-    for layer in (layer for layer in names if layer in found):
-        for ours, theirs in (("kernel", "weight"), ("bias", "bias")):
-            if tensor := state.get(f"{layer}.{theirs}"):
-                array = _array(path.name, f"{layer}.{theirs}", tensor, content(tensor.storage))
-                tensors[f"{names[layer]}/{ours}"] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
-    if names is _VGG16:
-        # Unlike Caffe's and Keras' VGG16, torchvision's was trained on the input of its other networks.
-        metadata = {"preprocessing": TORCHVISION.to_json()}
-        return WeightsFile(path, "pytorch", tensors, channel_first=True, network="vgg16", metadata=metadata)
-    # Only torchvision's single tower has 64 filters; other AlexNets in PyTorch use the same names.
-    network = "alexnet-owt" if "conv1/kernel" in tensors and tensors["conv1/kernel"].shape[-1] == 64 else None
-    return WeightsFile(path, "pytorch", tensors, channel_first=True, network=network)
-
-
-def _state_dict(name: str, value: Any) -> dict[str, _Tensor]:
-    """Return the tensors by name, without the dictionary and prefix that training scripts add."""
-    if isinstance(value, dict):
-        value = value.get("state_dict", value.get(b"state_dict", value))
-    if not isinstance(value, dict) or not value:
-        raise WeightsError(f"{name}: expected a state dict of tensors; save it with torch.save(model.state_dict(), …)")
-    state = {_text(key).removeprefix("module."): tensor for key, tensor in value.items()}
-    others = [key for key, tensor in state.items() if not isinstance(tensor, _Tensor)]
-    if others:
+    tensors, others = {}, []
+    for name, tensor in entries(path.name, value):
+        if isinstance(tensor, _Tensor) and is_weight(name):
+            array = _array(path.name, name, tensor, content(tensor.storage))
+            tensors[name] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+        else:
+            others.append(name)
+    if not tensors:
         raise WeightsError(
-            f"{name}: expected a state dict of tensors, but {listed(others)} are something else; save it with "
+            f"{path.name}: expected a state dict of tensors, but it has {listed(others) or 'none'}; save it with "
             "torch.save(model.state_dict(), …)"
         )
-    return state
-
-
-def _layer_names(name: str, state: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return layer name in torchvision -> this package's, for the network that has all the layers in the file."""
-    for names in (_ALEXNET, _VGG16):
-        if all(key.rpartition(".")[0] in names and key.endswith((".weight", ".bias")) for key in state):
-            return names
-    raise WeightsError(
-        f"{name}: expected torchvision's AlexNet (features.0, 3, 6, 8, 10; classifier.1, 4, 6) or VGG16 (features.0, "
-        f"2, 5, …, 28; classifier.0, 3, 6), but it has {listed(list(state))}; choose weights of one of these"
-    )
+    return WeightsFile(path, "pytorch", tensors, channel_first=True, others=tuple(others))
 
 
 def _array(name: str, key: str, tensor: _Tensor, data: memoryview) -> Array:
     """Return the array that a tensor describes, as a view of its storage's bytes."""
     dtype, rank = tensor.storage.dtype, len(tensor.shape)
-    if dtype.kind in "iu" or rank != (1 if key.endswith("bias") else 4 if key.startswith("features") else 2):
+    if dtype.kind in "iu" or (key.endswith("bias") and rank != 1):
         raise WeightsError(
-            f"{name}: {key} is {dtype} with {rank} dimensions; expected floating-point kernels of convolutions (4 "
-            "dimensions) and linear layers (2), and biases (1); save a state dict that is not quantised"
+            f"{name}: {shown(key)} is {dtype} with {rank} dimensions; expected floating-point kernels of convolutions "
+            "(4 dimensions) and linear layers (2), and biases (1); save a state dict that is not quantised"
         )
     last = tensor.offset + sum(
         (length - 1) * stride for length, stride in zip(tensor.shape, tensor.strides, strict=True)
@@ -127,8 +87,8 @@ def _array(name: str, key: str, tensor: _Tensor, data: memoryview) -> Array:
     # The product is checked because strides of 0 could turn one number into a billion.
     if 0 in tensor.shape or last >= tensor.storage.count or prod(tensor.shape) > tensor.storage.count:
         raise WeightsError(
-            f"{name}: {key} claims {shape_text(tensor.shape)} numbers, but its storage has {tensor.storage.count:,}; "
-            "get a new copy of the file"
+            f"{name}: {shown(key)} claims {shape_text(tensor.shape)} numbers, but its storage has "
+            f"{tensor.storage.count:,}; get a new copy of the file"
         )
     size = dtype.itemsize
     strides = tuple(stride * size for stride in tensor.strides)

@@ -4,17 +4,20 @@ from pathlib import Path
 
 from finetune.errors import WeightsError
 from finetune.formats.recognize import WeightsFormat, recognize
+from finetune.formats.tensor_names import with_our_names
 from finetune.formats.weights_file import WeightsFile
 
 _MAX_NAME = 200  # characters
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Return the content of a weights file in any format that this package reads.
+    """Return the content of a weights file in any format that this package reads, with this package's names.
 
     Raises WeightsError when the file is missing, empty, truncated, damaged, of another kind or refused.
     """
     file = _read(path, recognize(path))
+    if not (file.format == "safetensors" and file.metadata):  # what finetune wrote has its names, and other entries too
+        file = with_our_names(file)
     for name in file.tensors:  # names are shown on terminals and in reports
         if not name.isprintable() or len(name) > _MAX_NAME:
             raise WeightsError(

@@ -1,6 +1,6 @@
 """The content of a weights file as every reader returns it, and the file that every writer writes to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ class WeightsFile:
     `network`: the network's name where the file states it (never guessed from shapes).
     `metadata`: options, preprocessing, class names, … as a file written by finetune states them; other formats have
     none, apart from the preprocessing where the reader knows it.
+    `others`: the file's names of entries that are not tensors.
     """
 
     path: Path
@@ -39,10 +40,16 @@ class WeightsFile:
     channel_first: bool = False
     network: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     def layers(self) -> list[str]:
         """Return the names of the layers in the file, in its order."""
         return list(dict.fromkeys(map(layer_of, self.tensors)))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return which of the tensors `names` the file lacks; a layer of which it has nothing as `conv1`."""
+        layers, lacking = self.layers(), [name for name in names if name not in self.tensors]
+        return list(dict.fromkeys(name if layer_of(name) in layers else layer_of(name) for name in lacking))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Which network a weights file holds, and with which options."""
 
 import inspect
+import logging
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -13,6 +14,8 @@ from finetune.networks import NETWORKS, Network, build
 from finetune.pretrained.catalogue import entry_of
 from finetune.system.text import first_few, shape_text
 
+logger = logging.getLogger(__name__)
+
 LARGEST_INPUT = 512  # pixels; input sizes are tried up to this one
 
 
@@ -20,13 +23,13 @@ def describe(file: WeightsFile, name: str) -> WeightsFile:
     """Return `file` with the network and preprocessing of the published weights `name`; unchanged for another name.
 
     `name` may also be that of their file. Most files do not state them, and AlexNet and CaffeNet, for instance, have
-    the same shapes. A file that finetune wrote states its own.
+    the same shapes. A network that the file shows stays, and a file that finetune wrote states everything.
     """
     entry = entry_of(name)
     if entry is None or "options" in file.metadata:
         return file
     known = {"preprocessing": entry.preprocessing.to_json()} if entry.preprocessing else {}
-    return replace(file, network=entry.network, metadata={**file.metadata, **known})
+    return replace(file, network=file.network or entry.network, metadata={**file.metadata, **known})
 
 
 def description_of(network: Network) -> dict[str, Any]:
@@ -41,13 +44,14 @@ def description_of(network: Network) -> dict[str, Any]:
 def network_of(file: WeightsFile, name: str | None = None) -> Network:
     """Return the network in `file`, with the options and preprocessing that the file states or its shapes show.
 
-    `name` chooses where several networks fit, unless the file states its network.
+    `name` chooses where several networks fit, unless the file states its network. Layers that no network has are
+    ignored if all others fit.
     Raises WeightsError if none fits, or several do and nothing chooses one.
     """
     if "options" in file.metadata:
         return _from_metadata(file, name)
     names = [name] if name else _possible(file)
-    found = _fitting(file, names)
+    found = _fitting(file, names) or _fitting(file, names, with_others=True)
     if len(found) == 1:
         return found[0]
     if found:
@@ -55,11 +59,7 @@ def network_of(file: WeightsFile, name: str | None = None) -> Network:
         raise WeightsError(
             f"{file.path.name} fits {' and '.join(equal)} equally; choose with --network {' or --network '.join(equal)}"
         )
-    shapes = [f"{key} {shape_text(tensor.shape)}" for key, tensor in file.tensors.items()]
-    raise WeightsError(
-        f"{file.path.name} fits none of {', '.join(names)}: it has {first_few(shapes, 4) or 'no tensors'}; "
-        "choose another file or --network"
-    )
+    raise WeightsError(_difference(file, [_like(file, each) for each in names]))
 
 
 def fitting_networks(file: WeightsFile) -> list[Network]:
@@ -72,8 +72,22 @@ def fitting_networks(file: WeightsFile) -> list[Network]:
 def network_like(file: WeightsFile, name: str) -> Network:
     """Return the network `name` with the options that the file states or its shapes suggest; the fit is not checked.
 
-    Raises WeightsError if the file states that it holds another network.
+    A warning says if the file may as well hold another network. Raises WeightsError if it states that it does.
     """
+    network = _like(file, name)
+    if file.network not in NETWORKS:
+        shapes = network.weight_shapes()
+        equal = [other for other in NETWORKS if other != name and _like(file, other).weight_shapes() == shapes]
+        if equal:
+            logger.warning(
+                "%s does not show whether it holds %s, which have the same layers and shapes: %s is assumed; choose "
+                "with --network", file.path.name, " or ".join([name, *equal]), name,
+            )  # fmt: skip
+    return network
+
+
+def _like(file: WeightsFile, name: str) -> Network:
+    """Return the network `name` as `network_like` does, without its warning."""
     if "options" in file.metadata:
         return _from_metadata(file, name)
     if file.network in NETWORKS and file.network != name:
@@ -92,10 +106,32 @@ def _possible(file: WeightsFile) -> list[str]:
     return [file.network] if file.network in NETWORKS else list(NETWORKS)
 
 
-def _fitting(file: WeightsFile, names: list[str]) -> list[Network]:
+def _fitting(file: WeightsFile, names: list[str], with_others: bool = False) -> list[Network]:
+    """Return the networks with exactly the tensors of the file; `with_others`: the file may have more.
+
+    A network without a classifier needs all: torchvision's tower with another classifier is not alexnet-book.
+    """
     shapes = {key: tensor.shape for key, tensor in file.tensors.items()}
-    candidates = (network_like(file, name) for name in names)
+    candidates = [_like(file, name) for name in names]
+    if with_others:
+        return [n for n in candidates if n.first_dense() and n.weight_shapes().items() <= shapes.items()]
     return [network for network in candidates if network.weight_shapes() == shapes]
+
+
+def _difference(file: WeightsFile, networks: list[Network]) -> str:
+    """Return the message that no network fits: how the file differs from the nearest one, what is odd in it first."""
+    shapes = {key: tensor.shape for key, tensor in file.tensors.items()}
+    nearest = max(networks, key=lambda network: len(network.weight_shapes().items() & shapes.items()))
+    wanted = nearest.weight_shapes()
+    odd = [f"{key} ({shape_text(shape)})" for key, shape in shapes.items() if key not in wanted]
+    other = [f"{key} is {shape_text(shapes[key])}, not {shape_text(shape)}"
+             for key, shape in wanted.items() if shapes.get(key, shape) != shape]  # fmt: skip
+    missing = file.missing(wanted)
+    parts = [f"it has {first_few(odd, 4)}"] if odd else []
+    parts += [first_few(other, 4)] if other else []
+    parts += [f"it lacks {first_few(missing)}"] if missing else []
+    which = nearest.name if len(networks) == 1 else f"any network, {nearest.name} least badly"
+    return f"{file.path.name} does not fit {which}: {', '.join(parts)}; choose another file or --network"
 
 
 def _with_shapes_of(file: WeightsFile, name: str) -> Network:

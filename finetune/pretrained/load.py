@@ -34,15 +34,16 @@ def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()
 
 
 def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape]) -> None:
-    missing = list(dict.fromkeys(layer_of(name) for name in wanted if name not in file.tensors))
-    if missing:
-        found = ", ".join(file.layers()) or "no layers"
+    leftover = [layer for layer in file.layers() if layer not in network.weighted_layers()]
+    if missing := file.missing(wanted):
+        known = [layer for layer in file.layers() if layer not in leftover]
+        found = ", ".join([*leftover, *known]) or "no layers"  # what is odd first
+        lacking = dict.fromkeys(layer_of(name) for name in wanted if name not in file.tensors)
         raise WeightsError(
             f"{file.path.name} lacks {', '.join(missing)} of {network.name}: expected "
             f"{', '.join(network.weighted_layers())}, but the file has {found}; choose other weights, or add "
-            f"--skip {','.join(missing)}"
+            f"--skip {','.join(lacking)}"
         )
-    leftover = [layer for layer in file.layers() if layer not in network.weighted_layers()]
     if leftover:
         logger.warning(
             "%s also has %s, which %s does not have; they are not used (the network has %s)",

@@ -122,10 +122,10 @@ def tiff_of(width: int, height: int) -> bytes:
 def test_over_100_megapixels_are_refused_by_the_header(format: str, width: int, height: int) -> None:
     data = huge(format, width, height)
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ImageError, match=r"more (pixels )?than the limit of 100 megapixels; shrink it$"):
         decode(data)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5  # of the processor, whatever else it does
     assert tracemalloc.get_traced_memory()[1] < 5_000_000
     tracemalloc.stop()
 

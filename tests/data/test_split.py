@@ -93,9 +93,9 @@ def test_no_split_of_a_class_is_empty_when_it_has_two_images_of_its_own() -> Non
 
 def test_time_grows_with_the_files_not_with_files_times_classes() -> None:
     labelled = [(number // 2, digest) for number, digest in enumerate(digests(20_000))]
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(validation(labelled)) == 10_000
-    assert time.perf_counter() - started < 2  # 0.1 s is usual; 20,000 × 10,000 steps would take longer than 2 s
+    assert time.process_time() - started < 5  # 0.1 s is usual; 20,000 × 10,000 steps take longer than 10 s
 
 
 FRACTIONS = st.floats(0.01, 0.99)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.caffe_files import ALEXNET, CAFFENET, caffe_layer, caffe_net
 from support.weights_bytes import blob, field, large_tensors, layer, peak_of_reading, v1_layer
 
+from finetune.errors import WeightsError
 from finetune.formats.caffemodel import read_caffemodel
 
 ORACLE = Path(__file__).parents[2].parent / "shared" / "oracle"
@@ -71,6 +73,63 @@ def test_the_name_of_the_net(name: str, network: str | None, tmp_path: Path) -> 
     path = tmp_path / "net.caffemodel"
     path.write_bytes(field(1, name) + NEW[1])
     assert read_caffemodel(path).network == network
+
+
+@pytest.mark.parametrize("v1", [False, True], ids=["LayerParameter", "V1LayerParameter"])
+@pytest.mark.parametrize("name", ["AlexNet", "CaffeNet", "PlacesCNN", "FlickrStyleCaffeNet", ""])
+def test_the_order_of_the_layers_counts_more_than_the_name(name: str, v1: bool, tmp_path: Path) -> None:
+    """BVLC's prototxts: AlexNet normalises conv1 and conv2, CaffeNet pool1 and pool2."""
+    path, weights = tmp_path / "net.caffemodel", {"fc8/kernel": DENSE.T, "fc8/bias": DENSE[:, 0]}
+    for order, network in ((ALEXNET, "alexnet"), (CAFFENET, "caffenet")):
+        path.write_bytes(caffe_net(name, order, weights, v1=v1))
+        assert read_caffemodel(path).network == network
+
+
+def test_the_order_is_that_of_inputs_and_outputs(tmp_path: Path) -> None:
+    """Two towers: norm_a follows pool_a, though conv_b is written before it; relu_a works in place."""
+    path = tmp_path / "net.caffemodel"
+    layers = [
+        ("conv_a", "conv", "data", "conv_a"),
+        ("relu_a", "relu", "conv_a", "conv_a"),
+        ("pool_a", "pool", "conv_a", "pool_a"),
+        ("conv_b", "conv", "data", "conv_b"),
+        ("norm_a", "norm", "pool_a", "norm_a"),
+        ("pool_b", "pool", "conv_b", "pool_b"),
+        ("norm_b", "norm", "pool_b", "norm_b"),
+    ]
+    path.write_bytes(b"".join(caffe_layer(*layer) for layer in layers) + NEW[-1])
+    assert read_caffemodel(path).network == "caffenet"
+
+
+GROUPED = {
+    "conv1/kernel": np.ones((1, 1, 3, 4)), "conv1/bias": np.ones(4),
+    "conv2/kernel": np.ones((1, 1, 2, 4)), "conv2/bias": np.ones(4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["conv1 pool1 conv2 pool2", "conv1 pool1 norm1 conv2 norm2 pool2", "conv1 norm1 pool1 conv2 pool2"],
+    ids=["no normalisation", "one of each", "one"],
+)
+def test_groups_with_another_normalisation_are_refused(order: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(caffe_net("AlexNet", order.split(), GROUPED))
+    with pytest.raises(WeightsError) as caught:
+        read_caffemodel(path)
+    assert str(caught.value) == (
+        "net.caffemodel: has AlexNet's groups, but normalises neither after conv1 and conv2, as AlexNet does, nor "
+        "after pool1 and pool2, as CaffeNet does; choose weights of one of these"
+    )
+    single = {**GROUPED, "conv2/kernel": np.ones((1, 1, 4, 4))}
+    path.write_bytes(caffe_net("VGG_ILSVRC_16_layers", order.split(), single))
+    assert read_caffemodel(path).network == "vgg16"
+
+
+def test_the_name_counts_where_the_file_has_only_layers_with_weights(tmp_path: Path) -> None:
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(caffe_net("CaffeNet", ["conv1", "conv2"], GROUPED))
+    assert read_caffemodel(path).network == "caffenet"
 
 
 def test_kernels_are_read_only_views(tmp_path: Path) -> None:

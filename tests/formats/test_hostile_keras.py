@@ -125,7 +125,6 @@ HOSTILE: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
         r"conv1/kernel is float32 of shape \(0, 4\); expected floating-point weights; .*",
     ),
     "another network": (hdf5({"stem/stem/kernel:0": ONE}), f"{NAMES} stem; rename the layers and save the model again"),
-    "half of one": (hdf5({"block1_conv1/kernel": ONE, "dense_3/kernel": ONE}), f"{NAMES} dense_3; rename .*"),
     "another weight": (hdf5({"conv1/conv1/alpha:0": ONE}), f"conv1/conv1/alpha:0 {NO_WEIGHT}"),
     "twice": (made(twice), f"model/conv1/kernel {NO_WEIGHT}|conv1/kernel {NO_WEIGHT}"),
     "three numbered": (hdf5({f"layers/dense/vars/{i}": ONE for i in range(3)}), f"layers/dense/vars/2 {NO_WEIGHT}"),

@@ -8,6 +8,7 @@ import pytest
 from support.keras_files import CAFFE, VGG16, configured, hdf5, numbered, weights, written, zipped
 
 from finetune.formats.keras_file import read_keras
+from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import Array
 
 
@@ -135,3 +136,19 @@ def test_arrays_are_views_of_the_file(tmp_path: Path, in_zip: bool) -> None:
     tracemalloc.stop()
     assert peak < 0.02 * path.stat().st_size
     assert not next(iter(file.tensors.values())).flags.writeable
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["conv1 conv2 conv3 conv4 conv5 fc6 fc7 food", "conv2d conv2d_1 conv2d_2 conv2d_3 conv2d_4 dense dense_1 food"],
+)
+def test_a_last_layer_with_another_name(tmp_path: Path, names: str) -> None:
+    pairs = dict(zip(names.split(), weights(8), strict=True))
+    content = {
+        f"{layer}/{layer}/{name}:0": t
+        for layer, pair in pairs.items()
+        for name, t in zip(("kernel", "bias"), pair, strict=True)
+    }
+    file = read_weights(written(tmp_path / "a.h5", hdf5(content)))
+    assert file.layers() == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+    np.testing.assert_array_equal(file.tensors["fc8/kernel"], pairs["food"][0])

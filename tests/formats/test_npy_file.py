@@ -20,6 +20,7 @@ from support.weights_bytes import (
 
 from finetune.errors import WeightsError
 from finetune.formats.npy_file import read_npy, write_npy
+from finetune.formats.read_weights import read_weights
 
 RNG = np.random.default_rng(0)
 TENSORS = {
@@ -58,7 +59,7 @@ def equal(found: Any, expected: Any) -> None:
 def test_every_form_of_the_dictionary_reads_the_same(layers: Any, protocol: int, tmp_path: Path) -> None:
     path = tmp_path / "weights.npy"
     path.write_bytes(saved(layers, protocol))
-    file = read_npy(path)
+    file = read_weights(path)
     equal(file.tensors, TENSORS)
     assert (file.format, file.channel_first, file.network, file.metadata) == ("npy", False, None, {})
 

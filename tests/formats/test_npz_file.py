@@ -10,6 +10,7 @@ from support.weights_bytes import large_tensors, peak_of_reading
 
 from finetune.errors import WeightsError
 from finetune.formats.npz_file import read_npz, write_npz
+from finetune.formats.read_weights import read_weights
 
 RNG = np.random.default_rng(0)
 TENSORS = {
@@ -22,7 +23,7 @@ TENSORS = {
 
 
 def equal(path: Path, expected: dict[str, np.ndarray]) -> None:
-    file = read_npz(path)
+    file = read_weights(path)
     assert (file.format, file.channel_first, file.network) == ("npz", False, None)
     assert list(file.tensors) == list(expected)
     for name, tensor in expected.items():

@@ -22,13 +22,13 @@ from support.pytorch_files import (
     zipped,
 )
 
-from finetune.formats.pytorch_file import read_pytorch
+from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import Array
 
 
 def check(path: Path, state: Mapping[str, Array], dtype: Any = "<f4") -> None:
     """The file at `path` has the AlexNet in `state`."""
-    file = read_pytorch(path)
+    file = read_weights(path)
     assert (file.format, file.network, file.channel_first) == ("pytorch", "alexnet-owt", True)
     assert file.layers() == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
     for (name, array), theirs in zip(file.tensors.items(), state.values(), strict=True):
@@ -88,7 +88,7 @@ def test_parts_of_a_storage(tmp_path: Path) -> None:
 
 def test_vgg16(tmp_path: Path) -> None:
     state = state_dict(VGG16, (2,) * 13)
-    file = read_pytorch(written(tmp_path / "vgg16.pth", zipped(*described_state(state))))
+    file = read_weights(written(tmp_path / "vgg16.pth", zipped(*described_state(state))))
     assert file.network == "vgg16"
     assert ",".join(file.layers()) == (
         "conv1_1,conv1_2,conv2_1,conv2_2,conv3_1,conv3_2,conv3_3,"
@@ -101,7 +101,7 @@ def test_vgg16(tmp_path: Path) -> None:
 
 def test_another_width_is_no_known_network(tmp_path: Path) -> None:
     state = state_dict(filters=(63, 6, 7, 5, 4))
-    assert read_pytorch(written(tmp_path / "alexnet.pth", zipped(*described_state(state)))).network is None
+    assert read_weights(written(tmp_path / "alexnet.pth", zipped(*described_state(state)))).network is None
 
 
 @pytest.mark.parametrize("write", [zipped, stream])
@@ -110,7 +110,7 @@ def test_arrays_are_views_of_the_file(tmp_path: Path, write: Callable[..., bytes
     state["classifier.1.weight"] = np.ones((9, 1_000_000), np.float32)
     path = written(tmp_path / "alexnet.pth", write(*described_state(state)))
     tracemalloc.start()
-    file = read_pytorch(path)
+    file = read_weights(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 0.02 * path.stat().st_size

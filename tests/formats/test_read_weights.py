@@ -64,7 +64,7 @@ def test_each_format_has_its_reader(
     format: str, module: str, function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read, "recognize", lambda path: format)
-    monkeypatch.setattr(f"finetune.formats.{module}.{function}", lambda path: read.WeightsFile(path, module, {}))
+    monkeypatch.setattr(f"finetune.formats.{module}.{function}", lambda path: read.WeightsFile(path, module, TENSORS))
     assert read_weights(tmp_path / "weights.bin").format == module
 
 

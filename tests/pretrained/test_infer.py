@@ -70,11 +70,56 @@ def test_two_that_fit_equally() -> None:
         network_of(stated, "alexnet")
 
 
-def test_no_network_fits() -> None:
-    file = WeightsFile(Path("some.npy"), "npy", {"conv1/kernel": np.zeros((3, 3, 3, 5))})
+def test_which_of_two_equal_networks_is_assumed(caplog: pytest.LogCaptureFixture) -> None:
+    file = file_of("caffenet", {"fc_units": 24})
+    assert network_like(file, "alexnet").name == "alexnet"
+    assert caplog.messages == [
+        "some.npy does not show whether it holds alexnet or caffenet, which have the same layers and shapes: alexnet "
+        "is assumed; choose with --network"
+    ]
+    caplog.clear()
+    network_like(file_of("caffenet", {"fc_units": 24}, network="caffenet"), "caffenet")
+    network_like(file_of("alexnet-bn", {"fc_units": 24}), "alexnet-bn")
+    assert caplog.messages == []
+
+
+def changed(**changes: tuple[int, ...] | None) -> WeightsFile:
+    """Return a file with a small AlexNet; `changes` replace shapes, None removes; conv1_kernel is conv1/kernel."""
+    tensors = {**file_of("alexnet", {"fc_units": 24, "num_classes": 3}).tensors}
+    for name, shape in changes.items():
+        tensors.pop(name.replace("_", "/"), None)
+        if shape is not None:
+            tensors[name.replace("_", "/")] = np.broadcast_to(np.float32(0), shape)
+    return WeightsFile(Path("some.npy"), "npy", tensors)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (
+            changed(stem_kernel=(3, 3), conv5_bias=(9,), conv2_bias=None, conv3_kernel=None, conv3_bias=None),
+            "it has stem/kernel (3×3), conv5/bias is 9, not 256, it lacks conv2/bias, conv3",
+        ),
+        (changed(conv1_kernel=(11, 11, 3, 95)), "conv1/kernel is 11×11×3×95, not 11×11×3×96"),
+        (changed(fc8_kernel=None, fc8_bias=None, a_kernel=(9, 3), b_kernel=(9, 3)),
+         "it has a/kernel (9×3), b/kernel (9×3), it lacks fc8"),
+    ],
+)  # fmt: skip
+def test_how_a_file_differs_from_the_nearest_network(file: WeightsFile, expected: str) -> None:
     assert fitting_networks(file) == []
-    with pytest.raises(WeightsError, match=r"fits none of alexnet, .*: it has conv1/kernel 3×3×3×5; choose another"):
-        network_of(file)
+    for name, which in ((None, "any network, alexnet least badly"), ("alexnet", "alexnet")):
+        with pytest.raises(WeightsError) as caught:
+            network_of(file, name)
+        assert str(caught.value) == f"some.npy does not fit {which}: {expected}; choose another file or --network"
+
+
+def test_layers_that_no_network_has_are_ignored_if_all_others_fit() -> None:
+    file = changed(fc9_kernel=(24, 5), fc9_bias=(5,))
+    assert network_of(file, "alexnet").num_classes == 3
+    assert fitting_networks(file) == [], "these have exactly its layers"
+    tower = {**file_of("alexnet-book", {}).tensors, "head/kernel": np.zeros((4, 4))}
+    with pytest.raises(WeightsError, match=r"does not fit alexnet-book: it has head/kernel \(4×4\); choose"):
+        network_of(WeightsFile(Path("some.npz"), "npz", tower), "alexnet-book")
 
 
 def test_preprocessing_that_the_file_states() -> None:
@@ -97,6 +142,9 @@ def test_describe() -> None:
     assert describe(file, "bvlc_caffenet").metadata == {}
     assert describe(file, "caffenet-12.onnx").network == "caffenet", "the name of its file"
     assert describe(file, "x.onnx") is file
+    assert describe(replace(file, network="caffenet"), "bvlc_alexnet").network == "caffenet", (
+        "a file under a wrong name"
+    )
     own = WeightsFile(Path("x.safetensors"), "safetensors", {}, metadata={"options": {}})
     assert describe(own, "vgg16") is own
 

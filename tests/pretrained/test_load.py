@@ -50,8 +50,8 @@ def test_skipped_layers_may_be_missing_or_of_any_shape() -> None:
 def test_a_missing_layer_names_both_sides_and_the_option() -> None:
     layers = "conv1, conv2, conv3, conv4, conv5, fc6, fc7, fc8"
     assert message(file_of(fc7_kernel=None, fc7_bias=None, fc8_bias=None)) == (
-        f"some.npy lacks fc7, fc8 of alexnet: expected {layers}, but the file has conv1, conv2, conv3, conv4, conv5, "
-        "fc6, fc8; choose other weights, or add --skip fc7,fc8"
+        f"some.npy lacks fc7, fc8/bias of alexnet: expected {layers}, but the file has conv1, conv2, conv3, "
+        "conv4, conv5, fc6, fc8; choose other weights, or add --skip fc7,fc8"
     )
     empty = WeightsFile(Path("some.npy"), "npy", {})
     assert f"expected {layers}, but the file has no layers; choose" in message(empty)
