@@ -78,7 +78,7 @@ def test_numbers_stay_numbers(classifier: Classifier, tmp_path: Path) -> None:
 
 def test_features_as_an_array(classifier: Classifier, tmp_path: Path) -> None:
     out = tmp_path / "fc7.npy"
-    write_rows(choose_format(out, classifier, ScoreOptions(features="fc7")), out, [FEATURES[:1], FEATURES[1:]])
+    write_rows(choose_format(out, classifier, ScoreOptions(features=("fc7",))), out, [FEATURES[:1], FEATURES[1:]])
     array = np.load(out)
     assert (array.dtype, array.shape) == (np.float32, (3, 8))
     np.testing.assert_array_equal(array, [np.arange(8), np.full(8, np.nan), np.full(8, 0.5)])
@@ -87,17 +87,19 @@ def test_features_as_an_array(classifier: Classifier, tmp_path: Path) -> None:
 
 def test_maps_keep_their_shape(classifier: Classifier, tmp_path: Path) -> None:
     out = tmp_path / "pool5.npy"
-    options = ScoreOptions(features="pool5")
-    shape = classifier.feature_shape("pool5")
+    options = ScoreOptions(features=("pool5",))
+    shape = classifier.feature_shapes(["pool5"])["pool5"]
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    write_rows(choose_format(out, classifier, options), out, [[Features(None, values), Features(None, error="x")]])
+    write_rows(
+        choose_format(out, classifier, options), out, [[Features(None, {"pool5": values}), Features(None, error="x")]]
+    )
     array = np.load(out)
     np.testing.assert_array_equal(array[0], values)
     assert np.isnan(array[1]).all()
 
 
 def test_the_header_of_an_array_has_one_length(classifier: Classifier, tmp_path: Path) -> None:
-    format = choose_format(tmp_path / "x.npy", classifier, ScoreOptions(features="fc7"))
+    format = choose_format(tmp_path / "x.npy", classifier, ScoreOptions(features=("fc7",)))
     part = tmp_path / "x.npy.part"
     part.write_bytes(format.begin()[1] + b"values")
     format.finish(part, tmp_path / "x.npy", 10**12)

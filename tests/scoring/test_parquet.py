@@ -47,7 +47,7 @@ def test_features_as_parquet(classifier: Classifier, tmp_path: Path, monkeypatch
     pq = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("finetune.scoring.parquet.ROW_GROUP", 1)
     out = tmp_path / "fc7.parquet"
-    write_rows(choose_format(out, classifier, ScoreOptions(features="fc7")), out, [FEATURES[:2], FEATURES[2:]])
+    write_rows(choose_format(out, classifier, ScoreOptions(features=("fc7",))), out, [FEATURES[:2], FEATURES[2:]])
     file = pq.ParquetFile(out)
     assert file.metadata.num_row_groups == 2
     assert json.loads(file.schema_arrow.metadata[b"finetune"]) == {"layer": "fc7", "shape": [8]}

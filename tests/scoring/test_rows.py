@@ -20,12 +20,13 @@ def test_rows_are_predictions_or_features(tiny_model: Model, image_folder: Calla
     assert [len(row.scores) for row in rows if isinstance(row, Prediction)] == [2, 2, 0, 0]
     assert [row.abstained for row in rows if isinstance(row, Prediction)] == [True, True, False, False]
     assert rows == list(classifier.predict(inputs, 2, folders=False, abstain_below=1.0))
-    rows = list(compute_rows(classifier, inputs, ScoreOptions(features="conv5", pool="mean")))
+    rows = list(compute_rows(classifier, inputs, ScoreOptions(features=("conv5",), pool="mean")))
     for row, expected in zip(rows, classifier.features(inputs, "conv5", folders=False, pool="mean"), strict=True):
         assert isinstance(row, Features)
         assert (row.path, row.error) == (expected.path, expected.error)
         if expected.values is not None:
-            np.testing.assert_array_equal(row.values, expected.values)
+            assert row.values is not None
+            np.testing.assert_array_equal(row.values["conv5"], expected.values)
 
 
 def test_options_reach_the_classifier(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
