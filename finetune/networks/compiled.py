@@ -50,7 +50,8 @@ class Compiled:
         missing = max(0, BATCH_SIZE - count)
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        return {name: output.numpy()[:count] for name, output in self._compute(tf.constant(pixels)).items()}
+        computed = self._compute(tf.constant(pixels))
+        return {name: computed[name].numpy()[:count] for name in self._names}
 
     @cached_property
     def _compute(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

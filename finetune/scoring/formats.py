@@ -133,7 +133,7 @@ class NpyFormat(AppendedFormat):
         """Yield the lines, then the values of each layer, one at a time."""
         yield _csv([str(row.path), row.error] for row in rows)
         for layer, shape in self._shapes.items():
-            yield layer_values(rows, layer, shape, self._options.dtype).data
+            yield np.stack(list(layer_values(rows, layer, shape, self._options.dtype))).data
 
     def finish(self, part: Path, target: Path, count: int) -> None:
         """Write the number of rows into the array's header."""

@@ -59,23 +59,23 @@ class Hdf5Format(Format):
     ) -> None:
         super().__init__(out, options)
         self._inputs, self._about = inputs, about
-        self._layers = {layer: self.layer_table(layer, shape) for layer, shape in shapes.items()}
+        self._layers = {layer: self.layer_dataset(layer, shape) for layer, shape in shapes.items()}
         self._shapes = shapes
-        self._path = self.text_table("path", inputs.longest)
-        self._error = self.text_table("error", LONGEST_ERROR)
+        self._path = self.text_dataset("path", inputs.longest)
+        self._error = self.text_dataset("error", LONGEST_ERROR)
         names = _distinct(self.column_name(column) for column in inputs.columns)
         self._columns = [
-            self.text_table(f"columns/{name}", longest)
+            self.text_dataset(f"columns/{name}", longest)
             for name, longest in zip(names, inputs.columns.values(), strict=True)
         ]
         self._offsets: dict[str, int] = {}
 
-    def layer_table(self, layer: str, shape: Shape) -> Hdf5Dataset:
+    def layer_dataset(self, layer: str, shape: Shape) -> Hdf5Dataset:
         """Return the dataset of a layer."""
         axes = "image,height,width,channel" if len(shape) == 3 else "image,channel"
         return Hdf5Dataset(layer, np.dtype(self._options.dtype), shape, {"layer": layer, "axes": axes})
 
-    def text_table(self, name: str, longest: int) -> Hdf5Dataset:
+    def text_dataset(self, name: str, longest: int) -> Hdf5Dataset:
         """Return a dataset of texts of up to `longest` bytes; it is not tagged as UTF-8, which Octave cannot read."""
         return Hdf5Dataset(name, np.dtype(f"S{max(1, longest)}"))
 
@@ -83,13 +83,13 @@ class Hdf5Format(Format):
         """Return the name for a column of the CSV, with _ for what HDF5 does not allow."""
         return re.sub(r"[/\0]|^\.+$", "_", column)
 
-    def values(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return a layer's rows with the axes in the order of the file."""
-        return array
+    def values(self, output: NDArray[Any]) -> NDArray[Any]:
+        """Return a layer's output for one image with the axes in the order of the file."""
+        return output
 
-    def texts(self, table: Hdf5Dataset, texts: Iterable[str | None]) -> NDArray[Any]:
+    def texts(self, dataset: Hdf5Dataset, texts: Iterable[str | None]) -> NDArray[Any]:
         """Return the rows of some texts."""
-        return np.array([as_bytes(text or "") for text in texts], table.dtype)
+        return np.array([as_bytes(text or "") for text in texts], dataset.dtype)
 
     def start(self, parts: Sequence[BinaryIO]) -> None:
         """Lay the file out, and write the columns of the CSV."""
@@ -98,8 +98,8 @@ class Hdf5Format(Format):
         part.write(self.header)
         lines, first = self._inputs.lines(), 0
         while batch := list(islice(lines, CSV_LINES)):
-            for table, cells in zip(self._columns, zip(*batch, strict=True), strict=True):
-                self._put(part, table, first, self.texts(table, cells))
+            for dataset, cells in zip(self._columns, zip(*batch, strict=True), strict=True):
+                self._put(part, dataset, first, [self.texts(dataset, cells)])
             first += len(batch)
         part.seek(0, os.SEEK_END)
 
@@ -107,21 +107,21 @@ class Hdf5Format(Format):
         """Write some rows at their places."""
         (part,) = parts
         if first + len(rows) > self._inputs.count:
-            raise self._other_count(f"{first + len(rows)} or more")
-        for layer, table in self._layers.items():
-            array = layer_values(rows, layer, self._shapes[layer], self._options.dtype)
-            self._put(part, table, first, self.values(array))
-        self._put(part, self._path, first, self.texts(self._path, [str(row.path) for row in rows]))
-        self._put(part, self._error, first, self.texts(self._error, [_shortened(row.error) for row in rows]))
+            raise self._changed(f"{first + len(rows)} or more")
+        for layer, dataset in self._layers.items():
+            values = layer_values(rows, layer, self._shapes[layer], self._options.dtype)
+            self._put(part, dataset, first, map(self.values, values))
+        self._put(part, self._path, first, [self.texts(self._path, [str(row.path) for row in rows])])
+        self._put(part, self._error, first, [self.texts(self._error, [_shortened(row.error) for row in rows])])
         part.seek(0, os.SEEK_END)  # where `ResumableOutput` expects it
 
     def finish(self, part: Path, target: Path, count: int) -> None:
         """Move the file to its name."""
         if count != self._inputs.count:
-            raise self._other_count(str(count))
+            raise self._changed(str(count))
         super().finish(part, target, count)
 
-    def _tables(self) -> list[Hdf5Dataset]:
+    def _datasets(self) -> list[Hdf5Dataset]:
         return [*self._layers.values(), self._path, self._error, *self._columns]
 
     def _lay_out(self, path: str) -> None:
@@ -132,29 +132,35 @@ class Hdf5Format(Format):
             file.attrs.update(self._about)
             if self._columns:
                 file.create_group("columns").attrs.update(self.columns_attributes)
-            for table in self._tables():
-                shape = (self._inputs.count, *table.shape)
-                file.create_dataset(table.name, shape, table.dtype, dcpl=places).attrs.update(table.attributes)
+            for dataset in self._datasets():
+                shape = (self._inputs.count, *dataset.shape)
+                file.create_dataset(dataset.name, shape, dataset.dtype, dcpl=places).attrs.update(dataset.attributes)
 
-    def _put(self, part: BinaryIO, table: Hdf5Dataset, first: int, rows: NDArray[Any]) -> None:
+    def _put(self, part: BinaryIO, dataset: Hdf5Dataset, first: int, pieces: Iterable[NDArray[Any]]) -> None:
         """Write rows at their place in a dataset."""
         if not self._offsets:
             self._offsets = self._read_offsets(part.name)
-        part.seek(self._offsets[table.name] + first * prod(table.shape) * table.dtype.itemsize)
-        part.write(np.ascontiguousarray(rows, table.dtype).data)
+        part.seek(self._offsets[dataset.name] + first * prod(dataset.shape) * dataset.dtype.itemsize)
+        for piece in pieces:  # one by one, since a batch of all layers takes much memory
+            part.write(np.ascontiguousarray(piece, dataset.dtype).data)
 
     def _read_offsets(self, path: str) -> dict[str, int]:
         """Return where each dataset begins; raise RunError if the file was laid out for other inputs."""
         with h5py.File(path, "r", locking=False) as file:
-            for table in self._tables():
-                if file[table.name].shape != (self._inputs.count, *table.shape):
-                    raise self._other_count(str(self._inputs.count), file[table.name].shape[0])
-            return {table.name: file[table.name].id.get_offset() for table in self._tables()}
+            for dataset in self._datasets():
+                found = file.get(dataset.name)
+                expected = (self._inputs.count, *dataset.shape), dataset.dtype
+                if found is None or (found.shape, found.dtype) != expected:
+                    raise RunError(
+                        f"{path} was started for other inputs than these {self._inputs.count}; give the same to "
+                        "resume, or --overwrite to start again"
+                    )
+            return {dataset.name: file[dataset.name].id.get_offset() for dataset in self._datasets()}
 
-    def _other_count(self, found: str, expected: int | None = None) -> RunError:
+    def _changed(self, found: str) -> RunError:
         return RunError(
-            f"expected {expected or self._inputs.count} images, as many as at the start, but there are {found}: the "
-            "inputs have changed; restore them and continue with --resume, or start again with --overwrite"
+            f"expected the {self._inputs.count} images that the inputs had at the start, but there are {found}; "
+            "restore them and continue with --resume, or start again with --overwrite"
         )
 
 

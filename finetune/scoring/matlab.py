@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.networks.layers import Shape
-from finetune.scoring.hdf5 import Hdf5Format, Hdf5Dataset
+from finetune.scoring.hdf5 import Hdf5Dataset, Hdf5Format
 
 # As MATLAB writes it: 116 bytes of text, 8 unused ones, the version and the order of bytes, in a block of 512.
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, HDF5 schema 1.00 .".ljust(116) + bytes(8) + b"\x00\x02IM"
@@ -27,13 +27,13 @@ class MatlabFormat(Hdf5Format):
     header = HEADER.ljust(USER_BLOCK, b"\0")
     columns_attributes: ClassVar[Mapping[str, Any]] = {"MATLAB_class": np.bytes_("struct")}
 
-    def layer_table(self, layer: str, shape: Shape) -> Hdf5Dataset:
+    def layer_dataset(self, layer: str, shape: Shape) -> Hdf5Dataset:
         """Return the variable of a layer."""
         axes = "height,width,channel,image" if len(shape) == 3 else "channel,image"
         attributes = {"layer": layer, "axes": axes, "MATLAB_class": np.bytes_("single")}
         return Hdf5Dataset(_identifier(layer), np.dtype("<f4"), shape[::-1], attributes)
 
-    def text_table(self, name: str, longest: int) -> Hdf5Dataset:
+    def text_dataset(self, name: str, longest: int) -> Hdf5Dataset:
         """Return a char array; UTF-16 never takes more units than UTF-8 takes bytes."""
         attributes = {"MATLAB_class": np.bytes_("char"), "MATLAB_int_decode": np.int32(2)}
         return Hdf5Dataset(name, np.dtype("<u2"), (max(1, longest),), attributes)
@@ -42,13 +42,13 @@ class MatlabFormat(Hdf5Format):
         """Return the name of a field of the struct."""
         return _identifier(column)
 
-    def values(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return rows with the axes of every image reversed."""
-        return array.transpose(0, *range(array.ndim - 1, 0, -1))
+    def values(self, output: NDArray[Any]) -> NDArray[Any]:
+        """Return a layer's output for one image with its axes reversed."""
+        return output.T
 
-    def texts(self, table: Hdf5Dataset, texts: Iterable[str | None]) -> NDArray[Any]:
+    def texts(self, dataset: Hdf5Dataset, texts: Iterable[str | None]) -> NDArray[Any]:
         """Return texts in UTF-16, filled up with spaces; bytes that are not UTF-8 become replacement characters."""
-        width = table.shape[0]
+        width = dataset.shape[0]
         rows = []
         for text in texts:
             readable = (text or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")

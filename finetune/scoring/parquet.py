@@ -6,6 +6,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
 from finetune.prediction import Prediction
@@ -63,9 +65,9 @@ class ParquetFormat(AppendedFormat):
         if column.name not in self._layers:
             return pa.array([_cell(row, column.name) for row in rows], column.type)
         layer = self._layers[column.name]
-        values = layer_values(rows, layer, self._shapes[layer], self._options.dtype).reshape(len(rows), -1)
-        unread = [row.error is not None for row in rows]
-        return pa.array([None if missing else row for row, missing in zip(values, unread, strict=True)], column.type)
+        values = layer_values(rows, layer, self._shapes[layer], self._options.dtype)
+        cells = [None if row.error else np.ravel(value) for row, value in zip(rows, values, strict=True)]
+        return pa.array(cells, column.type)
 
     def finish(self, part: Path, target: Path, count: int) -> None:
         """Write the record batches to one Parquet file, in row groups of some megabytes."""

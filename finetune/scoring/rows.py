@@ -1,6 +1,6 @@
 """What a row of scores holds, and how rows are computed on this machine."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,21 +37,22 @@ def compute_rows(
         )
 
 
-def layer_values(rows: Sequence[ScoreRow], layer: str, shape: Shape, dtype: FeatureType) -> NDArray[Any]:
-    """Return a layer's output in some rows as one array (rows, *shape); NaN for an image that was not read.
+def layer_values(rows: Sequence[ScoreRow], layer: str, shape: Shape, dtype: FeatureType) -> Iterator[NDArray[Any]]:
+    """Yield a layer's output of each row, of `shape`; NaN for an image that was not read.
 
     Raises UsageError for a value that `dtype` cannot hold.
     """
-    array = np.full((len(rows), *shape), np.nan, np.dtype(dtype).newbyteorder("<"))
+    stored = np.dtype(dtype).newbyteorder("<")
     largest = np.finfo(dtype).max
-    for row, place in zip(rows, array, strict=True):
+    unread = np.full(shape, np.nan, stored)
+    for row in rows:
         if isinstance(row, Prediction) or row.values is None:
+            yield unread
             continue
         values = row.values[layer]
-        if dtype != values.dtype and np.abs(values).max() > largest:
+        if dtype == "float16" and np.abs(values).max() > largest:
             raise UsageError(
-                f"--dtype {dtype} holds numbers up to {largest:,.0f}, but {layer} of {row.path} reaches "
+                f"--dtype float16 holds numbers up to {largest:,.0f}, but {layer} of {row.path} reaches "
                 f"{np.abs(values).max():,.0f}; use --dtype float32"
             )
-        place[...] = values
-    return array
+        yield values.astype(stored, copy=False)

@@ -44,6 +44,17 @@ def test_format_by_the_ending(
         ("rows.npy", {}, r"--out rows\.npy: \.npy holds features; add --features LAYERS"),
         ("rows.csv", {"features": ("fc7",)}, r"--out rows\.csv: features are .*; choose \.npy, \.h5, \.mat, \.parquet"),
         (
+            "rows.H5",
+            {},
+            r"--out rows\.H5: \.h5 holds features; add --features LAYERS, or choose \.jsonl",
+        ),
+        (
+            "x.h5",
+            {"features": ("fc7",)},
+            r"\.h5 needs the number of images first, but - is .*; write .* give @FILE",
+        ),
+        ("x.mat", {"features": ("fc7",), "dtype": "float16"}, r"MATLAB has no float16; omit --dtype, or choose \.h5"),
+        (
             "x.npy",
             {"features": ("fc9",)},
             r"alexnet has no layer 'fc9' \(did you mean fc8\?\); its layers are conv1, norm1,",

@@ -104,3 +104,15 @@ def test_the_header_of_an_array_has_one_length(classifier: Classifier, tmp_path:
     part.write_bytes(format.begin()[1] + b"values")
     format.finish(part, tmp_path / "x.npy", 10**12)
     assert (tmp_path / "x.npy").read_bytes()[len(format.begin()[1]) :] == b"values"
+
+
+def test_several_layers_are_a_file_each(classifier: Classifier, tmp_path: Path) -> None:
+    out = tmp_path / "acts.npy"
+    values = {"fc6": np.full(8, 2, np.float32), "fc7:linear": np.full(8, -0.5, np.float32)}
+    options = ScoreOptions(features=("fc6", "fc7:linear"), dtype="float16")
+    write_rows(choose_format(out, classifier, options), out, [[Features(None, error="x")], [Features("b", values)]])
+    for name, value in (("fc6", 2), ("fc7_linear", -0.5)):
+        array = np.load(tmp_path / f"acts.{name}.npy")
+        assert array.dtype == np.float16
+        np.testing.assert_array_equal(array, [np.full(8, np.nan), np.full(8, value)])
+    assert (tmp_path / "acts.npy.csv").read_text() == "path,error\nNone,x\nb,\n"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from finetune.classifier import Classifier, Features, Prediction
+from finetune.errors import UsageError
 from finetune.model import Model
-from finetune.scoring.rows import compute_rows
+from finetune.scoring.rows import compute_rows, layer_values
 from finetune.scoring.score_options import ScoreOptions
 
 
@@ -42,3 +43,19 @@ def test_options_reach_the_classifier(tiny_model: Model, monkeypatch: pytest.Mon
     monkeypatch.setattr(Classifier, "predict", predict)
     options = ScoreOptions(top=50, batch_size=7, ten_crop=True, abstain_below=0.25)
     assert len(list(compute_rows(Classifier(tiny_model), [Path("x")], options))) == 1
+
+
+def test_values_of_a_layer() -> None:
+    rows = [Features("a", {"fc7": np.float32([0.1, -65504])}), Features("b", error="x"), Prediction("c")]
+    for dtype in ("float32", "float16"):
+        found = np.stack(list(layer_values(rows, "fc7", (2,), dtype)))
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.array([[0.1, -65504], [np.nan] * 2, [np.nan] * 2], dtype))
+
+
+def test_float16_is_never_infinite() -> None:
+    row = Features(Path("a.png"), {"conv1": np.float32([1, -70000])})
+    with pytest.raises(
+        UsageError, match=r"float16 holds numbers up to 65,504, but conv1 of a\.png reaches 70,000; use --dtype float32"
+    ):
+        list(layer_values([row], "conv1", (2,), "float16"))
