@@ -76,7 +76,7 @@ def _training(
     out = Path(tempfile.mkdtemp(dir=setting.folder), "run")
     files = ["--data", photos, "--weights", setting.prefix(network) + ".safetensors", "--out", out]
     command = [sys.executable, "-m", "finetune", "train", *files, *options]
-    measured = run(command, {**setting.environment, **(variables or {})}, first_line="accuracy ")
+    measured = run(command, {**setting.environment, **(variables or {})}, first_line="trained ")
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return Training(*measured, metrics["val_accuracy"])
 

@@ -6,10 +6,11 @@ names make a `Prediction` of each output.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +22,25 @@ from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError, WeightsError
 from finetune.metrics import softmax
 from finetune.model import Model
-from finetune.networks.layers import Layer, Shape
-from finetune.networks.numpy_forward import outputs
+from finetune.networks.layer_outputs import output_shapes, split_relus
+from finetune.networks.layers import Shape
+from finetune.networks.network import Network
+from finetune.networks.numpy_forward import WeightArrays, outputs
 from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, Score
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
-from finetune.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from finetune.networks.compiled import Compiled
 
 logger = logging.getLogger(__name__)
 
-Pool = Literal["mean", "none"]
-BatchFunction = Callable[[str, Image], NDArray[np.float32]]  # from a layer and pixels to the layer's output
+Pool = Literal["max", "mean", "none"]
+NetworkInput = tuple[PathOrUrl, Image | ImageError]
+Outputs = dict[str, NDArray[np.float32]]  # by layer
+BatchFunction = Callable[[Sequence[str], Image], Outputs]  # from layers and pixels to the outputs of the layers
 
 # Up to so many multiply-adds are computed with NumPy: 69 images with AlexNet, 151 with the starter, 3 with VGG16. It
 # takes 0.3 to 0.9 of the time of importing TensorFlow, compiling and computing the same (benchmarks/README.md).
@@ -74,7 +78,7 @@ class Classifier:
         self.model = model
         self._many = many
         self._temperature = model.temperature  # read here, so that an invalid one is reported before any image is read
-        self._compiled_layers: dict[str, Compiled] = {}
+        self._compiled: dict[tuple[str, ...], Compiled] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -105,10 +109,10 @@ class Classifier:
         """
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
-        every = each_image(images, folders)
-        rows = self._layer_outputs(every, self._last_layer, batch_size, channel_order, ten_crop)
+        rows = self._logits(each_image(images, folders), batch_size, channel_order, ten_crop)
         return (self._prediction(path, logits, top, abstain_below) for path, logits in rows)
 
+    @overload
     def features(
         self,
         images: ImageLike | Iterable[ImageLike],
@@ -118,30 +122,49 @@ class Classifier:
         channel_order: ArrayOrder | None = None,
         folders: bool = True,
         pool: Pool = "none",
-    ) -> Iterator[Features]:
+    ) -> Iterator[Features[LayerOutput]]: ...
+
+    @overload
+    def features(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        layer: list[str] | tuple[str, ...],
+        batch_size: int = 32,
+        *,
+        channel_order: ArrayOrder | None = None,
+        folders: bool = True,
+        pool: Pool = "none",
+    ) -> Iterator[Features[dict[str, LayerOutput]]]: ...
+
+    def features(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        layer: str | list[str] | tuple[str, ...] = "fc7",
+        batch_size: int = 32,
+        *,
+        channel_order: ArrayOrder | None = None,
+        folders: bool = True,
+        pool: Pool = "none",
+    ) -> Iterator[Features[Any]]:
         """Yield the output of `layer` for each image, in order: (units,) or (height, width, channels).
 
-        `pool="mean"` averages the latter over height and width. Raises UsageError if the network has no such layer or
-        its output cannot be pooled.
+        For a list of layers, all are computed in one pass, and `values` is a dict by layer. A layer that has a ReLU is
+        what follows it; "fc7:linear" is fc7 before its ReLU. `pool` "mean" or "max" over height and width leaves
+        (channels,). Raises UsageError if the network has no such layer or there is nothing to pool.
         """
-        self.feature_shape(layer, pool)
-        rows = self._layer_outputs(each_image(images, folders), layer, batch_size, channel_order)
-        return (_features(path, output, pool) for path, output in rows)
+        names = [layer] if isinstance(layer, str) else layer
+        self.feature_shapes(names, pool)
+        rows = self._layer_outputs(each_image(images, folders), names, batch_size, channel_order)
+        return (_features(path, found, layer, pool) for path, found in rows)
 
-    def feature_shape(self, layer: str, pool: Pool = "none") -> Shape:
-        """Return the shape of one image's `features`; raise UsageError as they do."""
-        shapes = {step.layer.name: step.output_shape for step in self.model.network.steps()}
-        if layer not in shapes:
-            raise UsageError(
-                f"{self.model.network.name} has no layer {layer!r}{did_you_mean(layer, shapes)}; "
-                f"its layers are {', '.join(shapes)}"
-            )
-        shape = shapes[layer]
+    def feature_shapes(self, layers: Sequence[str], pool: Pool = "none") -> dict[str, Shape]:
+        """Return the shape of each layer's output in one image's `features`; raise UsageError as they do."""
+        shapes = output_shapes(self.model.network, layers)
         if pool == "none":
-            return shape
-        if len(shape) == 1:
-            raise UsageError(f"the output of {layer} is a vector, so there is nothing to pool; omit pool")
-        return shape[-1:]
+            return shapes
+        if all(len(shape) == 1 for shape in shapes.values()):
+            raise UsageError(f"the output of {', '.join(shapes)} is a vector, so there is nothing to pool; omit pool")
+        return {name: shape[-1:] for name, shape in shapes.items()}
 
     def logits(
         self, images: Iterable[ImageLike], batch_size: int = 32
@@ -150,83 +173,96 @@ class Classifier:
 
         One row for each: a folder is an image that cannot be read.
         """
-        return self._layer_outputs(images, self._last_layer, batch_size)
+        return self._logits(images, batch_size)
 
-    @property
-    def _last_layer(self) -> str:
-        return self.model.network.layers[-1].name
-
-    def _layer_outputs(
+    def _logits(
         self,
         images: Iterable[ImageLike],
-        layer: str,
         batch_size: int,
         channel_order: ArrayOrder | None = None,
         ten_crop: bool = False,
     ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
-        """Yield the path or URL of each image with the layer's output, or the error; (10, …) for ten crops."""
+        """Yield the path or URL of each image with its logits (classes,), or (10, classes) for ten crops."""
+        last = self.model.network.layers[-1].name
+        rows = self._layer_outputs(images, [last], batch_size, channel_order, ten_crop)
+        return ((path, found if isinstance(found, ImageError) else found[last]) for path, found in rows)
+
+    def _layer_outputs(
+        self,
+        images: Iterable[ImageLike],
+        layers: Sequence[str],
+        batch_size: int,
+        channel_order: ArrayOrder | None = None,
+        ten_crop: bool = False,
+    ) -> Iterator[tuple[PathOrUrl, Outputs | ImageError]]:
+        """Yield the path or URL of each image with the outputs of the layers, or the error; (10, …) for ten crops."""
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}")
         preprocessing = self.model.network.preprocessing
         if ten_crop:
             preprocessing = ten_crop_preprocessing(preprocessing)
 
-        def read(image: ImageLike) -> tuple[PathOrUrl, Image | ImageError]:
+        def read(image: ImageLike) -> NetworkInput:
             return path_or_url(image), read_input(image, preprocessing, channel_order)
 
-        return self._compute_batches(parallel_map(read, images), layer, batch_size, ten_crop)
+        return self._compute_batches(parallel_map(read, images), layers, batch_size, ten_crop)
 
     def _compute_batches(
-        self, inputs: Iterator[tuple[PathOrUrl, Image | ImageError]], layer: str, batch_size: int, ten_crop: bool
-    ) -> Iterator[tuple[PathOrUrl, LayerOutput | ImageError]]:
-        """Yield the inputs in order, each readable one replaced by the layer's output for it."""
-        most = 0 if self._many else self._most_with_numpy(layer, ten_crop)
+        self, inputs: Iterator[NetworkInput], layers: Sequence[str], batch_size: int, ten_crop: bool
+    ) -> Iterator[tuple[PathOrUrl, Outputs | ImageError]]:
+        """Yield the inputs in order, each readable one replaced by the outputs of the layers for it."""
+        most = 0 if self._many else self._most_with_numpy(layers, ten_crop)
         ahead = list(islice(inputs, most + 1))
         function = self._compute_with_numpy if len(ahead) <= most else self._compute_with_tensorflow
         inputs = chain(ahead, inputs)
         del ahead  # so that it does not hold the images until the last one
         while batch := list(islice(inputs, batch_size)):
             readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-            computed = iter(self._compute(function, layer, readable, batch_size, ten_crop) if readable else ())
+            computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
+            each = count()
             for path, pixels in batch:
-                yield path, pixels if isinstance(pixels, ImageError) else next(computed)
+                yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
 
-    def _most_with_numpy(self, layer: str, ten_crop: bool) -> int:
+    def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""
-        steps = islice(self.model.network.steps(), len(self._layers(layer)))
+        steps = self._cut_after(layers)[0].steps()
         one = sum(step.layer.multiply_adds(step.input_shape) for step in steps) * (10 if ten_crop else 1)
         return min(MOST_WITH_NUMPY, int(NUMPY_MULTIPLY_ADDS / one))
 
     def _compute(
-        self, function: BatchFunction, layer: str, inputs: list[Image], batch_size: int, ten_crop: bool
-    ) -> NDArray[np.float32]:
-        """Return the layer's output for some inputs: (inputs, …), or (inputs, 10, …) for ten crops."""
+        self, function: BatchFunction, layers: Sequence[str], inputs: list[Image], batch_size: int, ten_crop: bool
+    ) -> Outputs:
+        """Return the outputs of the layers for some inputs: (inputs, …), or (inputs, 10, …) for ten crops."""
         if not ten_crop:
-            return function(layer, np.stack(inputs))
+            return function(layers, np.stack(inputs))
         crops = np.concatenate([ten_crops(square, self.model.network.preprocessing.size) for square in inputs])
         # No more at once than without crops: activations take far more memory than pixels.
-        parts = [function(layer, crops[start : start + batch_size]) for start in range(0, len(crops), batch_size)]
-        return np.concatenate(parts).reshape(len(inputs), 10, -1)
+        parts = [function(layers, crops[start : start + batch_size]) for start in range(0, len(crops), batch_size)]
+        return {name: np.concatenate([part[name] for part in parts]).reshape(len(inputs), 10, -1) for name in layers}
 
-    def _compute_with_numpy(self, layer: str, pixels: Image) -> NDArray[np.float32]:
-        """Return the layer's output for a batch."""
-        return outputs(self._layers(layer), self.model.weights, self.model.network.preprocessing, pixels)
+    def _compute_with_numpy(self, layers: Sequence[str], pixels: Image) -> Outputs:
+        """Return the outputs of the layers for a batch."""
+        network, weights = self._cut_after(layers)
+        return outputs(network.layers, weights, network.preprocessing, pixels, layers)
 
-    def _compute_with_tensorflow(self, layer: str, pixels: Image) -> NDArray[np.float32]:
-        """Return the layer's output for a batch; the layers are compiled once."""
-        if layer not in self._compiled_layers:
+    def _compute_with_tensorflow(self, layers: Sequence[str], pixels: Image) -> Outputs:
+        """Return the outputs of the layers for a batch; the network is compiled once for them."""
+        key = tuple(layers)
+        if key not in self._compiled:
             # TensorFlow is imported here, so that a model that cannot be loaded is reported at once.
             import_tensorflow()
             from finetune.networks.compiled import Compiled
 
-            network = self.model.network
-            self._compiled_layers[layer] = Compiled(self._layers(layer), self.model.weights, network.preprocessing)
-        return self._compiled_layers[layer](pixels)
+            network, weights = self._cut_after(layers)
+            self._compiled[key] = Compiled(network.layers, weights, network.preprocessing, names=key)
+        return self._compiled[key].outputs(pixels)
 
-    def _layers(self, layer: str) -> tuple[Layer, ...]:
-        """Return the layers up to and including `layer`."""
-        layers = self.model.network.layers
-        return layers[: [step.name for step in layers].index(layer) + 1]
+    def _cut_after(self, layers: Sequence[str]) -> tuple[Network, WeightArrays]:
+        """Return the network up to the last of the layers, and its weights."""
+        network, weights = split_relus(self.model.network, self.model.weights, layers)
+        names = [layer.name for layer in network.layers]
+        last = max(names.index(name) for name in layers)
+        return replace(network, layers=network.layers[: last + 1]), weights
 
     def _prediction(
         self, path: PathOrUrl, logits: LayerOutput | ImageError, top: int, abstain_below: float
@@ -245,7 +281,18 @@ class Classifier:
         return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
 
 
-def _features(path: PathOrUrl, output: LayerOutput | ImageError, pool: Pool) -> Features:
-    if isinstance(output, ImageError):
-        return Features(path, error=str(output))
-    return Features(path, output.mean(axis=(0, 1)) if pool == "mean" else output)
+def _features(path: PathOrUrl, found: Outputs | ImageError, layer: str | Sequence[str], pool: Pool) -> Features[Any]:
+    if isinstance(found, ImageError):
+        return Features(path, error=str(found))
+    values = {name: _pooled(output, pool) for name, output in found.items()}
+    return Features(path, values[layer] if isinstance(layer, str) else values)
+
+
+def _of_image(computed: Outputs, position: int) -> Outputs:
+    return {name: output[position] for name, output in computed.items()}
+
+
+def _pooled(output: LayerOutput, pool: Pool) -> LayerOutput:
+    if pool == "none" or output.ndim == 1:
+        return output
+    return output.mean(axis=(0, 1)) if pool == "mean" else output.max(axis=(0, 1))

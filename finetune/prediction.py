@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from finetune.errors import ImageError
 
 PathOrUrl = Path | str | None  # of an image; None for an array or a PIL image
 LayerOutput = NDArray[np.float32]  # of one image: (units,) or (height, width, channels)
+LayerValues = TypeVar("LayerValues", LayerOutput, dict[str, LayerOutput])
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Features:
-    """The output of one layer for one image, float32, or the error that kept it from being read.
+class Features(Generic[LayerValues]):
+    """The output of one layer for one image, float32, or of several by name, or the error that kept it from being read.
 
     `path`: the path or URL; None for an array or a PIL image.
     """
 
     path: PathOrUrl
-    values: LayerOutput | None = field(default=None, compare=False)
+    values: LayerValues | None = field(default=None, compare=False)
     error: str | None = None

@@ -163,12 +163,12 @@ def test_features_are_what_the_layer_gives(
     for layer in ("conv1", "norm1", "pool5", "fc7", "fc8"):
         values, unread = classifier.features([path, tmp_path / "gone.png"], layer=layer)
         assert values.values is not None
-        assert values.values.shape == classifier.feature_shape(layer)
+        assert values.values.shape == classifier.feature_shapes([layer])[layer]
         np.testing.assert_allclose(values.values, expected[layer], rtol=1e-4, atol=1e-4)
         assert (unread.values, unread.error) == (None, "cannot be opened (No such file or directory)")
     (pooled,) = classifier.features([path], layer="conv5", pool="mean")
     assert pooled.values is not None
-    assert pooled.values.shape == classifier.feature_shape("conv5", "mean") == (256,)
+    assert pooled.values.shape == classifier.feature_shapes(["conv5"], "mean")["conv5"] == (256,)
     np.testing.assert_allclose(pooled.values, expected["conv5"].mean(axis=(0, 1)), rtol=1e-4, atol=1e-5)
 
 
@@ -230,7 +230,11 @@ def test_images_are_read_as_they_are_needed(
             yield path
 
     monkeypatch.setattr("finetune.classifier.MOST_WITH_NUMPY", 100)
-    monkeypatch.setattr(Classifier, "_compute_with_tensorflow", lambda _, __, pixels: np.zeros((len(pixels), 3)))
+
+    def compute(_: Classifier, layers: list[str], pixels: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: np.zeros((len(pixels), 3)) for name in layers}
+
+    monkeypatch.setattr(Classifier, "_compute_with_tensorflow", compute)
     predictions = load(tiny_weights).predict(endless(), batch_size=2)
     assert taken == 0
     next(predictions)
@@ -271,5 +275,5 @@ def test_names_of_the_package() -> None:
 
 def test_names_of_the_classifier() -> None:
     public = {name for name in dir(Classifier) if not name.startswith("_")}
-    assert public == {"class_names", "feature_shape", "features", "logits", "predict", "temperature"}
+    assert public == {"class_names", "feature_shapes", "features", "logits", "predict", "temperature"}
     assert load("starter").model.class_names == load("starter").class_names

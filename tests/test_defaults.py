@@ -99,6 +99,7 @@ HELP = {
         "--model": MODEL,
         "--top": "5",
         "--pool": "none",
+        "--dtype": "float32",
         "--abstain-below": "0.0",
         "--batch-size": "32",
         "--engine": "local",

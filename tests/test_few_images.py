@@ -35,9 +35,9 @@ def test_few_images_are_computed_with_numpy(
     monkeypatch.setattr("finetune.classifier.MOST_WITH_NUMPY", most)
     by_tensorflow: list[int] = []
 
-    def compute(_: Classifier, __: str, pixels: np.ndarray) -> np.ndarray:
+    def compute(_: Classifier, layers: list[str], pixels: np.ndarray) -> dict[str, np.ndarray]:
         by_tensorflow.append(len(pixels))
-        return np.zeros((len(pixels), 3), np.float32)
+        return {name: np.zeros((len(pixels), 3), np.float32) for name in layers}
 
     monkeypatch.setattr(Classifier, "_compute_with_tensorflow", compute)
     images = [np.zeros((80, 80), np.uint8)] * (expected + 1)

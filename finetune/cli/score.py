@@ -16,13 +16,18 @@ from finetune.cli.options import (
     TenCrop,
     Top,
     Verbose,
-    lower_case,
 )
 
 
 def score(
     inputs: Inputs,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .jsonl, .csv, .parquet or .npy.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="The file to write: .jsonl, .csv or .parquet; for features .npy, .h5, .mat or .parquet.",
+        ),
+    ],
     model: ModelOption = None,
     network: NetworkOption = None,
     top: Top = 5,
@@ -30,17 +35,21 @@ def score(
         bool, typer.Option("--probabilities", help="Add the probability of every class, in the order of the classes.")
     ] = False,
     features: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="LAYER",
-            callback=lower_case,
-            help="Write the output of this layer, e.g. fc7, instead of classes; to .npy or .parquet.",
+            metavar="LAYERS",
+            help="Write the outputs of these layers instead of classes: names as in `finetune summary`, separated by "
+            "commas, or all. conv5 and fc7 are after their ReLU, fc7:linear is before it.",
         ),
     ] = None,
     pool: Annotated[
-        Literal["none", "mean"],
-        typer.Option(help="With --features of a convolution: none keeps the maps, mean averages over each map."),
+        Literal["none", "mean", "max"],
+        typer.Option(help="With --features of convolutions: none keeps the maps, mean and max leave a number of each."),
     ] = "none",
+    dtype: Annotated[
+        Literal["float32", "float16"],
+        typer.Option(help="With --features: the type of the numbers; float16 takes half the space, with 3 digits."),
+    ] = "float32",
     ten_crop: TenCrop = False,
     abstain_below: AbstainBelow = 0.0,
     batch_size: BatchSize = 32,
@@ -72,17 +81,19 @@ def score(
 
     Examples:
       finetune score images --out scores.csv --model runs/insects
-      finetune score images --out fc7.npy --features fc7
+      finetune score stimuli.csv --out acts.h5 --features conv1,conv5,fc7
     """
     from finetune.cli.unread_inputs import end_if_unread
     from finetune.scoring.score import score as write_scores
     from finetune.scoring.score_options import ScoreOptions
+    from finetune.system.typed_value import split_names
 
     options = ScoreOptions(
         top=top,
         probabilities=probabilities,
-        features=features,
+        features=split_names(map(str.lower, features or ())),
         pool=pool,
+        dtype=dtype,
         ten_crop=ten_crop,
         abstain_below=abstain_below,
         batch_size=batch_size,

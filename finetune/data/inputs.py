@@ -59,10 +59,10 @@ def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
     return _images_or_names(arguments, faults, null)
 
 
-def count_inputs(arguments: Iterable[str]) -> int:
-    """Return how many images `expand` finds; none of the arguments may be `-`."""
+def expected_inputs(arguments: Iterable[str]) -> Iterator[Input]:
+    """Yield the images that `expand` will yield, without its warnings; none of the arguments may be `-`."""
     arguments = list(arguments)
-    return sum(1 for _ in _images_or_names(arguments, _faults(arguments)))
+    return _images_or_names(arguments, _faults(arguments))
 
 
 def _faults(arguments: Iterable[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finetune.choices import Precision
 from finetune.data.preprocessing import Preprocessing
-from finetune.networks.forward import TRANSPOSED, Weights, forward, normalize
+from finetune.networks.forward import TRANSPOSED, Weights, activations, normalize
 from finetune.networks.layers import Dense, Layer
 from finetune.system.mapped import PIECE, release
 
@@ -21,6 +21,7 @@ ALIGNMENT = 64  # bytes: TensorFlow takes over an array without a copy if its ad
 class Compiled:
     """`layers` as a function from a batch of pixels (batch, size, size, channels) uint8 to their output in float32.
 
+    `names`: the layers whose outputs are computed, in one pass; by default only the last.
     It is prepared on first use, for many images: normalisation is compiled, fully connected kernels are transposed, and
     a short batch is padded to BATCH_SIZE so that nothing is compiled again for it. `numpy_forward.py` is for a few.
     """
@@ -31,22 +32,29 @@ class Compiled:
         weights: Weights,
         preprocessing: Preprocessing,
         precision: Precision = "float32",
+        names: Sequence[str] = (),
     ) -> None:
         self._layers = layers
+        self._names = names or [layers[-1].name]
         self._weights = weights
         self._preprocessing = preprocessing
         self._precision = precision
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the output for a batch."""
+        """Return the output of the last layer for a batch."""
+        return self.outputs(pixels)[self._layers[-1].name]
+
+    def outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the output of each of `names` for a batch."""
         count = len(pixels)
         missing = max(0, BATCH_SIZE - count)
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        return self._compute(tf.constant(pixels)).numpy()[:count]
+        computed = self._compute(tf.constant(pixels))
+        return {name: computed[name].numpy()[:count] for name in self._names}
 
     @cached_property
-    def _compute(self) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _compute(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         constants = prepare(self._layers, self._weights, self._precision)
         size = self._preprocessing.size
 
@@ -59,9 +67,10 @@ class Compiled:
             ],
             autograph=False,
         )
-        def compute(pixels: tf.Tensor, constants: Weights) -> tf.Tensor:
+        def compute(pixels: tf.Tensor, constants: Weights) -> dict[str, tf.Tensor]:
             x = tf.cast(normalize(self._preprocessing, pixels), self._precision)
-            return tf.cast(forward(self._layers, constants, x, many=True), tf.float32)
+            computed = activations(self._layers, constants, x, many=True)
+            return {name: tf.cast(y, tf.float32) for name, y in computed if name in self._names}
 
         return lambda pixels: compute(pixels, constants)
 

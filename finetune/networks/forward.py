@@ -22,6 +22,7 @@ from finetune.networks.layers import (
     Layer,
     LocalResponseNorm,
     MaxPool,
+    Relu,
     window_averages,
 )
 from finetune.networks.normalization import normalize_compiled, normalize_plain
@@ -77,6 +78,8 @@ def activations(
                 x = _batch_norm(layer, weights, x, training=layer.name in trained)
             case Dense():
                 x = _dense(layer, weights, x)
+            case Relu():
+                x = tf.nn.relu(x)
             case Dropout():
                 x = x if seed is None else _dropout(layer, x, seed)
             case _:
@@ -105,7 +108,9 @@ def _conv(layer: Conv, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         tf.split(bias, layer.groups, axis=0),
         strict=True,
     )
-    outputs = [tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, k, layer.strides, padding.upper()), b)) for x, k, b in parts]
+    outputs = [tf.nn.bias_add(tf.nn.conv2d(x, k, layer.strides, padding.upper()), b) for x, k, b in parts]
+    if layer.relu:
+        outputs = [tf.nn.relu(x) for x in outputs]
     return outputs[0] if layer.groups == 1 else tf.concat(outputs, axis=3)
 
 

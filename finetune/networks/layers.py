@@ -39,7 +39,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Conv(Layer):
-    """Convolution with bias, then ReLU.
+    """Convolution with bias, then ReLU unless `relu` is off.
 
     The kernel is (height, width, input channels / groups, filters). `padding` is "same", "valid" or a number of
     pixels on every side, as Caffe writes it.
@@ -50,6 +50,7 @@ class Conv(Layer):
     strides: int = 1
     padding: str | int = "valid"
     groups: int = 1
+    relu: bool = True
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (height, width, filters)."""
@@ -149,6 +150,11 @@ class Dense(Layer):
     def multiply_adds(self, shape: Shape) -> int:
         """Return the size of the kernel."""
         return prod(shape) * self.units
+
+
+@dataclass(frozen=True)
+class Relu(Layer):
+    """max(x, 0), where it is a layer of its own: see `layer_outputs.py`."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from finetune.networks.layers import (
     Layer,
     LocalResponseNorm,
     MaxPool,
+    Relu,
     window_averages,
 )
 from finetune.system.mapped import PIECE
@@ -30,21 +31,26 @@ WeightArrays = Mapping[str, Values]
 
 
 def outputs(
-    layers: Sequence[Layer], weights: WeightArrays, preprocessing: Preprocessing, pixels: NDArray[np.uint8]
-) -> Values:
-    """Return the last layer's output for a batch of pixels (n, size, size, channels), as `Compiled` does.
+    layers: Sequence[Layer],
+    weights: WeightArrays,
+    preprocessing: Preprocessing,
+    pixels: NDArray[np.uint8],
+    names: Sequence[str],
+) -> dict[str, Values]:
+    """Return the output of the layers `names` for a batch of pixels (n, size, size, channels), as `Compiled` does.
 
     Every core computes one image at a time, so memory holds few windows. BLAS's own threads would wait for each other
     where another process uses a core, which took up to six times as long.
     """
     from threadpoolctl import threadpool_limits
 
-    def output(image: NDArray[np.uint8]) -> Values:
-        *_, (_, last) = activations(layers, weights, preprocessing.normalize(image[np.newaxis]))
-        return last[0]
+    def output(image: NDArray[np.uint8]) -> dict[str, Values]:
+        computed = activations(layers, weights, preprocessing.normalize(image[np.newaxis]))
+        return {name: y[0] for name, y in computed if name in names}
 
     with threadpool_limits(limits=1, user_api="blas"):
-        return np.stack(list(parallel_map(output, pixels)))
+        images = list(parallel_map(output, pixels))
+    return {name: np.stack([image[name] for image in images]) for name in names}
 
 
 def activations(layers: Iterable[Layer], weights: WeightArrays, x: Values) -> Iterator[tuple[str, Values]]:
@@ -66,6 +72,8 @@ def activations(layers: Iterable[Layer], weights: WeightArrays, x: Values) -> It
                 x = _batch_norm(layer, weights, x)
             case Dense():
                 x = _dense(layer, weights, x)
+            case Relu():
+                x = np.maximum(x, 0)
             case Dropout():
                 pass  # only in training
             case _:
@@ -83,7 +91,8 @@ def _conv(layer: Conv, weights: WeightArrays, x: Values) -> Values:
         rows = windows[..., group * inputs : (group + 1) * inputs].reshape(-1, size * size * inputs)
         outputs.append(rows @ kernel.reshape(size * size * inputs, -1))  # (n · height · width, filters / groups)
     y = np.concatenate(outputs, axis=1).reshape(*windows.shape[:3], layer.filters)
-    return np.maximum(y + weights[f"{layer.name}/bias"], 0)
+    y = y + weights[f"{layer.name}/bias"]
+    return np.maximum(y, 0) if layer.relu else y
 
 
 def _max_pool(layer: MaxPool, x: Values) -> Values:

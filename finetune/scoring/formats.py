@@ -3,44 +3,66 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from finetune.networks.layers import Shape
 from finetune.prediction import Prediction
-from finetune.scoring.rows import ScoreRow
+from finetune.scoring.rows import ScoreRow, layer_values
 from finetune.scoring.score_options import ScoreOptions
 from finetune.system.csv_cells import write_rows
 
 
 class Format(ABC):
-    """How rows are appended, in whole batches, to one file or more, so that a stopped run can be resumed.
+    """How rows are written, in whole batches, to one file or more, so that a stopped run can be resumed.
 
-    `names`: the names of the files, the one given as --out last.
+    `names`: the names of the files, next to `out` or `out` itself. While a file is written, it is open at its end.
     """
 
     def __init__(self, out: Path, options: ScoreOptions) -> None:
         self.names: tuple[str, ...] = (out.name,)
         self._options = options
 
-    def begin(self) -> tuple[bytes, ...]:
-        """Return the first bytes of each file."""
-        return (b"",)
+    @abstractmethod
+    def start(self, parts: Sequence[BinaryIO]) -> None:
+        """Write what each file begins with."""
 
     @abstractmethod
-    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
-        """Return the bytes that some rows append to each file."""
+    def append(self, parts: Sequence[BinaryIO], rows: Sequence[ScoreRow], first: int) -> None:
+        """Write some rows to each file; `first` rows are written already."""
 
     def finish(self, part: Path, target: Path, count: int) -> None:
         """Turn `part`, which has `count` rows, into `target`, whole at once; if stopped, it can be called again."""
         part.replace(target)
 
 
-class JsonLinesFormat(Format):
+class AppendedFormat(Format):
+    """A format whose rows are bytes at the end of each file."""
+
+    def begin(self) -> tuple[bytes, ...]:
+        """Return the first bytes of each file."""
+        return (b"",)
+
+    @abstractmethod
+    def encode(self, rows: Sequence[ScoreRow]) -> Iterable[bytes | memoryview]:
+        """Return the bytes that some rows append to each file."""
+
+    def start(self, parts: Sequence[BinaryIO]) -> None:
+        """Write the first bytes of each file."""
+        for part, data in zip(parts, self.begin(), strict=True):
+            part.write(data)
+
+    def append(self, parts: Sequence[BinaryIO], rows: Sequence[ScoreRow], first: int) -> None:
+        """Append the bytes of some rows to each file."""
+        for part, data in zip(parts, self.encode(rows), strict=True):
+            part.write(data)
+
+
+class JsonLinesFormat(AppendedFormat):
     """One JSON object a line, as `Prediction.to_json` returns it."""
 
     def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
@@ -55,7 +77,7 @@ class JsonLinesFormat(Format):
         return fields
 
 
-class CsvFormat(Format):
+class CsvFormat(AppendedFormat):
     """One line per row, with columns for each of the `top` classes."""
 
     def __init__(self, out: Path, options: ScoreOptions, class_names: tuple[str, ...]) -> None:
@@ -91,45 +113,47 @@ class CsvFormat(Format):
         return [*cells, row.error]
 
 
-class NpyFormat(Format):
-    """Features as one float32 array (rows, …), and in FILE.csv the path and the error of every row.
+class NpyFormat(AppendedFormat):
+    """Features as one array (rows, …) for each layer, and in FILE.csv the path and the error of every row.
 
-    An image that cannot be read is a row of NaN.
+    One layer is FILE itself; several are named after it and the layer. An image that cannot be read is a row of NaN.
     """
 
-    def __init__(self, out: Path, options: ScoreOptions, shape: Shape) -> None:
+    def __init__(self, out: Path, options: ScoreOptions, shapes: Mapping[str, Shape]) -> None:
         super().__init__(out, options)
-        self.names = (f"{out.name}.csv", out.name)
-        self._shape = shape
+        files = [f"{out.stem}.{layer.replace(':', '_')}{out.suffix}" for layer in shapes]
+        self.names = (f"{out.name}.csv", *(files if len(files) > 1 else [out.name]))
+        self._shapes = shapes
 
     def begin(self) -> tuple[bytes, ...]:
-        """Return the header of the CSV and that of an array without rows."""
-        return _csv([("path", "error")]), self._header(0)
+        """Return the header of the CSV and those of arrays without rows."""
+        return _csv([("path", "error")]), *(self._header(0, shape) for shape in self._shapes.values())
 
-    def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
-        """Return the lines and the values of some rows."""
-        values = [_NAN if isinstance(row, Prediction) or row.values is None else row.values for row in rows]
-        array = np.stack([np.broadcast_to(value, self._shape) for value in values]).astype("<f4")
-        return _csv([str(row.path), row.error] for row in rows), array.tobytes()
+    def encode(self, rows: Sequence[ScoreRow]) -> Iterator[bytes | memoryview]:
+        """Yield the lines, then the values of each layer, one at a time."""
+        yield _csv([str(row.path), row.error] for row in rows)
+        for layer, shape in self._shapes.items():
+            yield np.stack(list(layer_values(rows, layer, shape, self._options.dtype))).data
 
     def finish(self, part: Path, target: Path, count: int) -> None:
         """Write the number of rows into the array's header."""
-        if target.name == self.names[-1]:
+        shapes = dict(zip(self.names[1:], self._shapes.values(), strict=True))
+        if target.name in shapes:
             with part.open("r+b") as file:
-                file.write(self._header(count))
+                file.write(self._header(count, shapes[target.name]))
                 os.fsync(file.fileno())
         super().finish(part, target, count)
 
-    def _header(self, count: int) -> bytes:
+    def _header(self, count: int, shape: Shape) -> bytes:
         """Return the header, which is equally long for every count: NumPy leaves room for 21 digits."""
         header = BytesIO()
-        fields = {"descr": "<f4", "fortran_order": False, "shape": (count, *self._shape)}
+        descr = np.dtype(self._options.dtype).newbyteorder("<").str
+        fields = {"descr": descr, "fortran_order": False, "shape": (count, *shape)}
         np.lib.format.write_array_header_1_0(header, fields)
         return header.getvalue()
 
 
 _SCORE = ("index", "label", "probability")
-_NAN = np.full((), np.nan, np.float32)
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:

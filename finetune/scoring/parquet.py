@@ -1,7 +1,7 @@
 """Rows as a Parquet file. Until the end they are Arrow record batches, since Parquet itself cannot be appended to."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import numpy as np
 from finetune.errors import UsageError
 from finetune.networks.layers import Shape
 from finetune.prediction import Prediction
-from finetune.scoring.formats import Format
-from finetune.scoring.rows import ScoreRow
+from finetune.scoring.formats import AppendedFormat
+from finetune.scoring.rows import ScoreRow, layer_values
 from finetune.scoring.score_options import ScoreOptions
 from finetune.system.atomic import replacing
 from finetune.system.extras import needs
@@ -27,19 +27,26 @@ except ImportError:
 ROW_GROUP = 16 << 20  # bytes before compression: few enough to hold in memory, many enough to compress well
 
 
-class ParquetFormat(Format):
-    """The fields of the JSON rows as columns, or, for features, path, features (float32, flattened) and error.
+class ParquetFormat(AppendedFormat):
+    """The fields of the JSON rows as columns, or, for features, path, features (flattened) and error.
 
-    The file's metadata holds JSON under the key `finetune`: class_names, or the layer and the shape of its features.
+    Several layers are columns with their names. The file's metadata holds JSON under the key `finetune`: class_names,
+    the layer and the shape of its features, or `layers`, the shape of each by its name.
     """
 
-    def __init__(self, out: Path, options: ScoreOptions, class_names: tuple[str, ...], shape: Shape) -> None:
+    def __init__(
+        self, out: Path, options: ScoreOptions, class_names: tuple[str, ...], shapes: Mapping[str, Shape]
+    ) -> None:
         super().__init__(out, options)
         score = pa.struct([("index", pa.int32()), ("label", pa.string()), ("probability", pa.float64())])
         description: dict[str, Any]
-        if options.features is not None:
-            columns = [("features", pa.list_(pa.float32(), prod(shape)))]
-            description = {"layer": options.features, "shape": shape}
+        number = pa.float16() if options.dtype == "float16" else pa.float32()
+        self._layers = {layer if len(shapes) > 1 else "features": layer for layer in shapes}  # by column
+        self._shapes = shapes
+        if shapes:
+            columns = [(name, pa.list_(number, prod(shapes[layer]))) for name, layer in self._layers.items()]
+            ((layer, shape), *several) = shapes.items()
+            description = {"layers": dict(shapes)} if several else {"layer": layer, "shape": shape}
         else:
             columns = [("predictions", pa.list_(score)), ("abstained", pa.bool_())]
             columns += [("probabilities", pa.list_(pa.float64()))] if options.probabilities else []
@@ -49,9 +56,18 @@ class ParquetFormat(Format):
 
     def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
         """Return one record batch as an Arrow message."""
-        arrays = [pa.array([_cell(row, column.name) for row in rows], column.type) for column in self._schema]
+        arrays = [self._column(column, rows) for column in self._schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return (batch.serialize().to_pybytes(),)
+
+    def _column(self, column: Any, rows: Sequence[ScoreRow]) -> Any:
+        """Return the rows of one column as an Arrow array."""
+        if column.name not in self._layers:
+            return pa.array([_cell(row, column.name) for row in rows], column.type)
+        layer = self._layers[column.name]
+        values = layer_values(rows, layer, self._shapes[layer], self._options.dtype)
+        cells = [None if row.error else np.ravel(value) for row, value in zip(rows, values, strict=True)]
+        return pa.array(cells, column.type)
 
     def finish(self, part: Path, target: Path, count: int) -> None:
         """Write the record batches to one Parquet file, in row groups of some megabytes."""
@@ -80,8 +96,6 @@ def _cell(row: ScoreRow, column: str) -> Any:
         case "path" | "error":
             text = getattr(row, column)
             return None if text is None else str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        case "features":
-            return None if isinstance(row, Prediction) or row.values is None else np.ravel(row.values)
         case "predictions":
             return None if not isinstance(row, Prediction) or row.error is not None else row.to_json()["predictions"]
         case _:

@@ -104,8 +104,7 @@ class ResumableOutput:
     def write(self, rows: Sequence[ScoreRow]) -> None:
         """Append the rows of one batch."""
         with self._disk_errors_reported():
-            for part, data in zip(self._parts, self._format.encode(rows), strict=True):
-                part.write(data)
+            self._format.append(self._parts, rows, self.rows)
             for row in rows:
                 self._add_name(str(row.path))
                 if row.error is not None:
@@ -170,14 +169,14 @@ class ResumableOutput:
             if not path.exists() or path.stat().st_size < size:
                 raise RunError(f"{path} is missing or shorter than it was; start again with --overwrite")
             os.truncate(path, size)
-            self._parts.append(path.open("ab"))
+            self._parts.append(path.open("r+b"))
+            self._parts[-1].seek(size)
         logger.info("resuming after %d rows", self.rows)
 
     def _start(self) -> None:
         self._delete_own_files(keep=(LOCK,))
         self._parts = [self._part(name).open("wb") for name in self._format.names]
-        for part, data in zip(self._parts, self._format.begin(), strict=True):
-            part.write(data)
+        self._format.start(self._parts)
         self._write_state()
 
     def _write_state(self) -> None:

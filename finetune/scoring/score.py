@@ -5,8 +5,8 @@ import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,11 +14,12 @@ import numpy as np
 
 from finetune import __version__
 from finetune.classifier import Classifier, load
-from finetune.data.inputs import STDIN, Input, count_inputs, expand
+from finetune.data.inputs import STDIN, Input, expand
 from finetune.data.unread import Unread
 from finetune.errors import DataError, InterruptionError, UsageError
 from finetune.model import Model
 from finetune.scoring.choose_format import choose_format
+from finetune.scoring.input_list import read_input_list
 from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreRow, compute_rows
 from finetune.scoring.score_options import ScoreOptions
@@ -68,16 +69,18 @@ def score(
     if address is not None and engine != "ray":
         raise UsageError("--address is only for --engine ray; omit it")
     classifier = load(model, network, many=True)  # the bytes of `out` do not depend on how many images are left
-    format = choose_format(out, classifier, options)
-    settings = {"version": __version__, "model": _digest(classifier.model), **asdict(options)}
+    options = replace(options, features=_without_all(options.features, classifier.model))
     inputs = expand(arguments, null)
-    total = None if STDIN in arguments else count_inputs(arguments)
+    listed = None if STDIN in arguments else read_input_list(arguments)
+    settings = {"version": __version__, "model": _digest(classifier.model), **asdict(options)}
+    about = {"network": classifier.model.network.name, "model_sha256": settings["model"], "finetune": __version__}
+    format = choose_format(out, classifier, options, listed, about | {"pool": options.pool})
     output = ResumableOutput(out, format, settings, resume, overwrite)
     with _engine(engine, address) as compute, output:
         try:
             if not output.finished:
                 output.skip_written(inputs)
-                remaining = None if total is None else total - output.rows
+                remaining = None if listed is None else listed.count - output.rows
                 with closing(compute(classifier, inputs, options)) as rows:
                     _write(track(rows, remaining, "scoring", "images"), output, options.batch_size, strict)
             output.finish()
@@ -109,6 +112,12 @@ def _write(rows: Iterator[ScoreRow], output: ResumableOutput, batch_size: int, s
                 f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit --strict"
             )
         output.write(batch)
+
+
+def _without_all(layers: Sequence[str], model: Model) -> tuple[str, ...]:
+    """Return the layers, with every layer of the network in the place of "all", and each of them once."""
+    every = [layer.name for layer in model.network.layers]
+    return tuple(dict.fromkeys(chain.from_iterable(every if name == "all" else [name] for name in layers)))
 
 
 def _digest(model: Model) -> str:

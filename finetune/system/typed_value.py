@@ -20,7 +20,7 @@ def typed_value(option: str, value: Any, kind: Any) -> Any:
     if str in wanted and Ellipsis in wanted:  # tuple[str, ...]
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list | tuple) and all(isinstance(item, str | int | float) for item in items):
-            return _split_names(map(str, items))
+            return split_names(map(str, items))
     elif isinstance(value, bool):
         if bool in wanted:
             return value
@@ -35,6 +35,6 @@ def typed_value(option: str, value: Any, kind: Any) -> Any:
     raise UsageError(f"{option} is {value!r}; expected {' or '.join(words)}")
 
 
-def _split_names(values: Iterable[str]) -> tuple[str, ...]:
+def split_names(values: Iterable[str]) -> tuple[str, ...]:
     """Return all names in texts that each hold one or more, separated by commas."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())

@@ -5,19 +5,22 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from finetune import __version__
 from finetune.classifier import load
 from finetune.cli.score import score
 from finetune.data.inputs import expand
 from finetune.errors import DataError, InterruptionError, RunError, UsageError
+from finetune.model import Model
 from finetune.scoring.resumable_output import ResumableOutput
 
 app = typer.Typer()
@@ -114,6 +117,43 @@ def test_every_format_and_option(run: Callable[..., Result], tiny_weights: Path)
 
 
 @pytest.mark.tensorflow
+def test_several_layers(run: Callable[..., Result], tiny_weights: Path) -> None:
+    """In one pass, in the order of the CSV, whose other columns come along."""
+    paths = sorted(Path("images").rglob("*.png"), reverse=True)
+    lines = [f"{path},{number}" for number, path in enumerate(paths)]
+    Path("stimuli.csv").write_text("\n".join(["path,onset", *lines]))
+    arguments = ("stimuli.csv", "--features", "Conv1,fc7:linear", "--features", "fc7,conv1", "--pool", "mean")
+    assert run(*arguments, "--out", "acts.h5").exit_code == 3
+    classifier = load(tiny_weights, many=True)
+    expected = list(classifier.features(paths, ["conv1", "fc7:linear", "fc7"], pool="mean"))
+    with h5py.File("acts.h5") as file:
+        assert list(file) == ["columns", "conv1", "error", "fc7", "fc7:linear", "path"]
+        assert file["columns/onset"][:].tolist() == [b"%d" % number for number in range(7)]
+        assert file["path"][:].tolist() == [str(path).encode() for path in paths]
+        assert dict(file.attrs) | {"model_sha256": None} == {
+            "network": "alexnet",
+            "model_sha256": None,
+            "finetune": __version__,
+            "pool": "mean",
+        }
+        for position, features in enumerate(expected):
+            assert file["error"][position].decode() == (features.error or "")
+            for layer in ("conv1", "fc7:linear", "fc7"):
+                row = np.nan if features.values is None else features.values[layer]
+                np.testing.assert_array_equal(file[layer][position], np.broadcast_to(row, file[layer].shape[1:]))
+
+
+@pytest.mark.tensorflow
+def test_every_layer(run: Callable[..., Result], tiny_model: Model) -> None:
+    assert run("images", "--features", "all", "--dtype", "float16", "--out", "acts.npy").exit_code == 3
+    names = [layer.name for layer in tiny_model.network.layers]
+    assert sorted(path.name for path in Path().glob("acts*")) == sorted(
+        ["acts.npy.csv", *(f"acts.{name}.npy" for name in names)]
+    )
+    assert np.load("acts.conv5.npy").dtype == np.float16
+
+
+@pytest.mark.tensorflow
 def test_strict_stops_and_can_be_resumed(run: Callable[..., Result]) -> None:
     arguments = ("images", "--out", "rows.jsonl", "--batch-size", 2)
     with pytest.raises(
@@ -171,19 +211,24 @@ cli.main()
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_killed_twice(run: Callable[..., Result], data: Path, tiny_weights: Path) -> None:
+@pytest.mark.parametrize(
+    ("layers", "endings"), [("fc7", ("npy", "npy.csv")), ("all", ("h5",)), ("pool1,fc7", ("mat",))]
+)
+def test_killed_twice(
+    layers: str, endings: Sequence[str], run: Callable[..., Result], data: Path, tiny_weights: Path
+) -> None:
     """What is finished after two kills has the very bytes of what was never stopped."""
     for number in range(60):
         (data / f"{number:03}.png").symlink_to(data / "stripes" / f"{number % 4}.png")
-    arguments = ["images", "--features", "fc7", "--batch-size", "4"]
-    run(*arguments, "--out", "whole.npy")
-    command = ["score", *arguments, "--out", "killed.npy", "--model", str(tiny_weights)]
+    arguments = ["images", "--features", layers, "--batch-size", "4"]
+    run(*arguments, "--out", f"whole.{endings[0]}")
+    command = ["score", *arguments, "--out", f"killed.{endings[0]}", "--model", str(tiny_weights)]
     for more, after in (([], 20), (["--resume"], 44)):
         program = KILLED.replace("AFTER", str(after))
         killed = subprocess.run([sys.executable, "-c", program, *command, *more], capture_output=True, check=False)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not Path("killed.npy").exists()
-    done = run(*arguments, "--out", "killed.npy", "--resume")
-    assert (done.exit_code, done.stdout) == (3, "killed.npy: 67 rows, 1 of them not read\n")
-    for ending in ("npy", "npy.csv"):
+        assert not Path(f"killed.{endings[0]}").exists()
+    done = run(*arguments, "--out", f"killed.{endings[0]}", "--resume")
+    assert (done.exit_code, done.stdout) == (3, f"killed.{endings[0]}: 67 rows, 1 of them not read\n")
+    for ending in endings:
         assert Path(f"killed.{ending}").read_bytes() == Path(f"whole.{ending}").read_bytes()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.written_files import write_files
 
-from finetune.data.inputs import count_inputs, expand
+from finetune.data.inputs import expand, expected_inputs
 from finetune.errors import DataError
 
 
@@ -17,7 +17,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def names(*arguments: str) -> list[str]:
     found = [str(name) for name in expand(arguments)]
-    assert count_inputs(arguments) == len(found)
+    assert list(map(str, expected_inputs(arguments))) == found
     return found
 
 

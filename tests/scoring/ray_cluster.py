@@ -97,7 +97,7 @@ def test_the_local_engine_finishes_what_ray_started(
     cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_engine, "WINDOW", 7)
-    options = ScoreOptions(batch_size=16, features="fc7")
+    options = ScoreOptions(batch_size=16, features=("fc7",))
     score(["images"], Path("local.npy"), options, str(tiny_weights))
     arguments = (["images"], Path("ray.npy"), options, str(tiny_weights))
     with pytest.raises(DataError, match=r"^--strict: images/dots/2\.png: the PNG"):

@@ -23,7 +23,7 @@ def classifier(tiny_model: Model) -> Classifier:
         ("a.jsonl", {}, JsonLinesFormat),
         ("a.CSV", {}, CsvFormat),
         ("a.b.csv", {"top": 1}, CsvFormat),
-        ("a.npy", {"features": "fc7"}, NpyFormat),
+        ("a.npy", {"features": ("fc7",)}, NpyFormat),
     ],
 )
 def test_format_by_the_ending(
@@ -35,16 +35,35 @@ def test_format_by_the_ending(
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("rows.json", {}, r"--out rows\.json: expected a name that ends in \.jsonl, \.csv, \.parquet, \.npy"),
+        (
+            "rows.json",
+            {},
+            r"--out rows\.json: expected a name that ends in \.jsonl, \.csv, \.parquet, \.npy, \.h5, \.mat",
+        ),
         ("rows", {}, r"--out rows: expected a name that ends in"),
-        ("rows.npy", {}, r"--out rows\.npy: \.npy holds features; add --features LAYER"),
-        ("rows.csv", {"features": "fc7"}, r"--out rows\.csv: features are .*; choose \.npy or \.parquet"),
+        ("rows.npy", {}, r"--out rows\.npy: \.npy holds features; add --features LAYERS"),
+        ("rows.csv", {"features": ("fc7",)}, r"--out rows\.csv: features are .*; choose \.npy, \.h5, \.mat, \.parquet"),
+        (
+            "rows.H5",
+            {},
+            r"--out rows\.H5: \.h5 holds features; add --features LAYERS, or choose \.jsonl",
+        ),
+        (
+            "x.h5",
+            {"features": ("fc7",)},
+            r"\.h5 needs the number of images first, but - is .*; write .* give @FILE",
+        ),
+        ("x.mat", {"features": ("fc7",), "dtype": "float16"}, r"MATLAB has no float16; omit --dtype, or choose \.h5"),
         (
             "x.npy",
-            {"features": "fc9"},
+            {"features": ("fc9",)},
             r"alexnet has no layer 'fc9' \(did you mean fc8\?\); its layers are conv1, norm1,",
         ),
-        ("x.npy", {"features": "fc7", "pool": "mean"}, r"the output of fc7 is a vector, so there is nothing to pool"),
+        (
+            "x.npy",
+            {"features": ("fc7",), "pool": "mean"},
+            r"the output of fc7 is a vector, so there is nothing to pool",
+        ),
     ],
 )
 def test_formats_that_cannot_hold_the_rows(

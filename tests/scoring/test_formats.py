@@ -78,7 +78,7 @@ def test_numbers_stay_numbers(classifier: Classifier, tmp_path: Path) -> None:
 
 def test_features_as_an_array(classifier: Classifier, tmp_path: Path) -> None:
     out = tmp_path / "fc7.npy"
-    write_rows(choose_format(out, classifier, ScoreOptions(features="fc7")), out, [FEATURES[:1], FEATURES[1:]])
+    write_rows(choose_format(out, classifier, ScoreOptions(features=("fc7",))), out, [FEATURES[:1], FEATURES[1:]])
     array = np.load(out)
     assert (array.dtype, array.shape) == (np.float32, (3, 8))
     np.testing.assert_array_equal(array, [np.arange(8), np.full(8, np.nan), np.full(8, 0.5)])
@@ -87,18 +87,32 @@ def test_features_as_an_array(classifier: Classifier, tmp_path: Path) -> None:
 
 def test_maps_keep_their_shape(classifier: Classifier, tmp_path: Path) -> None:
     out = tmp_path / "pool5.npy"
-    options = ScoreOptions(features="pool5")
-    shape = classifier.feature_shape("pool5")
+    options = ScoreOptions(features=("pool5",))
+    shape = classifier.feature_shapes(["pool5"])["pool5"]
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    write_rows(choose_format(out, classifier, options), out, [[Features(None, values), Features(None, error="x")]])
+    write_rows(
+        choose_format(out, classifier, options), out, [[Features(None, {"pool5": values}), Features(None, error="x")]]
+    )
     array = np.load(out)
     np.testing.assert_array_equal(array[0], values)
     assert np.isnan(array[1]).all()
 
 
 def test_the_header_of_an_array_has_one_length(classifier: Classifier, tmp_path: Path) -> None:
-    format = choose_format(tmp_path / "x.npy", classifier, ScoreOptions(features="fc7"))
+    format = choose_format(tmp_path / "x.npy", classifier, ScoreOptions(features=("fc7",)))
     part = tmp_path / "x.npy.part"
     part.write_bytes(format.begin()[1] + b"values")
     format.finish(part, tmp_path / "x.npy", 10**12)
     assert (tmp_path / "x.npy").read_bytes()[len(format.begin()[1]) :] == b"values"
+
+
+def test_several_layers_are_a_file_each(classifier: Classifier, tmp_path: Path) -> None:
+    out = tmp_path / "acts.npy"
+    values = {"fc6": np.full(8, 2, np.float32), "fc7:linear": np.full(8, -0.5, np.float32)}
+    options = ScoreOptions(features=("fc6", "fc7:linear"), dtype="float16")
+    write_rows(choose_format(out, classifier, options), out, [[Features(None, error="x")], [Features("b", values)]])
+    for name, value in (("fc6", 2), ("fc7_linear", -0.5)):
+        array = np.load(tmp_path / f"acts.{name}.npy")
+        assert array.dtype == np.float16
+        np.testing.assert_array_equal(array, [np.full(8, np.nan), np.full(8, value)])
+    assert (tmp_path / "acts.npy.csv").read_text() == "path,error\nNone,x\nb,\n"

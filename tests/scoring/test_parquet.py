@@ -4,10 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.score_rows import ALL_COLUMNS, BAD, FEATURES, GOOD, PREDICTIONS, write_rows
 
-from finetune.classifier import Classifier
+from finetune.classifier import Classifier, Features
 from finetune.errors import UsageError
 from finetune.model import Model
 from finetune.scoring.choose_format import choose_format
@@ -47,7 +48,7 @@ def test_features_as_parquet(classifier: Classifier, tmp_path: Path, monkeypatch
     pq = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("finetune.scoring.parquet.ROW_GROUP", 1)
     out = tmp_path / "fc7.parquet"
-    write_rows(choose_format(out, classifier, ScoreOptions(features="fc7")), out, [FEATURES[:2], FEATURES[2:]])
+    write_rows(choose_format(out, classifier, ScoreOptions(features=("fc7",))), out, [FEATURES[:2], FEATURES[2:]])
     file = pq.ParquetFile(out)
     assert file.metadata.num_row_groups == 2
     assert json.loads(file.schema_arrow.metadata[b"finetune"]) == {"layer": "fc7", "shape": [8]}
@@ -55,6 +56,20 @@ def test_features_as_parquet(classifier: Classifier, tmp_path: Path, monkeypatch
         {"path": "a.png", "features": list(range(8)), "error": None},
         {"path": "na\N{REPLACEMENT CHARACTER}me.png", "features": None, "error": "the file is empty"},
         {"path": "c.png", "features": [0.5] * 8, "error": None},
+    ]
+
+
+def test_several_layers_are_a_column_each(classifier: Classifier, tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "acts.parquet"
+    options = ScoreOptions(features=("fc7:linear", "fc6"), dtype="float16")
+    values = {"fc6": np.full(8, 2, np.float32), "fc7:linear": np.full(8, -0.5, np.float32)}
+    write_rows(choose_format(out, classifier, options), out, [[Features("a", values), Features("b", error="x")]])
+    table = pq.read_table(out)
+    assert json.loads(table.schema.metadata[b"finetune"]) == {"layers": {"fc7:linear": [8], "fc6": [8]}}
+    assert table.to_pylist() == [
+        {"path": "a", "fc7:linear": [-0.5] * 8, "fc6": [2.0] * 8, "error": None},
+        {"path": "b", "fc7:linear": None, "fc6": None, "error": "x"},
     ]
 
 

@@ -1,5 +1,6 @@
 """Rows of scores that several tests write, and how to write them without a `ResumableOutput`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +26,22 @@ PREDICTIONS: list[ScoreRow] = [GOOD, BAD, UNSURE]
 ALL_COLUMNS = ScoreOptions(top=2, probabilities=True, abstain_below=0.5)
 
 FEATURES: list[ScoreRow] = [
-    Features(Path("a.png"), np.arange(8, dtype=np.float32)),
+    Features(Path("a.png"), {"fc7": np.arange(8, dtype=np.float32)}),
     Features(Path("na\udcffme.png"), error="the file is empty"),
-    Features(Path("c.png"), np.full(8, 0.5, np.float32)),
+    Features(Path("c.png"), {"fc7": np.full(8, 0.5, np.float32)}),
 ]
 
 
 def write_rows(format: Format, out: Path, batches: list[list[ScoreRow]]) -> None:
     """Write rows as `ResumableOutput` does, without its state."""
     parts = [out.with_name(f"{name}.part") for name in format.names]
-    for part, data in zip(parts, format.begin(), strict=True):
-        part.write_bytes(data)
-    for batch in batches:
-        for part, data in zip(parts, format.encode(batch), strict=True):
-            with part.open("ab") as file:
-                file.write(data)
+    with ExitStack() as stack:
+        files = [stack.enter_context(part.open("wb")) for part in parts]
+        format.start(files)
+        first = 0
+        for batch in batches:
+            format.append(files, batch, first)
+            first += len(batch)
     for name, part in zip(format.names, parts, strict=True):
         format.finish(part, out.with_name(name), sum(map(len, batches)))
     assert sorted(path.name for path in out.parent.iterdir()) == sorted(format.names)

@@ -1,0 +1,60 @@
+"""What is known of the inputs before the first is scored: how many there are, and the other columns of a CSV."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune.data.inputs import expected_inputs
+from finetune.system.csv_cells import original
+
+
+@dataclass(frozen=True)
+class InputList:
+    """The number of inputs, the length of the longest name, and for a CSV its columns other than `path`.
+
+    `columns`: the length of each column's longest cell. Lengths are in bytes.
+    """
+
+    count: int
+    longest: int
+    columns: Mapping[str, int]
+    csv: Path | None = None
+
+    def lines(self) -> Iterator[tuple[str, ...]]:
+        """Yield the cells of `columns` for each input, in order; nothing without a CSV."""
+        for row in _csv_rows(self.csv) if self.csv else ():
+            yield tuple(row[name] for name in self.columns)
+
+
+def read_input_list(arguments: Sequence[str]) -> InputList:
+    """Return what the arguments, as `expand` reads them, list; read line by line, so that no list is held.
+
+    Only the columns of a CSV that is the single argument are read, since those of several need not agree.
+    """
+    count = longest = 0
+    for name in expected_inputs(arguments):
+        count += 1
+        longest = max(longest, len(as_bytes(str(name))))
+    if len(arguments) != 1 or Path(arguments[0]).suffix.lower() != ".csv" or not Path(arguments[0]).is_file():
+        return InputList(count, longest, {})
+    path = Path(arguments[0])
+    columns: dict[str, int] = {}
+    for row in _csv_rows(path):
+        for name, cell in row.items():
+            columns[name] = max(columns.get(name, 0), len(as_bytes(cell)))
+    return InputList(count, longest, columns, path)
+
+
+def as_bytes(text: str) -> bytes:
+    """Return a text in UTF-8; of a file name, exactly its bytes."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the cells of each line by column, except `path`; `expand` has checked the lines."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.DictReader(file, skipinitialspace=True, strict=True, restval="")
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        for row in reader:
+            yield {name: original(cell) for name, cell in row.items() if name and name != "path"}
