@@ -83,7 +83,7 @@ def open_image(data: bytes, name: str) -> ImageFile:
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many kinds for a damaged header
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__  # libheif's messages end with a line break
         if _RARE.search(reason):
             raise ImageError(f"this kind of {name} is not supported ({reason}); convert the image") from None
         raise ImageError(f"the {name} header is damaged ({reason})") from None

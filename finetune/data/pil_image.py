@@ -32,7 +32,8 @@ def pil_to_bgr(image: PilImage) -> Image:
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow raises many kinds for an image that is truncated, damaged or closed
-        raise ImageError(f"Pillow cannot decode it ({error}); open it again") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"Pillow cannot decode it ({reason}); open it again") from None
     return upright(pixels, read_orientation(image.info.get("exif") or b""))
 
 
