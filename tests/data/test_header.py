@@ -5,6 +5,7 @@ from PIL import Image
 from support.encoded_images import GRAY, PALETTE, RGB, RGBA, encode, png
 
 from finetune.data.header import MAX_PIXELS, read_header
+from finetune.data.image_kinds import IMAGE_KINDS
 from finetune.errors import ImageError
 
 PILLOW = {"JPEG": "JPEG", "PNG": "PNG", "GIF": "GIF", "WebP": "WEBP", "BMP": "BMP", "TIFF": "TIFF", "PNM": "PPM"}
@@ -44,6 +45,18 @@ def test_the_end_of_an_embedded_thumbnail_is_not_the_end_of_a_jpeg() -> None:
     assert read_header(whole)[:3] == ("JPEG", 48, 32)
     with pytest.raises(ImageError, match=r"^the JPEG is cut short \(no end marker\)$"):
         read_header(whole[:-40])
+
+
+def test_a_message_of_several_lines_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of libheif."""
+
+    def fail(_: object) -> None:
+        raise SyntaxError("Memory allocation error:\n  security limit exceeded\n")
+
+    monkeypatch.setitem(IMAGE_KINDS, "BMP", IMAGE_KINDS["BMP"]._replace(reader=fail))
+    reason = r"^the BMP header is damaged \(Memory allocation error: security limit exceeded\)$"
+    with pytest.raises(ImageError, match=reason):
+        read_header(b"BM")
 
 
 def test_the_limit_of_pixels() -> None:
