@@ -53,11 +53,13 @@ def read_header(data: bytes) -> Header:
     with open_image(data, name) as image:
         header_end = image.fp.tell() if image.fp else 0
         header = Header(name, *image.size, read_orientation(image.info.get("exif") or b""), image.mode)
-    if header.width * header.height > MAX_PIXELS:
-        raise ImageError(
-            f"{header.width}×{header.height} pixels are more than the limit of {MAX_PIXELS // 10**6} megapixels; "
-            "shrink it"
-        )
+        if header.width * header.height > MAX_PIXELS:
+            raise ImageError(
+                f"{header.width}×{header.height} pixels are more than the limit of {MAX_PIXELS // 10**6} megapixels; "
+                "shrink it"
+            )
+        if isinstance(image, TiffImageFile):
+            refuse_rare_tiff(image)
     # The two bytes of a marker cannot occur in compressed data, so a missing end marker proves that the file is cut.
     if name in ("JPEG", "JPEG 2000") and data.find(b"\xff\xd9", header_end) < 0:
         raise ImageError(f"the {name} is cut short (no end marker)")
@@ -87,7 +89,5 @@ def open_image(data: bytes, name: str) -> ImageFile:
         if _RARE.search(reason):
             raise ImageError(f"this kind of {name} is not supported ({reason}); convert the image") from None
         raise ImageError(f"the {name} header is damaged ({reason})") from None
-    if isinstance(image, TiffImageFile):
-        refuse_rare_tiff(image)
     image.info.update(extra)
     return image

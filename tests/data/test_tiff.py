@@ -1,5 +1,7 @@
 """TIFFs: compressions, CMYK, what the fourth channel means, and the kinds that are not supported."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -82,6 +84,26 @@ def test_white_as_0(bits: int) -> None:
 def test_planes() -> None:
     assert_decodes(tiff(blocks(3), 2, planes=True), RGB)
     assert_decodes(tiff(np.asarray(RGBA), 2, planes=True, extra=2), over_white(RGBA))
+
+
+def test_every_turn_of_a_fax() -> None:
+    """Strips are those of the stored image; its width and height are swapped by a turn."""
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encode(BITMAP, "TIFF", compression="group4", exif=exif)
+        assert decode(data).image.shape[1::-1] == ((48, 32) if orientation < 5 else (32, 48))
+
+
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("kind", ["height", "rows per strip"])
+def test_strips_that_do_not_cover_the_image_are_noticed(kind: str, planes: bool) -> None:
+    """Pillow would leave the rows of missing strips black."""
+    data = tiff(blocks(3), 2, planes=planes)
+    tag, value = {"height": (257, 64), "rows per strip": (278, 8)}[kind]
+    at = data.index(struct.pack("<HHI", tag, 4, 1)) + 8
+    with pytest.raises(ImageError, match=r"^the TIFF is cut short \(parts of the image are missing\)$"):
+        decode(data[:at] + struct.pack("<I", value) + data[at + 4 :])
 
 
 def test_gray_with_transparency() -> None:
