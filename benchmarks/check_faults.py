@@ -27,7 +27,7 @@ from finetune.check.finding_kinds import KINDS, Finding
 from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
 from finetune.classifier import load
 from finetune.data.dataset import LabelledFile
-from finetune.data.header import image_format
+from finetune.data.image_kinds import image_format
 from finetune.data.images import read_image
 from finetune.data.network_input import to_input
 from finetune.data.read_data import read_data

@@ -18,6 +18,7 @@ KINDS = {
     "damaged": Kind(
         True, "damaged data", "Part of the image is gray, shifted or blurred: the decoder guessed it. Get it again."
     ),
+    "dim": Kind(True, "16 bits used in part", "They become dark or black. Scale their values to 65535."),
     "one-colour": Kind(True, "all one colour", "There is nothing to learn from them. Remove them."),
     "identical-classes": Kind(
         True, "identical in different classes", "One of the labels is wrong. Keep the file in its own class."

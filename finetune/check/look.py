@@ -35,8 +35,9 @@ class ImageLook:
 
     `orientation`: EXIF, 1 is upright. `deviation`: the largest standard deviation of a channel, 0 to 255.
     `main_colour`: the share of pixels with the most frequent colour. `damage`: in the decoder's words, where it guessed
-    missing pixels. `codes`: perceptual hashes, uint8 (3, HASH_BITS / 8), of the image, of its mirror image and of the
-    image upside down. `pixels`: the network's input, if it was asked for.
+    missing pixels. `dim`: whether a 16-bit image uses less than half of its range. `codes`: perceptual hashes, uint8
+    (3, HASH_BITS / 8), of the image, of its mirror image and of the image upside down. `pixels`: the network's input,
+    if it was asked for.
     """
 
     file: LabelledFile
@@ -50,6 +51,7 @@ class ImageLook:
     deviation: float = 0.0
     main_colour: float = 0.0
     damage: str = ""
+    dim: bool = False
     codes: NDArray[np.uint8] | None = None
     pixels: Image | None = None
 
@@ -60,7 +62,7 @@ def look(file: LabelledFile, preprocessing: Preprocessing | None = None) -> Imag
         data = read_bytes(file.path)
         header = read_header(data)
         short_side = max(_NEEDED_SIZE, preprocessing.short_side if preprocessing else 0)
-        image, damage = decode(data, short_side, header)
+        image, damage, dim = decode(data, short_side, header)
     except ImageError as error:
         return ImageLook(file, str(error))
     step = max(1, min(image.shape[:2]) // _NEEDED_SIZE)
@@ -76,6 +78,7 @@ def look(file: LabelledFile, preprocessing: Preprocessing | None = None) -> Imag
         deviation=float(cv2.meanStdDev(sample)[1].max()),
         main_colour=_main_colour(sample),
         damage=damage,
+        dim=dim,
         codes=hash_codes(image),
         pixels=to_input(image, preprocessing) if preprocessing else None,
     )

@@ -7,6 +7,7 @@ from statistics import median
 from finetune.check.finding_kinds import Finding
 from finetune.check.look import ImageLook
 from finetune.data.idx import numbered_image
+from finetune.data.image_kinds import IMAGE_KINDS
 from finetune.system.text import shape_text
 
 ONE_COLOUR = 2.0  # standard deviation of a channel, 0 to 255; JPEG's rounding alone gives less
@@ -14,15 +15,6 @@ PLAIN = 0.9  # share of one colour; of 398 photos only an “image not found” 
 TINY = 64  # pixels of the short side, and …
 TINY_SHARE = 0.25  # … of the median: digits of 28 pixels among others are not tiny
 NARROW = 3.0  # long side by short side: the centre crop keeps a third at most
-
-_EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "GIF": (".gif",),
-    "WebP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-}
 
 
 def check_images(looks: Sequence[ImageLook]) -> Iterator[Finding]:
@@ -43,7 +35,9 @@ def _faults(image: ImageLook, median_side: float, models: list[tuple[str, int]])
     size = f"{shape_text((image.width, image.height))} pixels"
     if image.damage:
         yield "damaged", image.damage
-    if image.deviation < ONE_COLOUR:
+    if image.dim:
+        yield "dim", "16-bit values that use less than half of their range"
+    elif image.deviation < ONE_COLOUR:
         yield "one-colour", "all pixels have the same colour"
     elif image.main_colour >= PLAIN:
         yield "plain", f"{image.main_colour:.0%} of the pixels have the same colour"
@@ -56,5 +50,5 @@ def _faults(image: ImageLook, median_side: float, models: list[tuple[str, int]])
     if image.orientation != 1:
         yield "exif-turn", f"orientation {image.orientation}"
     suffix = image.file.path.suffix
-    if suffix.lower() not in _EXTENSIONS[image.format] and not numbered_image(image.file.path):
+    if suffix.lower() not in IMAGE_KINDS[image.format].extensions and not numbered_image(image.file.path):
         yield "wrong-extension", f"a {image.format} file with {f'extension {suffix}' if suffix else 'no extension'}"

@@ -7,6 +7,7 @@ import numpy as np
 from finetune.data.channels import Image
 
 _ORIENTATION = 0x0112  # Exif 2.3, table 4
+_LONG = 4  # the type that some phones write in place of SHORT
 
 
 def read_orientation(exif: bytes) -> int:
@@ -17,8 +18,9 @@ def read_orientation(exif: bytes) -> int:
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, at)
+            tag, kind, _ = struct.unpack_from(order + "HHI", tiff, at)
             if tag == _ORIENTATION:
+                (value,) = struct.unpack_from(order + ("I" if kind == _LONG else "H"), tiff, at + 8)
                 return value if value in range(1, 9) else 1
     except struct.error:  # a damaged block has no orientation
         pass

@@ -12,15 +12,13 @@ from pathlib import Path
 from finetune.choices import SplitName
 from finetune.data.class_name import checked_names, class_name
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
-from finetune.data.header import image_format
+from finetune.data.image_kinds import HEAD_BYTES, IMAGE_EXTENSIONS, image_format
 from finetune.data.split import SPLIT_PREFIXES, ChooseSplits, split_folders, to_train_on
 from finetune.errors import DataError
 from finetune.system.text import first_few, image_count
 
 logger = logging.getLogger(__name__)
 
-_READABLE = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff")
-IMAGE_EXTENSIONS = frozenset((*_READABLE, ".heic", ".heif", ".avif"))  # the last three are found, then reported
 CLUTTER = frozenset(("__MACOSX", "@eaDir"))  # folders that macOS adds to archives, and Synology to photo folders
 
 
@@ -204,6 +202,6 @@ def is_image(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return image_format(file.read(12)) is not None
+            return image_format(file.read(HEAD_BYTES)) is not None
     except OSError:
         return False

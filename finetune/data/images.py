@@ -11,7 +11,7 @@ from PIL.Image import Image as PilImage
 
 from finetune.data.arrays import ArrayOrder, array_to_bgr
 from finetune.data.channels import Image
-from finetune.data.decode import decode, warn_of_damage
+from finetune.data.decode import decode, warn_if_doubtful
 from finetune.data.idx import image_bytes, numbered_image
 from finetune.data.network_input import to_input
 from finetune.data.pil_image import pil_to_bgr
@@ -64,15 +64,14 @@ def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Imag
 
 
 def read_image(path: Path, short_side: int | None = None) -> Image:
-    """Read a file and `decode` it; warn, once per file, if it is damaged; raise ImageError if it cannot be read."""
+    """Read a file and `decode` it; warn, once per file, if it is doubtful; raise ImageError if it cannot be read."""
     return _decode_and_warn(read_bytes(path), path, short_side)
 
 
 def _decode_and_warn(data: bytes, name: Path | str, short_side: int | None) -> Image:
-    image, damage = decode(data, short_side)
-    if damage:
-        warn_of_damage(name, damage)
-    return image
+    decoded = decode(data, short_side)
+    warn_if_doubtful(name, decoded)
+    return decoded.image
 
 
 def read_bytes(path: Path) -> bytes:

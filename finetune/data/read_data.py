@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile
-from finetune.data.folder import IMAGE_EXTENSIONS, folder_files, missing_classes_hint, read_folder
+from finetune.data.folder import folder_files, missing_classes_hint, read_folder
+from finetune.data.image_kinds import IMAGE_EXTENSIONS
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.data.split import ChooseSplits, to_check, to_evaluate

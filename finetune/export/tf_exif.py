@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 _ORIENTATION = 0x0112  # Exif 2.3, table 4
+_LONG = 4  # the type that some phones write in place of SHORT
 _LONGEST = 65_536  # bytes of an EXIF block that are read: the length limit of a JPEG segment
 _HEAD = 12  # bytes at the beginning of a part that hold its kind and length
 
@@ -82,7 +83,8 @@ def _orientation(block: tf.Tensor) -> tf.Tensor:
         directory = number(tf.constant(4), 4)
         entries = directory + 2 + 12 * tf.range(number(directory, 2))
         inside = (directory >= 0) & (entries + 12 <= size)
-        values = tf.boolean_mask(number(entries + 8, 2), inside & (number(entries, 2) == _ORIENTATION))
+        value_of = tf.where(number(entries + 2, 2) == _LONG, number(entries + 8, 4), number(entries + 8, 2))
+        values = tf.boolean_mask(value_of, inside & (number(entries, 2) == _ORIENTATION))
         value = tf.concat([values, [1]], axis=0)[0]
         return tf.where((value >= 1) & (value <= 8), value, 1)
 

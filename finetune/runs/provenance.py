@@ -10,7 +10,8 @@ from typing import Any
 from finetune import __version__
 from finetune.config import TrainConfig, flag
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python")  # what a run's metrics depend on
+# What a run's metrics depend on.
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python", "pillow", "simplejpeg")
 
 
 def repeat_command(config: Mapping[str, Any]) -> str:

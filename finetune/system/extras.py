@@ -6,6 +6,7 @@ PACKAGES = {
     "cleanlab": "cleanlab>=2.7",
     "onnx": "onnx>=1.16",
     "onnxruntime": "onnxruntime>=1.20",
+    "pi_heif": "pi-heif>=1.1",
     "pyarrow": "pyarrow>=18.0",
     "ray": "ray[data]>=2.60",
 }

@@ -17,7 +17,7 @@ from finetune.choices import Precision
 from finetune.data.augment import augmented_input, view_generator
 from finetune.data.channels import Image
 from finetune.data.dataset import Record
-from finetune.data.decode import decode, warn_of_damage
+from finetune.data.decode import decode, warn_if_doubtful
 from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
 from finetune.networks.compiled import BATCH_SIZE, Compiled
@@ -29,7 +29,7 @@ from finetune.training.store import FeatureStore, Key, cache_folder, remove_unus
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5  # counts up when the same input gives other features, so that no older store is used
+FORMAT = 6  # counts up when the same input gives other features, so that no older store is used
 PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")  # in the order of computing
 
 
@@ -194,13 +194,12 @@ class Trunk:
         """Return rows of one image with the network's input for each, or the error that keeps it from being read."""
         record = rows[0].record
         try:
-            image, damage = decode(_unchanged(record), self._preprocessing.short_side)
+            decoded = decode(_unchanged(record), self._preprocessing.short_side)
         except ImageError as error:
             return rows, error
-        if damage:
-            warn_of_damage(record.path, damage)
+        warn_if_doubtful(record.path, decoded)
         views = (view_generator(record.digest, row.view) for row in rows)
-        return rows, [augmented_input(image, self._preprocessing, view, self._augmentation) for view in views]
+        return rows, [augmented_input(decoded.image, self._preprocessing, view, self._augmentation) for view in views]
 
 
 def _unchanged(record: Record) -> bytes:

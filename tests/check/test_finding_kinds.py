@@ -9,8 +9,8 @@ def test_hard_kinds_come_before_soft_ones() -> None:
     severities = [kind.hard for kind in KINDS.values()]
     assert severities == sorted(severities, reverse=True)
     assert [name for name, kind in KINDS.items() if kind.hard] == [
-        "unreadable", "damaged", "one-colour", "identical-classes", "identical-sides", "similar-names", "empty-class",
-        "one-class", "class-one-side",
+        "unreadable", "damaged", "dim", "one-colour", "identical-classes", "identical-sides", "similar-names",
+        "empty-class", "one-class", "class-one-side",
     ]  # fmt: skip
 
 

@@ -48,6 +48,10 @@ def test_an_unreadable_image_has_no_other_finding() -> None:
     ("measures", "expected"),
     [
         ({"damage": "premature end of data segment"}, [("damaged", "premature end of data segment")]),
+        (
+            {"dim": True, "deviation": 1.9, "main_colour": 1.0},
+            [("dim", "16-bit values that use less than half of their range")],
+        ),
         ({"deviation": 1.9, "main_colour": 1.0}, [("one-colour", "all pixels have the same colour")]),
         ({"deviation": 2.0, "main_colour": 0.9}, [("plain", "90% of the pixels have the same colour")]),
         ({"main_colour": 0.89}, []),

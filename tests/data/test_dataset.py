@@ -18,6 +18,7 @@ from finetune.data.dataset import (
     make_listed_dataset,
     sort_names,
 )
+from finetune.data.image_kinds import IMAGE_KINDS
 from finetune.errors import DataError, UsageError
 
 
@@ -73,7 +74,7 @@ def test_unreadable_files_are_skipped_with_the_reason(tmp_path: Path) -> None:
     assert [tuple(skipped) for skipped in dataset.skipped] == [
         (
             tmp_path / "words.png",
-            "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'",
+            f"not an image: expected {', '.join(IMAGE_KINDS)}; the file begins with b'words'",
         ),
         (tmp_path / "gone.png", "cannot be opened (No such file or directory)"),
     ]

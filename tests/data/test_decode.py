@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 from support.encoded_images import (
     BITMAP,
     GRAY,
@@ -186,13 +187,19 @@ def test_gif_frame_smaller_than_the_screen() -> None:
 
 def test_too_little_memory_is_not_a_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        error = cv2.error("Failed to allocate 300000000 bytes")
-        error.code = cv2.Error.StsNoMem
-        raise error
+        raise MemoryError
 
-    monkeypatch.setattr(cv2, "imdecode", fail)
-    with pytest.raises(MemoryError):
-        decode(encode(RGB, "PNG"))
+    monkeypatch.setattr(ImageFile, "load_prepare", fail)
+    for image in (encode(RGB, "PNG"), jpeg_with_junk()):
+        with pytest.raises(MemoryError):
+            decode(image)
+
+
+def jpeg_with_junk() -> bytes:
+    """Return a JPEG that simplejpeg leaves to Pillow."""
+    data = encode(RGB, "JPEG")
+    tables = data.index(b"\xff\xdb")
+    return data[:tables] + b"junk" + data[tables:]
 
 
 def test_every_photo_of_the_reference_set_can_be_decoded(shared: Path) -> None:

@@ -33,6 +33,24 @@ def test_read_orientation(order: str, orientation: int) -> None:
     assert read_orientation(block(order, orientation, start=b"")) == orientation, "a PNG has no Exif mark"
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_type_long(order: str, orientation: int) -> None:
+    """Some phones write 32 bits; in big-endian files the value is in the last two bytes."""
+    short = block(order, orientation)
+    long = short[:-10] + struct.pack(order + "HII", 4, 1, orientation)
+    assert read_orientation(long) == orientation
+    assert upright_size(long) == ((48, 32) if orientation < 5 else (32, 48))
+    assert read_orientation(short[:-10] + struct.pack(order + "HII", 4, 1, 0x60006)) == 1
+
+
+def upright_size(exif: bytes) -> tuple[int, int]:
+    """Return width and height of the same image with this block in three formats."""
+    sizes = {decode(encode(RGB, format, exif=exif)).image.shape[1::-1] for format in ("JPEG", "PNG", "WEBP")}
+    (size,) = sizes
+    return size
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_values_out_of_range_are_upright(orientation: int) -> None:
     assert read_orientation(block("<", orientation)) == 1

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from support.written_files import write_files
 
 from finetune.data.dataset import Dataset
 from finetune.data.folder import image_files, read_folder
+from finetune.data.image_kinds import IMAGE_KINDS
 from finetune.data.read_data import labelled_files
 from finetune.errors import DataError
 
@@ -197,7 +199,8 @@ def test_images_are_found_by_extension_in_any_case_or_by_content(tmp_path: Path)
     )
 
 
-def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
+def test_unreadable_images_are_skipped_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     whole = encode(GRAY, "JPEG")
     root = two_classes(tmp_path, **{"a/cut.jpg": whole[:-40], "a/words.png": b"words", "b/empty.gif": b""})
     (root / "b" / "gone.png").symlink_to("nowhere.png")
@@ -208,12 +211,12 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
     assert len(dataset.records) == 11
     assert {skipped.path.name: skipped.reason for skipped in dataset.skipped} == {
         "cut.jpg": "the JPEG is cut short (no end marker)",
-        "words.png": "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'",
+        "words.png": f"not an image: expected {', '.join(IMAGE_KINDS)}; the file begins with b'words'",
         "empty.gif": "the file is empty",
         "gone.png": "cannot be opened (No such file or directory)",
-        "phone.HEIC": "HEIC is not supported; convert the image to JPEG",
-        "nameless": "AVIF is not supported; convert the image to JPEG",
-        "x.jpg": "HEIF is not supported; convert the image to JPEG",
+        "phone.HEIC": "reading HEIC needs pi-heif; pip install 'pi-heif>=1.1', or convert the image to JPEG",
+        "nameless": "the AVIF header is damaged (Failed to decode image: Truncated data)",
+        "x.jpg": "reading HEIC needs pi-heif; pip install 'pi-heif>=1.1', or convert the image to JPEG",
     }
 
 
@@ -244,7 +247,7 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
         (
             {"a/1.png": b"x", "b/2.png": b""},
             "no readable image was found; 2 skipped, the first: {root}/a/1.png: not an image: "
-            "expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'x'",
+            "expected JPEG, PNG, GIF, WebP, BMP, TIFF, PNM, JPEG 2000, AVIF, HEIF; the file begins with b'x'",
         ),
         (
             {"a/1.png": 1, "a/2.png": 2, "b/3.png": b""},

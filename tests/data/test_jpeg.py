@@ -14,6 +14,7 @@ from support.encoded_images import RGB
 from finetune.data.decode import decode
 from finetune.data.images import read_image
 from finetune.data.jpeg import decode_jpeg
+from finetune.errors import ImageError
 
 PHOTO = np.asarray(RGB.resize((203, 151), Image.Resampling.BICUBIC))  # sides that are not multiples of 8
 OPENCV = {
@@ -89,7 +90,7 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damage_is_returned_and_not_printed(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     make, expected = DAMAGED[kind]
-    image, damage = decode(make())
+    image, damage, _ = decode(make())
     assert image.shape == PHOTO.shape
     assert decode(make(), 19).image.shape == (38, 51, 3)
     assert expected in damage
@@ -123,6 +124,57 @@ def test_a_chroma_subsampling_that_turbojpeg_does_not_know() -> None:
     np.testing.assert_array_equal(found.image, by_opencv(bytes(data)))
 
 
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2) + content
+
+
+JUNK = {
+    "after the first segment": (b"\xff\xdb", b"junk!", "5 extraneous bytes before marker 0xdb"),
+    "zeros": (b"\xff\xc0", bytes(16), "16 extraneous bytes before marker 0xc0"),
+    "an escaped byte": (b"\xff\xdb", b"\xff\0", "2 extraneous bytes before marker 0xdb"),
+    "before the Huffman tables": (b"\xff\xc4", b"x", "1 extraneous bytes before marker 0xc4"),
+    "before the scan": (b"\xff\xda", b"ab", "2 extraneous bytes before marker 0xda"),
+    "a colour profile without its number": (b"\xff\xdb", segment(0xE2, b"ICC_PROFILE\0\0\0"), ""),
+}
+
+
+@pytest.mark.parametrize("part", [1, 2, 4, 8])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("kind", JUNK)
+def test_junk_between_segments(kind: str, mode: str, part: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Every viewer shows such files; they have the pixels of the file without the junk, at reduced size too."""
+    before, junk, damage = JUNK[kind]
+    sound = jpeg(mode)
+    at = sound.index(before)
+    found = decode(sound[:at] + junk + sound[at:], 151 // part)
+    assert found.damage == damage
+    np.testing.assert_array_equal(found.image, decode(sound, 151 // part).image)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_junk_and_a_turn() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sound = jpeg(exif=exif)
+    at = sound.index(b"\xff\xdb")
+    np.testing.assert_array_equal(decode(sound[:at] + b"junk" + sound[at:]).image, decode(sound).image)
+
+
+def test_junk_and_pixels_cut_short() -> None:
+    cut = jpeg()[:2000] + b"\xff\xd9"
+    at = cut.index(b"\xff\xdb")
+    found = decode(cut[:at] + b"junk" + cut[at:])
+    assert found.damage == "4 extraneous bytes before marker 0xdb"
+    np.testing.assert_array_equal(found.image, decode(cut).image)
+
+
+def test_twelve_bits_are_not_called_damaged() -> None:
+    data = bytearray(jpeg())
+    data[data.index(b"\xff\xc0") + 4] = 12
+    with pytest.raises(ImageError, match=r"^this kind of JPEG is not supported \(cannot handle 12-bit layers\); conv"):
+        decode(bytes(data))
+
+
 def test_a_harmless_fault_of_cameras_is_not_damage() -> None:
     """The end of the spectral selection in the scan's header: 63 for a baseline JPEG; some phones write 0."""
     data = bytearray(jpeg())
@@ -139,4 +191,3 @@ def test_an_image_without_all_of_its_pixels_is_refused() -> None:
     table = data.index(b"\xff\xc4", data.index(b"\xff\xda"))
     broken = data[: table - 3] + data[table : table + 4] + b"\xff" * 17 + data[table + 21 :]
     assert decode_jpeg(broken, 203, 151) is None
-    assert decode_jpeg(data[:100], 203, 151) is None

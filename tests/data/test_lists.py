@@ -10,6 +10,7 @@ from support.encoded_images import encode, idx
 from support.runs import started
 
 from finetune.data.dataset import Dataset
+from finetune.data.image_kinds import IMAGE_KINDS
 from finetune.data.read_data import labelled_files, read_data
 from finetune.errors import DataError
 from finetune.model import Model
@@ -101,7 +102,7 @@ def test_missing_and_damaged_files_are_skipped_and_named(root: Path, name: str) 
         (root / "a", "cannot be opened (Is a directory)"),
         (
             root / "words.png",
-            "not an image: expected JPEG, PNG, GIF, WebP, BMP, TIFF; the file begins with b'words'",
+            f"not an image: expected {', '.join(IMAGE_KINDS)}; the file begins with b'words'",
         ),
     ]
 

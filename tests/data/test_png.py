@@ -14,8 +14,8 @@ ROW = b"\0" + bytes(range(8))  # a filter byte, then 8 gray pixels
 def test_only_the_chunks_of_the_pixels_are_kept() -> None:
     plain = png(8, 1, 8, 0, ROW)
     noted = png(8, 1, 8, 0, ROW, png_chunk(b"tEXt", b"Comment\0words"), png_chunk(b"eXIf", b"MM\0*"))
-    assert read_png(noted + b"after the end") == (plain, b"MM\0*", None)
-    assert read_png(plain) == (plain, b"", None)
+    assert read_png(noted + b"after the end") == (plain, b"MM\0*", 16, None)
+    assert read_png(plain) == (plain, b"", 16, None)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
@@ -23,17 +23,27 @@ def test_transparent_gray_is_white_at_any_depth(bits: int) -> None:
     """Eight pixels of 1 and 0 in turn; 1, which is dark at 2 to 8 bits, is transparent."""
     packed = int("".join(f"{value:0{bits}b}" for value in [1, 0] * 4), 2).to_bytes(bits, "big")
     data = png(8, 1, bits, 0, b"\0" + packed, png_chunk(b"tRNS", b"\0\1"))
-    assert read_png(data).transparent == 255 // (2**bits - 1)
     assert decode(data).image[0, :, 0].tolist() == [255, 0] * 4
-
-
-def test_only_gray_images_have_a_transparent_gray() -> None:
-    assert read_png(encode(RGB, "PNG", transparency=(1, 2, 3))).transparent is None
 
 
 def test_transparent_gray_of_16_bits() -> None:
     data = png(2, 1, 16, 0, b"\0" + b"\x12\x34\x12\x35", png_chunk(b"tRNS", b"\x12\x34"))
     assert decode(data).image[0, :, 0].tolist() == [255, 0x12]
+
+
+def test_transparent_colour_of_16_bits() -> None:
+    data = png(2, 1, 16, 2, b"\0" + b"\x12\x34" * 3 + b"\x56\x78" * 3, png_chunk(b"tRNS", b"\x12\x34" * 3))
+    assert decode(data).image[0].tolist() == [[255] * 3, [0x56] * 3]
+
+
+@pytest.mark.parametrize(("content", "bits"), [(b"\x0c", 12), (b"\x0a\x0c\x0b", 12), (b"", 16)])
+def test_bits_of_meaning(content: bytes, bits: int) -> None:
+    assert read_png(png(8, 1, 8, 0, ROW, png_chunk(b"sBIT", content))).bits == bits
+
+
+def test_a_palette_that_is_missing() -> None:
+    with pytest.raises(ImageError, match=r"^the PNG data is damaged or cut short$"):
+        decode(png(8, 1, 8, 3, ROW))
 
 
 def test_damage_outside_the_pixels_is_harmless() -> None:

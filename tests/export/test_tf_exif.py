@@ -31,12 +31,12 @@ def exif(orientation: int) -> Image.Exif:
     return block
 
 
-def tiff_block(order: str, orientation: int, *, start: int = 8, count: int = 2) -> bytes:
-    """Return an EXIF block with one tag before the orientation."""
+def tiff_block(order: str, orientation: int, *, start: int = 8, count: int = 2, long: bool = False) -> bytes:
+    """Return an EXIF block with one tag before the orientation, which is of type 3, or 4 if `long`."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", start)
-    entries = struct.pack(order + "HHIHH", 0x010F, 3, 1, 6, 0) + struct.pack(
-        order + "HHIHH", 0x0112, 3, 1, orientation, 0
-    )
+    value = struct.pack(order + "I", orientation) if long else struct.pack(order + "HH", orientation, 0)
+    entries = struct.pack(order + "HHIHH", 0x010F, 3, 1, 6, 0)
+    entries += struct.pack(order + "HHI", 0x0112, 4 if long else 3, 1) + value
     return head + struct.pack(order + "H", count) + entries + bytes(4)
 
 
@@ -56,6 +56,11 @@ def test_none_is_upright(orientation_of: dict[str, Orientation], format: str) ->
     [
         (tiff_block("<", 6), 6),
         (tiff_block(">", 6), 6),
+        (tiff_block("<", 6, long=True), 6),
+        (tiff_block(">", 6, long=True), 6),
+        (tiff_block("<", 6 + (6 << 16), long=True), 1),
+        (tiff_block(">", 6 << 16, long=True), 1),
+        (tiff_block(">", 0xFFFFFFFA, long=True), 1),
         (tiff_block("<", 0), 1),
         (tiff_block("<", 9), 1),
         (tiff_block("<", 6, count=1), 1),  # the orientation is not counted

@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -56,26 +58,39 @@ def png(width: int, height: int, bits: int, color: int, rows: bytes, *more: byte
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + pixels
 
 
-def tiff(pixels: Pixels, photometric: int, *, bits: int = 8, extra: int | None = None, planes: bool = False) -> bytes:
-    """Return an uncompressed TIFF; `extra`, of its fourth channel: 0 unspecified, 1 premultiplied, 2 straight."""
+def tiff(
+    pixels: Pixels,
+    photometric: int,
+    *,
+    bits: int = 8,
+    extra: int | None = None,
+    planes: bool = False,
+    body: bytes = b"",
+    more: Mapping[int, list[int]] = MappingProxyType({}),
+) -> bytes:
+    """Return an uncompressed TIFF; `extra`, of its fourth channel: 0 unspecified, 1 premultiplied, 2 straight.
+
+    `body` is what stores pixels of other than 8 or 16 bits; `more` are further tags.
+    """
     height, width, channels = pixels.shape
     stored = np.moveaxis(pixels, 2, 0) if planes else pixels
-    body = stored.astype(f"<u{bits // 8}").tobytes()
+    body = body or stored.astype(f"<u{bits // 8}").tobytes()
     strips = channels if planes else 1
     tags = {256: [width], 257: [height], 258: [bits] * channels, 259: [1], 262: [photometric], 277: [channels]}
     tags |= {278: [height], 279: [len(body) // strips] * strips, 284: [2 if planes else 1]}
-    tags |= {} if extra is None else {338: [extra]}
+    tags |= {**more} if extra is None else {**more, 338: [extra]}
     values_at = 8 + 2 + 12 * (len(tags) + 1) + 4
     body_at = values_at + sum(4 * len(values) for values in tags.values() if len(values) > 1) + 4 * strips * planes
     tags[273] = [body_at + strip * len(body) // strips for strip in range(strips)]
     directory, long_values = struct.pack("<H", len(tags)), b""
     for tag, values in sorted(tags.items()):
-        packed = struct.pack(f"<{len(values)}I", *values)
+        kind, form = (3, "H") if tag == 320 else (4, "I")  # a palette has 16 bits, all else here 32
+        packed = struct.pack(f"<{len(values)}{form}", *values)
         if len(values) > 1:
             long_values += packed
             packed = struct.pack("<I", values_at + len(long_values) - len(packed))
-        directory += struct.pack("<HHI", tag, 4, len(values)) + packed  # 4: unsigned, 32 bits
-    return b"II*\0\x08\0\0\0" + directory + bytes(4) + long_values + body
+        directory += struct.pack("<HHI", tag, kind, len(values)) + packed
+    return b"II*\0\x08\0\0\0" + directory + bytes(4) + long_values.ljust(body_at - values_at, b"\0") + body
 
 
 def bmp32(pixels: NDArray[np.uint8], *, alpha: bool) -> bytes:

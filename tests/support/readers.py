@@ -58,7 +58,7 @@ class Reader(NamedTuple):
 
 
 def read_image(path: Path) -> None:
-    image, _ = decode(path.read_bytes())
+    image = decode(path.read_bytes()).image
     assert image.dtype == np.uint8
     assert image.shape[2] == 3
     assert to_input(image, PREPROCESSING).shape == (8, 8, 3)
@@ -66,6 +66,7 @@ def read_image(path: Path) -> None:
 
 def images() -> dict[str, bytes]:
     forms = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF"}
+    forms |= {"ppm": "PPM", "jp2": "JPEG2000", "avif": "AVIF"}
     made = {f"a.{ending}": encoded.encode(encoded.RGB, form) for ending, form in forms.items()}
     return {**made, "alpha.png": encoded.encode(encoded.RGBA, "PNG"), "hand.tiff": encoded.tiff(encoded.blocks(4), 2)}
 

@@ -18,7 +18,7 @@ def test_the_packages_are_named_with_their_versions() -> None:
 
 def test_they_are_those_of_pyproject() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    own = {package for extra in ("onnx", "check", "parquet", "ray", "export") for package in extras[extra]}
+    own = {package for extra in ("onnx", "check", "heic", "parquet", "ray", "export") for package in extras[extra]}
     assert set(PACKAGES.values()) == {package for package in own if not package.startswith("finetune-alexnet[")}
 
 
