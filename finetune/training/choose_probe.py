@@ -10,6 +10,7 @@ import numpy as np
 from finetune.config import AUTO
 from finetune.data.dataset import Dataset, Record
 from finetune.data.groups import joined_groups
+from finetune.errors import DataError
 from finetune.system.progress import track
 from finetune.system.quiet import import_tensorflow
 from finetune.training.plan import Plan, Probe, ProbedLayer
@@ -65,9 +66,20 @@ def _drawn(dataset: Dataset) -> list[Record]:
 
 
 def training_images(dataset: Dataset) -> list[Record]:
-    """Return the images to train on, each content once, in order of their digests."""
+    """Return the images to train on, each content once, in order of their digests.
+
+    Raises DataError for a class whose images are all identical to images of other classes.
+    """
     by_digest = {record.digest: record for record in dataset.records if record.split == "train"}
-    return [by_digest[digest] for digest in sorted(by_digest)]
+    records = [by_digest[digest] for digest in sorted(by_digest)]
+    labels = {record.label for record in records}
+    for label, name in enumerate(dataset.class_names):
+        if label not in labels:
+            raise DataError(
+                f"expected an image of class {name!r} that no other class has, but all are identical to images of "
+                "others; remove those of the wrong class (finetune check lists them)"
+            )
+    return records
 
 
 def labels_of(records: Sequence[Record]) -> Labels:

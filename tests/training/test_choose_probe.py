@@ -164,6 +164,17 @@ def test_only_training_images_are_tried_and_each_content_once() -> None:
         assert [(int(one.digest, 16), one.label) for one in found] == [(0, 1), (2, 1), (5, 0)]
 
 
+def test_a_class_with_no_image_of_its_own_is_an_error() -> None:
+    """The last label of a content counts, so nothing is left of the first class."""
+    records = (record(5), record(5, 1, path="again.png"), record(2, 1))
+    with pytest.raises(DataError) as error:
+        _drawn(Dataset(records, ("one", "two")))
+    assert str(error.value) == (
+        "expected an image of class 'one' that no other class has, but all are identical to images of others; remove "
+        "those of the wrong class (finetune check lists them)"
+    )
+
+
 @pytest.mark.tensorflow
 def test_unreadable_images_are_in_no_fold(
     image_folder: Callable[..., Path],
