@@ -118,6 +118,7 @@ def test_the_examples_run_one_after_the_other(
     """On small drawn images and with fewer epochs; `demo` has its own test."""
     data = image_folder("images", stripes=6, dots=6)
     shutil.copy(data / "dots" / "0.png", tmp_path / "photo.jpg")
+    (tmp_path / "stimuli.csv").write_text("path,onset\nphoto.jpg,0.5\n")
     monkeypatch.chdir(tmp_path)
     for example in EXAMPLES:
         before, _, command = example.replace("/photos", "images").rpartition("|")
