@@ -25,7 +25,7 @@ def score(
         Path,
         typer.Option(
             metavar="FILE",
-            help="The file to write: .jsonl, .csv or .parquet; for features .npy, .h5, .mat or .parquet.",
+            help="The file to write: .jsonl, .csv or .parquet; for features .npy, .h5, .mat (MATLAB) or .parquet.",
         ),
     ],
     model: ModelOption = None,

@@ -20,7 +20,7 @@ from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreRow
 from finetune.scoring.score_options import ScoreOptions
 
-OPTIONS = ScoreOptions(features=("pool5", "fc7:linear"))
+OPTIONS = ScoreOptions(features=("pool1", "fc7:linear"))
 NAMES = [b"a.png", b"na\xffme.png", "ü.png".encode()]
 THREE = InputList(3, 9, {})
 
@@ -57,8 +57,8 @@ def test_datasets(classifier: Classifier, tmp_path: Path) -> None:
     write_rows(hdf5(classifier, out, about={"model_sha256": "ab"}), out, [every[:2], every[2:]])
     with h5py.File(out) as file:
         assert dict(file.attrs) == {"model_sha256": "ab"}
-        assert list(file) == ["error", "fc7:linear", "path", "pool5"]
-        assert dict(file["pool5"].attrs) == {"layer": "pool5", "axes": "image,height,width,channel"}
+        assert list(file) == ["error", "fc7:linear", "path", "pool1"]
+        assert dict(file["pool1"].attrs) == {"layer": "pool1", "axes": "image,height,width,channel"}
         assert dict(file["fc7:linear"].attrs) == {"layer": "fc7:linear", "axes": "image,channel"}
         assert file["path"][:].tolist() == NAMES
         assert file["error"][:].tolist() == [b"", b"the file is empty", b""]
@@ -142,8 +142,13 @@ def test_resumed_after_half_a_row(classifier: Classifier, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("ending", "value", "unread", "name"),
     [
-        ("h5", "pool5(3, 1, 1, 1)", "pool5(1, 1, 1, 2)", "path(1, 1:5)"),  # the axes of the file, reversed
-        ("mat", "pool5(1, 1, 3, 1)", "pool5(1, 1, 1, 2)", "path(1:5, 1)"),
+        (
+            "h5",
+            "pool1(1, 1, 2, 1)",
+            "pool1(1, 1, 1, 2)",
+            "path(1, 1:5)",
+        ),  # the axes of the file, reversed; 672 = 7 × 96
+        ("mat", "pool1(2, 1, 1, 1)", "pool1(1, 1, 1, 2)", "path(1:5, 1)"),
     ],
 )
 def test_octave(ending: str, value: str, unread: str, name: str, classifier: Classifier, tmp_path: Path) -> None:
@@ -151,4 +156,4 @@ def test_octave(ending: str, value: str, unread: str, name: str, classifier: Cla
     write_rows(hdf5(classifier, out), out, [rows(classifier)])
     program = f"x = load('{out}'); printf('%d %d %s', x.{value}, isnan(x.{unread}), x.{name})"
     done = subprocess.run(["octave-cli", "--quiet", "--eval", program], capture_output=True, check=False)
-    assert done.stdout == b"2 1 a.png", done.stderr
+    assert done.stdout == b"672 1 a.png", done.stderr

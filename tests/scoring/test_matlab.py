@@ -23,10 +23,10 @@ def classifier(tiny_model: Model) -> Classifier:
 def test_variables(classifier: Classifier, tmp_path: Path) -> None:
     """MATLAB shows the axes of HDF5 in reverse: those of the transposed arrays."""
     out = tmp_path / "acts.mat"
-    options = ScoreOptions(features=("pool5", "fc7:linear"))
-    height, width, channels = classifier.feature_shapes(["pool5"])["pool5"]
+    options = ScoreOptions(features=("pool1", "fc7:linear"))
+    height, width, channels = classifier.feature_shapes(["pool1"])["pool1"]
     maps = np.arange(height * width * channels, dtype=np.float32).reshape(height, width, channels)
-    row = Features(Path("ü\udcff.png"), {"pool5": maps, "fc7:linear": np.arange(8, dtype=np.float32)})
+    row = Features(Path("ü\udcff.png"), {"pool1": maps, "fc7:linear": np.arange(8, dtype=np.float32)})
     format = choose_format(out, classifier, options, InputList(2, 8, {}))
     write_rows(format, out, [[row, Features(Path("b"), error="x")]])
     with h5py.File(out) as file:
@@ -34,9 +34,9 @@ def test_variables(classifier: Classifier, tmp_path: Path) -> None:
             "error": b"char",
             "fc7_linear": b"single",
             "path": b"char",
-            "pool5": b"single",
+            "pool1": b"single",
         }
-        shown = file["pool5"][:].T
+        shown = file["pool1"][:].T
         assert shown.shape == (height, width, channels, 2)
         np.testing.assert_array_equal(shown[..., 0], maps)
         assert np.isnan(shown[..., 1]).all()

@@ -43,7 +43,7 @@ def stop_after(out: Path, names: str) -> Path:
         stopped.write(rows(names))
     folder = out.with_name("rows.jsonl.partial")
     with (folder / "rows.jsonl.part").open("ab") as part:
-        part.write(b'{"path": "hal')
+        part.write(b'{"path": "hal' + b"f" * 100)  # longer than what is written in its place
     return folder
 
 
