@@ -70,8 +70,9 @@ def training_images(dataset: Dataset) -> list[Record]:
 
     Raises DataError for a class whose images are all identical to images of other classes.
     """
-    by_digest = {record.digest: record for record in dataset.records if record.split == "train"}
-    records = [by_digest[digest] for digest in sorted(by_digest)]
+    in_order = sorted((record.digest, -record.label, record.path, record) for record in dataset.records)
+    by_digest = {digest: record for digest, _, _, record in in_order if record.split == "train"}
+    records = list(by_digest.values())
     labels = {record.label for record in records}
     for label, name in enumerate(dataset.class_names):
         if label not in labels:

@@ -1,6 +1,7 @@
 """What a linear probe on the frozen features of a training by gradient reaches, to compare the two."""
 
 from finetune.data.dataset import Dataset
+from finetune.errors import DataError
 from finetune.training.choose_probe import folds_of, labels_of, training_images
 from finetune.training.features import View
 from finetune.training.plan import Plan
@@ -15,15 +16,21 @@ def compare_with_probe(plan: Plan, dataset: Dataset) -> str:
     """Return one line with the accuracy of a linear probe, cross-validated on the features that the run trained on.
 
     Empty where that would take long: where the features are not in the cache, there are many images, or the trained
-    layers do not begin after one that a probe reads.
+    layers do not begin after one that a probe reads. Empty too where too few images can be held out, since the run does
+    not need that.
     """
     frozen, _ = plan.network.split(plan.trained)
     layer = frozen[-1].name if frozen else ""
-    records = training_images(dataset)
-    if not plan.config.cache or len(records) > MOST_COMPARED or layer not in plan.network.probe_layers():
+    if not plan.config.cache or layer not in plan.network.probe_layers():
+        return ""
+    try:
+        records = training_images(dataset)
+        folds = folds_of(dataset, records)
+    except DataError:
+        return ""
+    if len(records) > MOST_COMPARED:
         return ""
     views, digests = (View(0, plan.precision),), [record.digest for record in records]
-    folds = folds_of(dataset, records)
     with layer_features(plan, [layer], dict.fromkeys(records, views)) as features:
         best = best_strength(cross_validate(features.rows(layer, records, views), labels_of(records), folds, digests))
     return (

@@ -101,7 +101,8 @@ def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> 
             _write_metrics(run, plan, outcome, moved=changed(before, run.model))
             _write_evaluation(run, model, outcome)
             yield run
-            if not plan.probe and (line := compare_with_probe(plan, outcome.dataset)):
+            compared = not plan.probe and not outcome.interrupted
+            if compared and (line := compare_with_probe(plan, outcome.dataset)):
                 logger.info("%s", line)
             write_report(run.path)
 

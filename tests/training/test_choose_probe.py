@@ -165,12 +165,13 @@ def test_only_training_images_are_tried_and_each_content_once() -> None:
 
 
 def test_a_class_with_no_image_of_its_own_is_an_error() -> None:
-    """The last label of a content counts, so nothing is left of the first class."""
-    records = (record(5), record(5, 1, path="again.png"), record(2, 1))
-    with pytest.raises(DataError) as error:
-        _drawn(Dataset(records, ("one", "two")))
+    """The first class that a content is in counts, in any order, so nothing is left of the second."""
+    records = (record(5), record(5, 1, path="again.png"), record(2, 0))
+    for order in (records, records[::-1]):
+        with pytest.raises(DataError) as error:
+            _drawn(Dataset(order, ("one", "two")))
     assert str(error.value) == (
-        "expected an image of class 'one' that no other class has, but all are identical to images of others; remove "
+        "expected an image of class 'two' that no other class has, but all are identical to images of others; remove "
         "those of the wrong class (finetune check lists them)"
     )
 

@@ -83,3 +83,17 @@ def test_it_changes_no_file(config: TrainConfig, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(compare_probe, "MOST_COMPARED", 0)
     train(config)
     assert before == {name: (run.path / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize("why", ["one image each", "the same images in both classes"])
+def test_a_training_that_no_probe_could_be_compared_with_ends_well(
+    config: TrainConfig, image_folder: Callable[..., Path], caplog: pytest.LogCaptureFixture, why: str
+) -> None:
+    """One image of each class is trained on; or none is of one class alone."""
+    data = image_folder("few", stripes=2, dots=2)
+    if why != "one image each":
+        for path in (data / "dots").iterdir():
+            path.write_bytes((data / "stripes" / path.name).read_bytes())
+    assert line_of(replace(config, data=data, skip=("fc8",), check=False), caplog) is None
+    assert config.out is not None
+    assert (config.out / "report.html").exists()
