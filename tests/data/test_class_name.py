@@ -131,3 +131,10 @@ def test_groups_are_spelled_in_one_way_too(tmp_path: Path) -> None:
     rows = [f"{i}.png,{'ab'[i % 2]},{group}\n" for i, group in enumerate(("p", "q ", " p", "q"))]
     (root / "list.csv").write_text("path,label,group\n" + "".join(rows))
     assert [file.group for file in labelled_files(root / "list.csv")] == ["p", "q", "p", "q"]
+
+
+def test_class_names_of_any_script_are_sorted(tmp_path: Path) -> None:
+    folders = ["Zebra", "ant", "Ägypten", "日本", "été", "two words", "a,b"]
+    files = {f"{name}/{i}.png": 100 * place + i for place, name in enumerate(folders) for i in (0, 1)}
+    dataset = read_data(write_files(tmp_path / "data", files))
+    assert dataset.class_names == ("Zebra", "a,b", "ant", "two words", "Ägypten", "été", "日本")

@@ -294,10 +294,3 @@ def test_the_order_of_files_does_not_depend_on_the_disk(tmp_path: Path, monkeypa
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda place: nullcontext(list(scandir(place))[::-1]))
     assert [path.relative_to(root).as_posix() for path in image_files(root)] == expected
-
-
-def test_class_names_of_any_script_are_sorted(tmp_path: Path) -> None:
-    folders = ["Zebra", "ant", "Ägypten", "日本", "été", "two words", "a,b"]
-    files = {f"{name}/{i}.png": 100 * place + i for place, name in enumerate(folders) for i in (0, 1)}
-    dataset = read_folder(write_files(tmp_path / "data", files))
-    assert dataset.class_names == ("Zebra", "a,b", "ant", "two words", "Ägypten", "été", "日本")
