@@ -18,7 +18,7 @@ from finetune.model import Model, load_model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
 from finetune.runs.open_model import open_model
-from finetune.system.quiet import import_tensorflow, keep_wrappers_out
+from finetune.system.quiet import import_for_own_program, import_tensorflow
 from finetune.training.defaults import Settled
 from finetune.training.plan import Plan, SourceWeights
 from finetune.training.stage_spec import Stage
@@ -131,7 +131,7 @@ def score(prefix: str, paths: list[str], batch_size: int) -> float:
 
 
 if __name__ == "__main__":
-    keep_wrappers_out()  # as every command does
+    import_for_own_program()  # as every command does
     import_tensorflow()
     commands = (write_starter, write_alexnet, forward, step, matmul, multiply_adds, score)
     serve({command.__name__: command for command in commands})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from program import PLAIN_IMPORT, Run, run
 from setting import FULL, STARTER, Line, Setting
 
-IMPORT = "from finetune.system.quiet import *; keep_wrappers_out(); import_tensorflow()"  # as every command does
+IMPORT = "from finetune.system.quiet import *; import_for_own_program(); import_tensorflow()"  # as every command does
 OTHERS = {"torch": "torch, the same from the start", "onnx": "ONNX Runtime, the same from the start"}
 
 

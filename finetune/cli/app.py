@@ -34,7 +34,7 @@ from finetune.cli.score import score
 from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
 from finetune.cli.train import train
-from finetune.system.quiet import keep_wrappers_out
+from finetune.system.quiet import import_for_own_program
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     end_politely_on_sigterm()
-    keep_wrappers_out()
+    import_for_own_program()
     try:
         completion.completion_init()  # type: ignore[attr-defined]
         code = _command()(prog_name="finetune", standalone_mode=False)

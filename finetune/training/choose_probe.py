@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
+from threading import Thread
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from finetune.data.dataset import Dataset, Record
 from finetune.data.groups import joined_groups
 from finetune.errors import DataError
 from finetune.system.progress import track
-from finetune.system.quiet import import_tensorflow
+from finetune.system.quiet import import_scikit_learn, import_tensorflow
 from finetune.training.plan import Plan, Probe, ProbedLayer
 from finetune.training.probe_folds import ALWAYS_TRAINED, FoldNumbers, Groups, Labels, draw, make_folds
 
@@ -30,11 +32,15 @@ def choose_probe(plan: Plan, dataset: Dataset) -> tuple[Plan, Dataset]:
     layers = plan.network.probe_layers() if asked == AUTO else [asked]
     cuts = {layer: plan.network.cut(layer) for layer in layers}
     import_tensorflow()  # only now, so that all errors before it come at once
-    from finetune.training.probe_features import layer_features, probe_views
+    from finetune.training.probe_features import IN_USE, layer_features, probe_views
     from finetune.training.probe_fit import best_strength, choose_layer, cross_validate
 
     records, views = _drawn(dataset), probe_views(plan)
-    with layer_features(plan, layers, dict.fromkeys(records, views)) as features:
+    wanted = {**dict.fromkeys(records, views), **dict.fromkeys(_validated(dataset, records), (IN_USE,))}
+    loading = Thread(target=import_scikit_learn)  # takes almost a second, in which features are computed
+    loading.start()
+    with layer_features(plan, layers, wanted) as features:
+        loading.join()
         dataset = dataset.without(features.unreadable)  # raises when too few are left
         records = [record for record in records if record.path not in features.unreadable]
         labels, digests = labels_of(records), [record.digest for record in records]
@@ -63,6 +69,16 @@ def _drawn(dataset: Dataset) -> list[Record]:
     """Return the training images to choose with, each content once, in order of their digests."""
     records = training_images(dataset)
     return [records[number] for number in draw(labels_of(records), [record.digest for record in records])]
+
+
+def _validated(dataset: Dataset, drawn: Sequence[Record]) -> list[Record]:
+    """Return the validation images, if the fit needs no other training images than those drawn.
+
+    Then all features are computed in one pass, and the network is traced once. They choose nothing.
+    """
+    if len(drawn) < len(training_images(dataset)):
+        return []
+    return sorted((record for record in dataset.records if record.split == "val"), key=attrgetter("digest"))
 
 
 def training_images(dataset: Dataset) -> list[Record]:

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby, islice
+from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -132,8 +132,8 @@ class Trunk:
 
         On some processors, the last bit of a row depends on its place in the batch. So what is wanted determines the
         batches, whatever is stored already, and a batch that misses a row is computed whole: a training that was killed
-        computes the same bits as one that was not. A row that is stored stays as it is. Images of the same bytes are
-        one row.
+        computes the same bits as one that was not. Each split has batches of its own: validation images do not change
+        what is trained. A row that is stored stays as it is. Images of the same bytes are one row.
         """
         rows: dict[Key, Row] = {}
         for record, views in wanted.items():
@@ -141,8 +141,8 @@ class Trunk:
                 key = self.key(record.digest, view)
                 rows.setdefault(key, Row(key, record, view.number))
         batches = []
-        for precision in PRECISIONS:
-            own = (row for row in rows.values() if row.key.precision == precision)
+        for precision, split in product(PRECISIONS, sorted({record.split for record in wanted})):
+            own = (row for row in rows.values() if (row.key.precision, row.record.split) == (precision, split))
             while batch := tuple(islice(own, BATCH_SIZE)):
                 batches.append(FeatureBatch(precision, batch))
         return [batch for batch in batches if any(row.key not in store for row in batch.rows)]

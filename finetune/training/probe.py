@@ -20,7 +20,7 @@ from finetune.training.features import View
 from finetune.training.outcome import Outcome
 from finetune.training.plan import Plan, Probe, ProbedLayer
 from finetune.training.probe_blocks import BLOCK_ROWS, CHOICE_TOLERANCE, TOLERANCE
-from finetune.training.probe_features import LayerFeatures, layer_features, probe_views
+from finetune.training.probe_features import IN_USE, LayerFeatures, layer_features, probe_views
 from finetune.training.probe_fit import ProbeArray, fit, one_thread
 from finetune.training.probe_folds import ALWAYS_TRAINED
 from finetune.training.skipped import warn_of_skipped
@@ -31,8 +31,8 @@ def fit_probe(plan: Plan, probe: Probe, dataset: Dataset, run: Run, resumed: boo
 
     Raises DataError when too few images can be read, RunError when one has changed since the split was made.
     """
-    views, in_use = probe_views(plan), View(0, "float32")
-    wanted = {record: views if record.split == "train" else (in_use,) for record in dataset.records}
+    views = probe_views(plan)
+    wanted = {record: views if record.split == "train" else (IN_USE,) for record in dataset.records}
     by_digest = dict(sorted(wanted.items(), key=lambda item: item[0].digest))
     with layer_features(plan, [probe.chosen.layer], by_digest) as features:
         remaining = dataset.without(features.unreadable)
@@ -41,7 +41,7 @@ def fit_probe(plan: Plan, probe: Probe, dataset: Dataset, run: Run, resumed: boo
         fitted = _fitted(features, probe.chosen, train, views)
         val = sorted((record for record in remaining.records if record.split == "val"), key=attrgetter("digest"))
         if val:
-            judged, logits = tuple(val), _logits(features, probe.chosen, val, in_use, *fitted)
+            judged, logits = tuple(val), _logits(features, probe.chosen, val, IN_USE, *fitted)
         else:
             probe = probe if len(train) == probe.drawn else _of_all(probe, remaining, features, views)
             judged, logits = probe.records, probe.logits

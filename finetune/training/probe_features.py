@@ -22,6 +22,8 @@ from finetune.training.store import FeatureStore, Key, StoredRows
 
 Floats32 = NDArray[np.float32]
 
+IN_USE = View(0, "float32")  # validation images, as any image that is classified
+
 
 def probe_views(plan: Plan) -> tuple[View, ...]:
     """Return the views that a probe is fitted on: the image, and its mirror image."""

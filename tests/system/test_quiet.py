@@ -49,20 +49,37 @@ def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("kept_out", [True, False])
-def test_keras_finds_no_packages_for_its_wrappers_if_the_program_has_no_use_of_them(kept_out: bool) -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_keras_finds_no_packages_for_its_wrappers_in_our_own_program(own: bool) -> None:
     """And they can be imported as ever afterwards, also if one was imported before."""
     program = (
         "import sys\n"
         "from finetune.system import quiet\n"
-        f"{'quiet.keep_wrappers_out()' if kept_out else ''}\n"
+        f"{'quiet.import_for_own_program()' if own else ''}\n"
         "quiet.import_tensorflow()\n"
         "print(*(name in sys.modules for name in quiet.FOR_WRAPPERS if name != 'pandas'))\n"
         "import sklearn.linear_model, matplotlib.figure, tensorflow\n"
         "print(tensorflow.keras.layers.Dense(2)(tensorflow.zeros((1, 3))).shape)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [f"{not kept_out} {not kept_out}", "(1, 2)"]
+    assert done.stdout.splitlines() == [f"{not own} {not own}", "(1, 2)"]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_before_after_the_import(own: bool, enabled: bool) -> None:
+    """Only in our own program do the objects of the import count as permanent: a user's own are still collected."""
+    program = (
+        "import gc\n"
+        "from finetune.system import quiet\n"
+        f"gc.{'enable' if enabled else 'disable'}()\n"
+        f"{'quiet.import_for_own_program()' if own else ''}\n"
+        "quiet.import_tensorflow()\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(enabled), str(own)]
 
 
 @pytest.mark.tensorflow

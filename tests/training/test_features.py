@@ -146,6 +146,19 @@ def test_each_precision_has_rows_of_its_own(
     assert len(decoded) == 3 * 25, "all are in the cache"
 
 
+def test_validation_images_have_batches_of_their_own(tiny_model: Model, image_folder: Callable[..., Path]) -> None:
+    """So they change no bit of what is trained, on any processor: the batches of training images stay the same."""
+    dataset = read_folder(image_folder(stripes=50, dots=50))
+    trunk = Trunk(plan_of(tiny_model, ("fc8",)))
+    training = [record for record in dataset.records if record.split == "train"]
+    with trunk.open_store() as store:
+        every = trunk.missing(dict.fromkeys(dataset.records, views(1)), store)
+        alone = trunk.missing(dict.fromkeys(training, views(1)), store)
+    assert 0 < len(training) < 100
+    assert sum(len(batch.rows) for batch in every) == 100
+    assert [batch for batch in every if batch.rows[0].record.split == "train"] == alone
+
+
 def test_pixels_have_no_precision(tiny_model: Model) -> None:
     """Without frozen layers nothing is computed, so that validation and training share view 0."""
     trunk = Trunk(plan_of(tiny_model, tuple(tiny_model.network.weighted_layers())))

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,18 @@ def test_the_model_is_exported(config: TrainConfig, tmp_path: Path, format: Any)
     shutil.copy(run.model, tmp_path / "alone.safetensors")
     export(str(tmp_path / "alone.safetensors"), format, tmp_path / "out")
     assert any(path.suffix == f".{format}" for path in (tmp_path / "out").iterdir())
+
+
+def test_one_pass_over_training_and_validation_images(
+    config: TrainConfig, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All features are computed before the choice, and not one image is decoded again; of more images than are drawn,
+    validation images wait for the choice, so that their features after the other layers are not computed.
+    """
+    with_val(config.data)
+    train(config)
+    assert sorted(decoded) == sorted(config.data.rglob("*.png"))
+    decoded.clear()
+    monkeypatch.setattr("finetune.training.choose_probe.draw", partial(draw, most=15))
+    dry_run(replace(config, out=config.out.with_name("other"), cache=False))
+    assert len(decoded) == 15

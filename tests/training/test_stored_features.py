@@ -31,7 +31,7 @@ def test_stored_rows_are_not_computed_again(
     """One decode an image whatever its views; a second run none; a copy of a file none; a new one its whole batch."""
     folder = image_folder(stripes=5, dots=5)
     plan = plan_of(tiny_model, ("fc8",))
-    dataset = read_folder(folder)
+    dataset = read_folder(folder).all_to_train()
     first, _ = compute(plan, dataset, count=3)
     assert sorted(decoded) == sorted(record.path for record in dataset.records)
     decoded.clear()
@@ -40,11 +40,12 @@ def test_stored_rows_are_not_computed_again(
     np.testing.assert_array_equal(first, again)
 
     shutil.copy(folder / "dots" / "0.png", folder / "dots" / "copy.png")
-    compute(plan, read_folder(folder), count=3)
+    compute(plan, read_folder(folder).all_to_train(), count=3)
     assert decoded == []
     (folder / "dots" / "new.png").write_bytes(image_folder("more", waves=1).joinpath("waves", "0.png").read_bytes())
-    compute(plan, read_folder(folder), count=3)  # 33 rows; new.png has the last three of the dots, rows 15 to 17
-    assert decoded == [record.path for record in read_folder(folder).records if record.path.stem != "copy"]
+    dataset = read_folder(folder).all_to_train()
+    compute(plan, dataset, count=3)  # 33 rows; new.png has the last three of the dots, rows 15 to 17
+    assert decoded == [record.path for record in dataset.records if record.path.stem != "copy"]
 
     decoded.clear()
     compute(replace(plan, source=SourceWeights("other", "cd" * 32)), dataset)
