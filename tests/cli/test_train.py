@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
-from finetune.config import TrainConfig, flag
+from finetune.config import TrainConfig
+from finetune.option_rules import flag
 
 Finetune = Callable[..., tuple[int, str, str]]
 
