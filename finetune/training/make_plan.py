@@ -13,6 +13,7 @@ from finetune.data.mean import mean_of_images
 from finetune.data.preprocessing import with_changes
 from finetune.errors import UsageError
 from finetune.formats.read_weights import read_weights
+from finetune.formats.tf_checkpoint import checkpoint_index
 from finetune.networks import Network, build
 from finetune.networks.initialize import Arrays, fresh_weights
 from finetune.networks.layers import Dropout
@@ -47,6 +48,8 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
     """Return the plan as far as it does not depend on the images; the lighting's components are still missing."""
     if config.weights and Path(config.weights).is_dir():
         config = replace(config, weights=str(open_run(Path(config.weights)).model))
+    elif (index := checkpoint_index(Path(config.weights))) != Path(config.weights):
+        config = replace(config, weights=str(index))  # a file, so that the run can be repeated and resumed
     path, name = choose_weights(config.weights, config.network)
     weights: Arrays = {}
     if path is None:
