@@ -227,13 +227,9 @@ class Classifier:
         while batch := list(islice(inputs, batch_size)):
             readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
             computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
-            each = count()
+            each = ({name: output[number] for name, output in computed.items()} for number in count())
             for path, pixels in batch:
-                if isinstance(pixels, ImageError):
-                    yield path, pixels
-                else:
-                    number = next(each)
-                    yield path, {name: output[number] for name, output in computed.items()}
+                yield path, pixels if isinstance(pixels, ImageError) else next(each)
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""

@@ -78,8 +78,14 @@ class Preprocessing:
         return normalized
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+        """Return the fields as JSON values; `interpolation` only if it is not the usual one.
+
+        So version 0.1.0, which does not know it, reads what is not concerned, and cached features stay in use.
+        """
+        fields = asdict(self)
+        if self.interpolation == "area":
+            del fields["interpolation"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Preprocessing":

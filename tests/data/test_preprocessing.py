@@ -59,6 +59,12 @@ def test_json_round_trip(preprocessing: Preprocessing) -> None:
     assert Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json()))) == preprocessing
 
 
+def test_usual_interpolation_is_not_written() -> None:
+    """Version 0.1.0 refuses fields that it does not know."""
+    assert set(CROP.to_json()) == {"size", "mean", "std", "channel_order", "resize", "resize_to"}
+    assert replace(CROP, interpolation="linear").to_json() == {**CROP.to_json(), "interpolation": "linear"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

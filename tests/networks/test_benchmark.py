@@ -79,7 +79,7 @@ def test_burn_in_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_line_for_every_tenth_batch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """With the time of day and its own seconds, as alexnet_benchmark.py; the warm-up has none."""
-    let_time_pass(monkeypatch, lambda n: n / 1000)
+    let_time_pass(monkeypatch, lambda n: (n + 1) / 1000)
     monkeypatch.setattr(module, "forward_backward", lambda *_: len)
     with caplog.at_level("DEBUG", "finetune"):
         benchmark(build("alexnet", SMALL["alexnet"]), batch_size=1, batches=21)
@@ -87,12 +87,12 @@ def test_a_line_for_every_tenth_batch(monkeypatch: pytest.MonkeyPatch, caplog: p
     time_of_day = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: "
     assert all(re.match(time_of_day, line) for line in lines)
     assert [re.sub(time_of_day, "", line) for line in lines] == [
-        "forward, step 0, duration = 0.020",  # after 10 matrix products and 10 batches to warm up
-        "forward, step 10, duration = 0.030",
-        "forward, step 20, duration = 0.040",
-        "forward-backward, step 0, duration = 0.051",
-        "forward-backward, step 10, duration = 0.061",
-        "forward-backward, step 20, duration = 0.071",
+        "forward, step 0, duration = 0.021",  # after 10 matrix products and 10 batches to warm up
+        "forward, step 10, duration = 0.031",
+        "forward, step 20, duration = 0.041",
+        "forward-backward, step 0, duration = 0.052",
+        "forward-backward, step 10, duration = 0.062",
+        "forward-backward, step 20, duration = 0.072",
     ]
     caplog.clear()
     with caplog.at_level("INFO", "finetune"):
