@@ -53,13 +53,14 @@ def test_the_names_of_plain_weights(plain: Path, names: Path) -> None:
 
 
 def test_names_that_do_not_fit(plain: Path, tmp_path: Path) -> None:
-    (tmp_path / "two.txt").write_text("ant\nbee\n")
-    with pytest.raises(UsageError) as caught:
-        described(plain, class_names=tmp_path / "two.txt")
-    assert str(caught.value) == (
-        f"--class-names {tmp_path / 'two.txt'} has 2 names, but plain.npy has 3 classes; expected one name per line, "
-        "in the order of the classes"
-    )
+    for count in (0, 2, 4):
+        (tmp_path / "names.txt").write_text("ant\n" * count)
+        with pytest.raises(UsageError) as caught:
+            described(plain, class_names=tmp_path / "names.txt")
+        assert str(caught.value) == (
+            f"--class-names {tmp_path / 'names.txt'} has {count} names, but plain.npy has 3 classes; expected one name "
+            "per line, in the order of the classes"
+        )
 
 
 def test_files_that_are_not_names(plain: Path, tmp_path: Path) -> None:
