@@ -19,7 +19,6 @@ _CROPS: dict[Crop, str] = {"center": "", "random": "random crops", "resized": "r
 
 def method(plan: Plan) -> Iterator[str]:
     """Yield a line for each part of the method; what is off is not mentioned."""
-    yield from _input(plan)
     if plan.config.is_probe:
         yield _fit(plan)
         yield "views: each image and its mirror image"
@@ -28,6 +27,7 @@ def method(plan: Plan) -> Iterator[str]:
         yield _optimizer(plan)
         yield from _loss(plan)
         yield from _views(plan)
+    yield from _input(plan)
     yield _precision(plan)
 
 
