@@ -41,12 +41,9 @@ def to_input(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
 def resize(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor, interpolation: Interpolation = "area") -> tf.Tensor:
     """Return what `finetune.data.resize.resize` makes of an image (height, width, channels) uint8."""
-    old_height, old_width = tf.shape(image)[0], tf.shape(image)[1]
     if interpolation == "linear":
-        # Exactly half the size, OpenCV averages, as the interpolation then does too, apart from rounding.
-        half = (old_height == 2 * height) & (old_width == 2 * width)
-        between = tf.constant(False)
-        return tf.cond(half, lambda: _area(image, width, height), lambda: _linear(image, width, height, between))
+        return _linear(image, width, height, tf.constant(False))
+    old_height, old_width = tf.shape(image)[0], tf.shape(image)[1]
     # int64: the number of pixels can pass 2^31 when a long image is enlarged.
     shrinks = tf.cast(width, tf.int64) * tf.cast(height, tf.int64) < tf.size(image[..., 0], tf.int64)
     both = (width <= old_width) & (height <= old_height)
