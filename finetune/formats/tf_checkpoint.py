@@ -34,8 +34,10 @@ def checkpoint_index(path: Path) -> Path:
     if path.name == "checkpoint" and path.is_file():
         latest = _LATEST.match(map_file(path))
         return path.with_name(f"{Path(latest[1].decode(errors='replace')).name}.index") if latest else path
+    if path.exists() or not path.name:
+        return path
     index = path.with_name(f"{path.name}.index")
-    return index if not path.exists() and index.is_file() else path
+    return index if index.is_file() else path
 
 
 def checkpoint_data(index: Path) -> list[Path]:

@@ -47,7 +47,7 @@ class Description:
         if self.class_names is None:
             return None
         check_undescribed(file, "--class-names")
-        names = _lines(self.class_names)
+        names = _lines(Path(self.class_names))  # from Python it may be text
         if len(names) != count:
             raise UsageError(
                 f"--class-names {self.class_names} has {len(names):,} names, but {file.path.name} has {count:,} "

@@ -54,7 +54,7 @@ def test_other_paths_stay_as_they_are(folder: Path) -> None:
     (folder / "notes.meta").touch()
     (folder / "copy.ckpt").touch()
     (folder / "copy.ckpt.index").touch()
-    for path in (folder, folder / "notes.meta", folder / "copy.ckpt", Path("auto"), folder / "model.npy"):
+    for path in (folder, folder / "notes.meta", folder / "copy.ckpt", Path("auto"), folder / "model.npy", Path()):
         assert checkpoint_index(path) == path
     (folder / "checkpoint").write_text("model.ckpt\n")
     assert checkpoint_index(folder / "checkpoint") == folder / "checkpoint"
