@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Classifier",
+    "Description",
     "Features",
     "FinetuneError",
     "Prediction",
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from finetune.config import TrainConfig
     from finetune.errors import FinetuneError
     from finetune.prediction import Features, Prediction, Score
+    from finetune.pretrained.description import Description
     from finetune.runs.run import Run
 
 _MODULES = {
     "Classifier": "classifier",
+    "Description": "pretrained.description",
     "Features": "prediction",
     "FinetuneError": "errors",
     "Prediction": "prediction",

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.choices import Pool
 from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
 from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
@@ -22,11 +23,12 @@ from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError, WeightsError
 from finetune.metrics import softmax
 from finetune.model import Model
-from finetune.networks.layer_outputs import output_shapes, split_relus
+from finetune.networks.layer_outputs import output_shapes, pooled, split_relus
 from finetune.networks.layers import Shape
 from finetune.networks.network import Network
 from finetune.networks.numpy_forward import WeightArrays, outputs
 from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, Score
+from finetune.pretrained.description import NOTHING_GIVEN, Description
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Pool = Literal["max", "mean", "none"]
 NetworkInput = tuple[PathOrUrl, Image | ImageError]
 Outputs = dict[str, NDArray[np.float32]]  # by layer
 BatchFunction = Callable[[Sequence[str], Image], Outputs]  # from layers and pixels to the outputs of the layers
@@ -48,17 +49,24 @@ NUMPY_MULTIPLY_ADDS = 50e9
 MOST_WITH_NUMPY = 256  # images, since all of them are read before the first is computed
 
 
-def load(ref: str | Path | None = None, network: str | None = None, *, many: bool = False) -> "Classifier":
+def load(
+    ref: str | Path | None = None,
+    network: str | None = None,
+    *,
+    many: bool = False,
+    description: Description = NOTHING_GIVEN,
+) -> "Classifier":
     """Return a classifier with the model that `ref` names: a run directory, a weights file or published weights.
 
     None means the newest run in ./runs, else the published AlexNet if its file is present, else the starter; the log
-    says which one it is, and why. `network` decides where a file fits several networks. `many`: as for `Classifier`.
-    Raises WeightsError or RunError if there is no such model or it cannot be read.
+    says which, and why. `network` decides where a file fits several networks, `description` what input and classes are
+    of weights that do not say so. `many`: as for `Classifier`. Raises WeightsError or RunError if there is no such
+    model or it cannot be read, UsageError for a description of one that describes itself.
     """
     if ref is None:
         ref, why = default_model()
         logger.info("model %s, %s", ref, why)
-    return Classifier(open_model(ref, network), many=many)
+    return Classifier(open_model(ref, network, description), many=many)
 
 
 class Classifier:
@@ -219,9 +227,9 @@ class Classifier:
         while batch := list(islice(inputs, batch_size)):
             readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
             computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
-            each = count()
+            each = ({name: output[number] for name, output in computed.items()} for number in count())
             for path, pixels in batch:
-                yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
+                yield path, pixels if isinstance(pixels, ImageError) else next(each)
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""
@@ -284,15 +292,5 @@ class Classifier:
 def _features(path: PathOrUrl, found: Outputs | ImageError, layer: str | Sequence[str], pool: Pool) -> Features[Any]:
     if isinstance(found, ImageError):
         return Features(path, error=str(found))
-    values = {name: _pooled(output, pool) for name, output in found.items()}
+    values = {name: pooled(output, pool) for name, output in found.items()}
     return Features(path, values[layer] if isinstance(layer, str) else values)
-
-
-def _of_image(computed: Outputs, position: int) -> Outputs:
-    return {name: output[position] for name, output in computed.items()}
-
-
-def _pooled(output: LayerOutput, pool: Pool) -> LayerOutput:
-    if pool == "none" or output.ndim == 1:
-        return output
-    return output.mean(axis=(0, 1)) if pool == "mean" else output.max(axis=(0, 1))

@@ -5,25 +5,40 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES, Crop, Level, Optimizer, PrecisionOption, Resize, Schedule
+from finetune.choices import (
+    AS_TRAINED,
+    NETWORK_NAMES,
+    WEIGHTS_NAMES,
+    Crop,
+    Interpolation,
+    Level,
+    LightingOption,
+    Optimizer,
+    PrecisionOption,
+    Resize,
+    Schedule,
+)
 from finetune.errors import UsageError
+from finetune.option_rules import BY_GRADIENT, LAYERS, check_combinations, flag
 from finetune.system import option
-from finetune.system.ranges import BELOW_ONE, BETWEEN, FINITE, GROUP_BY, POSITIVE, SEED, STRENGTH, at_least
+from finetune.system.ranges import (
+    BELOW_ONE,
+    BETWEEN,
+    FINITE,
+    GROUP_BY,
+    LIGHTING,
+    MEAN_TO_TRAIN,
+    POSITIVE,
+    SEED,
+    STRENGTH,
+    at_least,
+)
 from finetune.system.text import did_you_mean
 from finetune.system.typed_value import typed_value
 
 AUTO = "auto"  # in place of the layer of --probe
 
-LAYERS = ("skip", "train", "stages")  # the options that name the layers to train by gradient
 _NAMING_LAYERS = ("probe", *LAYERS, "layer_lr")
-
-# What has no meaning for a linear probe, which is not trained by gradient.
-BY_GRADIENT = (
-    *LAYERS,
-    *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup", "layer_lr", "weight_decay"),
-    *("label_smoothing", "mixup", "dropout", "class_weights", "ema", "patience", "seed", "views", "augmentation"),
-    *("crop", "flip", "lighting", "color_jitter", "tensorboard", "checkpoint_minutes"),
-)
 
 
 @dataclass(frozen=True)
@@ -172,6 +187,18 @@ class TrainConfig:
         "How an image becomes square: crop takes its centre, warp squeezes all of it. [default: as the weights were "
         "trained]",
     )
+    mean: str = option.data(
+        AS_TRAINED,
+        "What is subtracted from pixels of 0 to 255: weights (the mean that the weights were trained with), none, the "
+        "numbers B,G,R for blue, green and red, or, from scratch, data: the mean of your training images.",
+        MEAN_TO_TRAIN,
+        metavar="weights|none|data|B,G,R",
+    )
+    interpolation: Interpolation | None = option.data(
+        None,
+        "How images shrink: area averages, linear interpolates between four pixels, as cv2.resize by default. "
+        "[default: as the weights were trained]",
+    )
     views: int | None = option.augmentation(
         None,
         "Views of each training image: 1 is the image itself, more add augmented views, 0 makes new views in every "
@@ -190,11 +217,13 @@ class TrainConfig:
     flip: bool | None = option.augmentation(
         None, "Override --augmentation: mirror half of the views. [default: as --augmentation]"
     )
-    lighting: float | None = option.augmentation(
+    lighting: LightingOption | None = option.augmentation(
         None,
-        "Override --augmentation: standard deviation of the lighting noise; 0 is off. [default: as --augmentation]",
-        STRENGTH,
-        metavar="STRENGTH",
+        "Override --augmentation: strength of the lighting noise, in standard deviations of your pixels along each "
+        "principal colour, or paper: 0.1 on the paper's scale, the eigenvalues of pixels from 0 to 1. 0 is off. "
+        "[default: as --augmentation]",
+        LIGHTING,
+        metavar="STRENGTH|paper",
     )
     color_jitter: float | None = option.augmentation(
         None,
@@ -222,12 +251,7 @@ class TrainConfig:
         option.known_network(self.network)
         for field in fields(self):
             option.check_range(flag(field.name), field, getattr(self, field.name))
-        for one, other, why in _EITHER:
-            if getattr(self, one) and getattr(self, other):
-                raise UsageError(f"{flag(one)} and {flag(other)} cannot both be given: {why}")
-        self._check_probe()
-        if self.views == 1 and any(getattr(self, name) is not None for name in AUGMENTATION):
-            raise UsageError("augmentation needs more than one view: give --views 0, or 2 or more, or omit --views")
+        check_combinations(self)
 
     @property
     def is_probe(self) -> bool:
@@ -240,15 +264,6 @@ class TrainConfig:
         defaults = {field.name: field.default for field in fields(self)}
         return [name for name in BY_GRADIENT if getattr(self, name) != defaults[name]]
 
-    def _check_probe(self) -> None:
-        """Raise UsageError for options that have no meaning for a probe."""
-        if self.probe is None:
-            return
-        if self.weights == "none":
-            raise UsageError("--probe reads the output of loaded layers, but --weights none loads nothing; omit one")
-        for name in self.by_gradient:
-            raise UsageError(f"--probe and {flag(name)} cannot both be given: a probe needs no gradient; omit one")
-
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
@@ -260,21 +275,6 @@ class TrainConfig:
         if values.get("data") is None:
             raise UsageError("--data is missing: name a folder with one folder of images per class")
         return cls(**values)
-
-
-AUGMENTATION = ("augmentation", "crop", "flip", "lighting", "color_jitter")  # the options for how views differ
-
-# Options that cannot be combined, and why.
-_EITHER = (
-    ("stages", "epochs", "each stage has its own epochs"),
-    ("stages", "train", "each stage names the layers that it trains"),
-    ("stages", "patience", "every stage is trained to its end"),
-)
-
-
-def flag(name: str) -> str:
-    """Return the command line option of a field: `batch_size` is --batch-size."""
-    return f"--{name.replace('_', '-')}"
 
 
 def checked_option(name: str, value: Any) -> Any:

@@ -14,6 +14,7 @@ from finetune.formats.safetensors_file import write_safetensors
 from finetune.formats.weights_file import WeightsFile
 from finetune.networks.network import Network
 from finetune.pretrained.class_names import class_names_of
+from finetune.pretrained.description import NOTHING_GIVEN, Description
 from finetune.pretrained.infer import description_of, network_of
 from finetune.pretrained.load import load_weights
 
@@ -45,15 +46,17 @@ def load_model(path: Path, network: str | None = None) -> Model:
     return model_of(read_weights(path), network)
 
 
-def model_of(file: WeightsFile, network: str | None = None) -> Model:
+def model_of(file: WeightsFile, network: str | None = None, description: Description = NOTHING_GIVEN) -> Model:
     """Return the model in a weights file; `network` decides where several networks fit.
 
-    Raises WeightsError for a file that fits no network, or whose class names do not fit.
+    Raises WeightsError for a file that fits no network, or whose class names do not fit, UsageError for a description
+    of a file that describes itself.
     """
-    built = network_of(file, network)
+    built = description.of_network(network_of(file, network), file)
     weights = load_weights(built, file)
     about = {key: value for key, value in file.metadata.items() if key not in _DESCRIPTION}
-    return Model(built, weights, class_names_of(file, built.num_classes), about)
+    names = description.names(file, built.num_classes) or class_names_of(file, built.num_classes)
+    return Model(built, weights, names, about)
 
 
 def save_model(path: Path, model: Model) -> None:

@@ -260,8 +260,8 @@ def test_batch_size_must_be_positive(tiny_model: Model) -> None:
 def test_names_of_the_package() -> None:
     """The public names; importing the package loads nothing heavy."""
     assert finetune.__all__ == [
-        "Classifier", "Features", "FinetuneError", "Prediction", "Run", "Score", "TrainConfig", "__version__", "load",
-        "train",
+        "Classifier", "Description", "Features", "FinetuneError", "Prediction", "Run", "Score", "TrainConfig",
+        "__version__", "load", "train",
     ]  # fmt: skip
     for name in finetune.__all__:
         assert getattr(finetune, name) is not None

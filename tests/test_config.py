@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from finetune.config import AUGMENTATION, BY_GRADIENT, TrainConfig, checked_option
+from finetune.config import TrainConfig, checked_option
 from finetune.errors import UsageError
+from finetune.option_rules import AUGMENTATION, BY_GRADIENT
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,15 @@ from finetune.errors import UsageError
             )
             for pattern in ("", "folder", "(a", "(?:a)", "a(?=b)", "(a){99999999999}")
         ),
-        ({"lighting": 1.1}, "--lighting must be from 0 to 1, not 1.1"),
+        ({"lighting": 1.1}, "--lighting must be from 0 to 1, or paper, not 1.1"),
+        *(
+            (
+                {"mean": mean},
+                "--mean must be weights, none, data, or numbers from 0 to 255 for blue, green and red, such as "
+                f"104,117,123, not {mean}",
+            )
+            for mean in ("", "imagenet", "104,117", "104,117,256", "-1,0,0", "nan,0,0", "104;117;123")
+        ),
         ({"color_jitter": -0.1}, "--color-jitter must be from 0 to 1, not -0.1"),
         ({"seed": -1}, "--seed must be a whole number from 0 to 2147483647, not -1"),
         ({"seed": 2**31}, "--seed must be a whole number from 0 to 2147483647, not 2147483648"),
@@ -70,6 +79,9 @@ def test_unknown_option_in_json() -> None:
         {"group_by": "parent"},
         {"group_by": r"patient(\d+)"},
         {"lighting": 0.0, "color_jitter": 0.0, "seed": 0},
+        {"lighting": "paper", "mean": "none", "interpolation": "linear"},
+        {"mean": "0,255,103.939"},
+        {"mean": "33.3", "network": "alexnet-mnist"},
         {"lighting": 1.0, "color_jitter": 1.0, "seed": 2**31 - 1, "label_smoothing": 0.999, "ema": 0.999},
     ],
 )
@@ -105,8 +117,8 @@ def test_what_a_probe_refuses_are_options_of_training() -> None:
     assert len(set(BY_GRADIENT)) == len(BY_GRADIENT)
     names = {option.name for option in fields(TrainConfig)}
     assert names - set(BY_GRADIENT) == {
-        "data", "probe", "weights", "network", "out", "val_fraction", "group_by", "resize", "check", "precision",
-        "cache", "overwrite",
+        "data", "probe", "weights", "network", "out", "val_fraction", "group_by", "resize", "mean", "interpolation",
+        "check", "precision", "cache", "overwrite",
     }  # fmt: skip
     assert set(BY_GRADIENT) == set(GRADIENT_VALUES)
 
@@ -139,12 +151,24 @@ def test_a_probe_needs_loaded_layers() -> None:
     assert str(error.value) == "--probe reads the output of loaded layers, but --weights none loads nothing; omit one"
 
 
+def test_the_mean_of_the_images_is_for_training_from_scratch() -> None:
+    assert TrainConfig(data=Path("images"), mean="data", weights="none").mean == "data"
+    for weights in ("auto", "starter", "model.ckpt"):
+        with pytest.raises(UsageError) as error:
+            TrainConfig(data=Path("images"), mean="data", weights=weights)
+        assert str(error.value) == (
+            "--mean data is the mean of your images, but loaded layers expect the mean that they were trained with; "
+            "omit it, or train from scratch with --weights none"
+        )
+
+
 def test_a_probe_accepts_what_is_not_of_the_gradient() -> None:
     """And the defaults of what is, which a file of options may name."""
     defaults = {option.name: option.default for option in fields(TrainConfig) if option.name in BY_GRADIENT}
     probe = TrainConfig(
         data=Path("images"), probe="fc6", weights="starter", network="vgg16", out=Path("run"), group_by="parent",
-        resize="warp", check=False, precision="bfloat16", cache=False, overwrite=True, val_fraction=0.3, **defaults,
+        resize="warp", mean="none", interpolation="linear",
+        check=False, precision="bfloat16", cache=False, overwrite=True, val_fraction=0.3, **defaults,
     )  # fmt: skip
     assert probe.is_probe
     assert TrainConfig.from_json(json.loads(json.dumps(probe.to_json()))) == probe
@@ -172,6 +196,10 @@ def test_augmentation_needs_a_second_view(name: str) -> None:
         ("out", "Run", Path("Run")),
         ("layer_lr", [0.5], ("0.5",)),
         ("learning_rate", 1, 1.0),
+        ("lighting", 1, 1.0),
+        ("lighting", "0.1", 0.1),
+        ("lighting", "paper", "paper"),
+        ("lighting", None, None),
         ("epochs", 3, 3),
         ("cache", False, False),
         ("resize", "warp", "warp"),
@@ -187,6 +215,10 @@ def test_values_from_a_file_get_the_type_of_their_field(name: str, value: Any, t
     [
         ("learning_rate", 10**400, f"--learning-rate is {10**400}; expected float"),
         ("learning_rate", True, "--learning-rate is True; expected float"),
+        ("learning_rate", "0.1", "--learning-rate is '0.1'; expected float"),
+        ("lighting", "much", "--lighting is 'much'; expected paper or float"),
+        ("lighting", "nan", "--lighting must be from 0 to 1, or paper, not nan"),
+        ("mean", [104, 117, 123], "--mean is [104, 117, 123]; expected str"),
         ("batch_size", None, "--batch-size is None; expected int"),
         ("data", 3, "--data is 3; expected Path"),
         ("resize", "stretch", "--resize is 'stretch'; expected crop or warp"),

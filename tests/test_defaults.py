@@ -39,6 +39,8 @@ CONFIG = {
     "val_fraction": None,
     "group_by": None,
     "resize": None,
+    "mean": "weights",
+    "interpolation": None,
     "views": None,
     "augmentation": None,
     "crop": None,
@@ -54,6 +56,14 @@ CONFIG = {
 }
 
 MODEL = "the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter"
+
+# What predict and score assume of weights that do not describe themselves.
+DESCRIPTION = {
+    "--resize": "as is usual for the network",
+    "--mean": "weights",
+    "--interpolation": "area",
+    "--class-names": "ImageNet's for 1,000 classes, otherwise numbers",
+}
 
 # The default of every option and argument as its help shows it; all others are off or not given.
 HELP = {
@@ -83,6 +93,8 @@ HELP = {
         "--val-fraction": "0.2; none for a linear probe, which is measured by cross-validation",
         "--group-by": "the column group of a CSV, otherwise no groups",
         "--resize": "as the weights were trained",
+        "--mean": "weights",
+        "--interpolation": "as the weights were trained",
         "--views": "1, or 8 with augmentation",
         "--augmentation": "light",
         "--crop": "as --augmentation",
@@ -94,9 +106,10 @@ HELP = {
         "--cache": "cache",
         "--checkpoint-minutes": "10.0",
     },
-    "predict": {"--model": MODEL, "--top": "5", "--abstain-below": "0.0"},
+    "predict": {"--model": MODEL, **DESCRIPTION, "--top": "5", "--abstain-below": "0.0"},
     "score": {
         "--model": MODEL,
+        **DESCRIPTION,
         "--top": "5",
         "--pool": "none",
         "--dtype": "float32",

@@ -61,7 +61,8 @@ def look(file: LabelledFile, preprocessing: Preprocessing | None = None) -> Imag
     try:
         data = read_bytes(file.path)
         header = read_header(data)
-        short_side = max(_NEEDED_SIZE, preprocessing.short_side if preprocessing else 0)
+        short_side = preprocessing.short_side if preprocessing else 0
+        short_side = None if short_side is None else max(_NEEDED_SIZE, short_side)
         image, damage, dim = decode(data, short_side, header)
     except ImageError as error:
         return ImageLook(file, str(error))

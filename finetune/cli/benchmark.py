@@ -47,7 +47,8 @@ def benchmark(
 ) -> None:
     """Measure how fast a network runs on this machine.
 
-    Measured are the forward pass, and the forward pass with the gradients of all weights; the weights are random.
+    Measured are the forward pass, and the forward pass with the gradients of all weights; the weights are random. With
+    -v, every tenth batch has a line with the time of day and its seconds.
 
     Examples:
       finetune benchmark alexnet

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES, Interpolation, Resize
 from finetune.cli.output import set_up_logging
 from finetune.system.option import known_network
 
@@ -57,6 +57,38 @@ NetworkOption = Annotated[
         callback=known_network,
         help="The network of a weights file that fits several, e.g. caffenet.",
         autocompletion=completes(*NETWORK_NAMES),
+    ),
+]
+
+ResizeOption = Annotated[
+    Resize | None,
+    typer.Option(
+        help="For weights that do not describe themselves: how an image becomes square; crop takes its centre, warp "
+        "squeezes all of it. [default: as is usual for the network]"
+    ),
+]
+MeanOption = Annotated[
+    str,
+    typer.Option(
+        metavar="weights|none|B,G,R",
+        help="For such weights: what is subtracted from the pixels of 0 to 255: the mean that is usual for the network "
+        "(weights), nothing (none), or these numbers for blue, green and red.",
+    ),
+]
+InterpolationOption = Annotated[
+    Interpolation | None,
+    typer.Option(
+        help="For such weights: how images shrink, by averages (area) or between four pixels (linear), as cv2.resize "
+        "by default. [default: area]"
+    ),
+]
+ClassNamesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--class-names",
+        metavar="FILE",
+        help="For such weights: a text file with the names of the classes, one per line. [default: ImageNet's for "
+        "1,000 classes, otherwise numbers]",
     ),
 ]
 

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune.choices import AS_TRAINED
 from finetune.cli.options import (
     AbstainBelow,
+    ClassNamesOption,
     Inputs,
+    InterpolationOption,
     Json,
+    MeanOption,
     ModelOption,
     NetworkOption,
     Null,
+    ResizeOption,
     Strict,
     TenCrop,
     Top,
@@ -36,6 +41,10 @@ def predict(
     inputs: Inputs,
     model: ModelOption = None,
     network: NetworkOption = None,
+    resize: ResizeOption = None,
+    mean: MeanOption = AS_TRAINED,
+    interpolation: InterpolationOption = None,
+    class_names: ClassNamesOption = None,
     top: Top = 5,
     ten_crop: TenCrop = False,
     abstain_below: AbstainBelow = 0.0,
@@ -60,12 +69,13 @@ def predict(
     from finetune.cli.unread_inputs import end_if_unread
     from finetune.data.inputs import expand
     from finetune.data.unread import Unread
+    from finetune.pretrained.description import Description
 
     images = expand(inputs, null)
     if explain:
         only = _only_image(images, explain)
         images = iter([only])
-    classifier = load(model, network)
+    classifier = load(model, network, description=Description(resize, mean, interpolation, class_names))
     unread, count = Unread(), 0
     every = classifier.predict(images, top=top, folders=False, ten_crop=ten_crop, abstain_below=abstain_below)
     for prediction in every:  # a folder in a list is one row, too

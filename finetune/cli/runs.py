@@ -154,7 +154,8 @@ def _notes(listed: "ListedRun", width: int) -> list[str]:
 
 def _change(name: str, value: Any) -> str:
     """Return `--epochs 50`, or `without --patience` for an option that is not given."""
-    from finetune.config import TrainConfig, flag
+    from finetune.config import TrainConfig
+    from finetune.option_rules import flag
     from finetune.runs.provenance import option_words
 
     value = tuple(value) if isinstance(value, list) else value
@@ -191,7 +192,8 @@ def _comparison(comparison: "RunComparison", width: int) -> str:
 
 def _option_rows(comparison: "RunComparison") -> Iterator[tuple[str, ...]]:
     """Yield the names of two runs, what was trained, and the options and versions that differ."""
-    from finetune.config import TrainConfig, flag
+    from finetune.config import TrainConfig
+    from finetune.option_rules import flag
 
     runs = comparison.first, comparison.second
     yield ("", *(run.name for run in runs))

@@ -5,13 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from finetune.choices import AS_TRAINED
 from finetune.cli.options import (
     AbstainBelow,
     BatchSize,
+    ClassNamesOption,
     Inputs,
+    InterpolationOption,
+    MeanOption,
     ModelOption,
     NetworkOption,
     Null,
+    ResizeOption,
     Strict,
     TenCrop,
     Top,
@@ -30,6 +35,10 @@ def score(
     ],
     model: ModelOption = None,
     network: NetworkOption = None,
+    resize: ResizeOption = None,
+    mean: MeanOption = AS_TRAINED,
+    interpolation: InterpolationOption = None,
+    class_names: ClassNamesOption = None,
     top: Top = 5,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add the probability of every class, in the order of the classes.")
@@ -84,6 +93,7 @@ def score(
       finetune score stimuli.csv --out acts.h5 --features conv1,conv5,fc7
     """
     from finetune.cli.unread_inputs import end_if_unread
+    from finetune.pretrained.description import Description
     from finetune.scoring.score import score as write_scores
     from finetune.scoring.score_options import ScoreOptions
     from finetune.system.typed_value import split_names
@@ -104,6 +114,7 @@ def score(
         options,
         model,
         network,
+        Description(resize, mean, interpolation, class_names),
         null=null,
         strict=strict,
         resume=resume,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finetune.choices import LightingOption
 from finetune.cli.options import Verbose, completes
-from finetune.config import TrainConfig, flag
+from finetune.config import TrainConfig
 from finetune.errors import InterruptionError, UsageError
+from finetune.option_rules import flag
 from finetune.system.option import PANELS
 from finetune.system.table import table
 
@@ -110,6 +112,8 @@ def _config_parameters() -> list[inspect.Parameter]:
         kind: Any = option.type
         if "tuple" in str(kind):
             kind = list[str] | None  # for Typer, an option that can be repeated
+        elif kind == LightingOption | None:
+            kind = str | None  # Typer knows no unions; the config makes a number of it
         elif default is None:
             kind = kind | None
         names = [flag(option.name)] if default is False else []  # no --no-… for options that are off by default

@@ -35,22 +35,33 @@ _GRAY_BGR = np.array((0.114, 0.587, 0.299), np.float32)  # ITU-R BT.601
 class Lighting:
     """The principal components of the training pixels, the strongest first.
 
-    `vectors`: unit vectors, each red, green, blue. `deviations`: the pixels' standard deviation along each, in units
-    of 0 to 255; the square roots of the covariance matrix's eigenvalues.
+    `vectors`: unit vectors, each red, green, blue. `scales`: how far a factor of 1 shifts the pixels along each, in
+    units of 0 to 255: their standard deviation along it, the square root of the covariance matrix's eigenvalue, or what
+    `as_in_paper` makes of it.
     """
 
-    deviations: Vector
+    scales: Vector
     vectors: tuple[Vector, Vector, Vector]
 
     @classmethod
-    def of(cls, deviations: Iterable[Any], vectors: Iterable[Iterable[Any]]) -> "Lighting":
-        """Return the lighting of 3 deviations and 3 × 3 vectors in any iterables; raise ValueError for other counts."""
+    def of(cls, scales: Iterable[Any], vectors: Iterable[Iterable[Any]]) -> "Lighting":
+        """Return the lighting of 3 scales and 3 × 3 vectors in any iterables; raise ValueError for other counts."""
         first, second, third = (_vector(vector) for vector in vectors)
-        return cls(_vector(deviations), (first, second, third))
+        return cls(_vector(scales), (first, second, third))
+
+    def as_in_paper(self) -> "Lighting":
+        """Return the same components with eigenvalues in place of standard deviations, for pixels from 0 to 1.
+
+        Krizhevsky et al. 2012, section 4.1, add the components times α · λ, where λ are the eigenvalues of the
+        covariance matrix of the pixels and α is normal with standard deviation PAPER_LIGHTING. They do not state the
+        pixels' range; from 0 to 255, λ is about 10,000, and every image would be black or white. Programs that follow
+        the text, such as Facebook's fb.resnet.torch, take pixels from 0 to 1.
+        """
+        return replace(self, scales=_vector((scale / 255) ** 2 * 255 for scale in self.scales))
 
     def shift(self, factors: NDArray[np.float64]) -> Pixels:
         """Return the red, green and blue to add, given the `factors` drawn for the three components."""
-        return (factors * self.deviations @ np.array(self.vectors)).astype(np.float32)
+        return (factors * self.scales @ np.array(self.vectors)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Augmentation:
     Szegedy et al. 2015. `flip`: half of the views are mirrored. `color_jitter`: brightness, contrast and saturation are
     changed by factors within 1 ± this, in any order, as torchvision's ColorJitter. `lighting`: all pixels are shifted
     along each principal component of the training pixels by a normal number with this standard deviation, in units of
-    `Lighting.deviations`; the paper scales by eigenvalues, Krizhevsky's program cuda-convnet2 by these. It needs
+    `Lighting.scales`: by default standard deviations of the pixels, as in Krizhevsky's program cuda-convnet2. It needs
     `components`. `mirrored`: all views but 0 are the mirror image of view 0, and nothing else happens to them.
 
     A gray network sees only the resulting gray: lighting brightens or darkens it, and saturation changes nothing.
@@ -94,6 +105,8 @@ class Augmentation:
 
 
 MIRRORED = Augmentation(mirrored=True)  # what a linear probe is fitted on, next to the image itself
+
+PAPER_LIGHTING = 0.1  # Krizhevsky et al. 2012, section 4.1
 
 LEVELS: Mapping[str, Augmentation] = {
     "none": Augmentation(),
@@ -144,9 +157,9 @@ def augmented_input(
         return np.ascontiguousarray(to_input(image, preprocessing)[:, ::-1])
     size = preprocessing.size
     if augmentation.crop == "resized":
-        square = resize(random_part(image, generator), size, size)
+        square = resize(random_part(image, generator), size, size, preprocessing.interpolation)
     elif preprocessing.resize == "warp":
-        square = resize(image, size, size)
+        square = resize(image, size, size, preprocessing.interpolation)
     else:
         random = augmentation.crop == "random"
         resized = resize_for_crop(image, with_margin(preprocessing) if random else preprocessing)

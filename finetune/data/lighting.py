@@ -1,6 +1,7 @@
 """The colours along which the training images differ most, for the lighting noise of augmentation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +24,7 @@ def principal_components(paths: Sequence[Path], preprocessing: Preprocessing) ->
     same bits, since all sums are of whole numbers. Raises DataError if no image can be read.
     """
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(len(paths), MOST_IMAGES)).astype(int)]
-    size, resize, resize_to = preprocessing.size, preprocessing.resize, preprocessing.resize_to
-    in_colour = Preprocessing(size, (0.0, 0.0, 0.0), channel_order="RGB", resize=resize, resize_to=resize_to)
+    in_colour = replace(preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), channel_order="RGB")
     count, total, products = 0, np.zeros(3), np.zeros((3, 3))
     inputs = parallel_map(partial(read_input, preprocessing=in_colour), chosen)
     for image in track(inputs, len(chosen), "colours", "images"):

@@ -13,7 +13,8 @@ def to_input(image: Image, preprocessing: Preprocessing) -> Image:
     """
     size = preprocessing.size
     if preprocessing.resize == "warp":
-        return in_channel_order(resize(image, size, size), preprocessing.channel_order)
+        square = resize(image, size, size, preprocessing.interpolation)
+        return in_channel_order(square, preprocessing.channel_order)
     resized = resize_for_crop(image, preprocessing)
     top, left = ((length - size) // 2 for length in resized.shape[:2])
     return in_channel_order(resized[top : top + size, left : left + size], preprocessing.channel_order)

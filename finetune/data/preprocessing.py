@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.choices import Resize
+from finetune.choices import AS_TRAINED, NO_MEAN, Interpolation, Resize
 from finetune.errors import UsageError, WeightsError
+from finetune.system.ranges import pixel_values
 
 # Mean of the ILSVRC 2012 training pixels per channel, from BVLC's data/ilsvrc12/imagenet_mean.binaryproto.
 CAFFE_MEAN_BGR = (104.007, 116.669, 122.679)
@@ -30,6 +31,7 @@ class Preprocessing:
     `size`: side of the square input in pixels. `resize`: "crop" resizes the short side to `resize_to` pixels and takes
     the centre, "warp" squeezes the whole image into the square. `mean` and `std`: per channel in `channel_order`, in
     units of 0 to 255; input = (pixel - mean) / std. `resize_to` 0 means 256 / 227 of the size, as BVLC trained.
+    `interpolation`: how images shrink, "area" by averages, "linear" between four pixels, as `cv2.resize` by default.
     Raises UsageError for values that contradict each other.
     """
 
@@ -39,14 +41,12 @@ class Preprocessing:
     channel_order: ChannelOrder = "BGR"
     resize: Resize = "crop"
     resize_to: int = 0
+    interpolation: Interpolation = "area"
 
     def __post_init__(self) -> None:
-        if self.resize not in get_args(Resize):
-            raise UsageError(f"resize must be one of {', '.join(get_args(Resize))}, not {self.resize!r}")
-        if self.channel_order not in get_args(ChannelOrder):
-            raise UsageError(
-                f"channel_order must be one of {', '.join(get_args(ChannelOrder))}, not {self.channel_order!r}"
-            )
+        for name, kind in (("resize", Resize), ("channel_order", ChannelOrder), ("interpolation", Interpolation)):
+            if getattr(self, name) not in get_args(kind):
+                raise UsageError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}")
         if not self.resize_to:
             object.__setattr__(self, "resize_to", round(self.size * 256 / 227))
         if not 0 < self.size <= self.resize_to:
@@ -65,8 +65,10 @@ class Preprocessing:
         return 1 if self.channel_order == "GRAY" else 3
 
     @property
-    def short_side(self) -> int:
-        """How many pixels the short side of an image needs before it is resized."""
+    def short_side(self) -> int | None:
+        """How many pixels the short side of an image needs before it is resized; None if it needs all that it has."""
+        if self.interpolation == "linear":  # a decoder that averages would change what is interpolated
+            return None
         return self.resize_to if self.resize == "crop" else self.size
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -76,8 +78,14 @@ class Preprocessing:
         return normalized
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+        """Return the fields as JSON values; `interpolation` only if it is not the usual one.
+
+        So version 0.1.0, which does not know it, reads what is not concerned, and cached features stay in use.
+        """
+        fields = asdict(self)
+        if self.interpolation == "area":
+            del fields["interpolation"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Preprocessing":
@@ -104,6 +112,36 @@ def with_margin(preprocessing: Preprocessing) -> Preprocessing:
     if preprocessing.resize_to > preprocessing.size:
         return preprocessing
     return replace(preprocessing, resize_to=0)
+
+
+def with_changes(
+    preprocessing: Preprocessing,
+    resize: Resize | None = None,
+    mean: str = AS_TRAINED,
+    interpolation: Interpolation | None = None,
+) -> Preprocessing:
+    """Return the preprocessing with what is given in its place.
+
+    `mean`: "weights" leaves it as it is, "none" subtracts nothing, numbers as text, such as "104,117,123", are those of
+    blue, green and red, or the one of gray, from 0 to 255. Raises UsageError for other than one number per channel.
+    """
+    values = preprocessing.mean
+    if mean == NO_MEAN:
+        values = (0.0,) * preprocessing.channels
+    elif mean != AS_TRAINED:
+        given = pixel_values(mean) or ()
+        if len(given) != preprocessing.channels:
+            raise UsageError(
+                f"--mean {mean}: the network takes {preprocessing.channel_order}; expected "
+                + ("one number" if preprocessing.channels == 1 else "three numbers, for blue, green and red")
+            )
+        values = given[::-1] if preprocessing.channel_order == "RGB" else given
+    return replace(
+        preprocessing,
+        mean=values,
+        resize=resize or preprocessing.resize,
+        interpolation=interpolation or preprocessing.interpolation,
+    )
 
 
 # The input of all the weights that torchvision publishes, and of those that were trained as it trains.

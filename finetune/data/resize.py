@@ -1,14 +1,18 @@
-"""Resize an image: area averages to shrink, linear interpolation to enlarge."""
+"""Resize an image: area averages or linear interpolation to shrink, linear interpolation to enlarge."""
 
 import cv2
 
+from finetune.choices import Interpolation
 from finetune.data.channels import Image
 from finetune.data.preprocessing import Preprocessing
 
 
-def resize(image: Image, width: int, height: int) -> Image:
-    """Resize to width × height pixels: area averages to shrink (no aliasing), linear interpolation to enlarge."""
-    shrinks = width * height < image.shape[0] * image.shape[1]
+def resize(image: Image, width: int, height: int, interpolation: Interpolation = "area") -> Image:
+    """Resize to width × height pixels: area averages to shrink (no aliasing), linear interpolation to enlarge.
+
+    With "linear", both are linear interpolation between the four nearest pixels, as `cv2.resize` by default.
+    """
+    shrinks = interpolation == "area" and width * height < image.shape[0] * image.shape[1]
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
@@ -17,7 +21,7 @@ def resize_for_crop(image: Image, preprocessing: Preprocessing) -> Image:
     image = _without_far_ends(image)
     height, width = image.shape[:2]
     scale = preprocessing.resize_to / min(height, width)
-    return resize(image, round(width * scale), round(height * scale))
+    return resize(image, round(width * scale), round(height * scale), preprocessing.interpolation)
 
 
 def _without_far_ends(image: Image) -> Image:

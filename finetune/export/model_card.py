@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetune import __version__
+from finetune.choices import Interpolation
 from finetune.data.preprocessing import Preprocessing
 from finetune.export.usage import usage
 from finetune.model import Model
@@ -66,10 +67,16 @@ def _preprocessing(preprocessing: Preprocessing, format: str) -> str:
     values = f"mean {list(preprocessing.mean)} and scale {list(preprocessing.std)} for {preprocessing.channel_order}"
     return (
         f"{who}. The image is turned upright by its EXIF orientation, laid over white where it is transparent, and "
-        f"{geometry}; shrinking averages areas, enlarging interpolates linearly. Then input = (pixel - mean) / scale "
+        f"{geometry}; {_INTERPOLATION[preprocessing.interpolation]}. Then input = (pixel - mean) / scale "
         f"with {values}, for pixels from 0 to 255. As `finetune` stores it:\n\n"
         f"    {json.dumps(preprocessing.to_json())}"
     )
+
+
+_INTERPOLATION: dict[Interpolation, str] = {
+    "area": "shrinking averages areas, enlarging interpolates linearly",
+    "linear": "pixels are interpolated linearly between the four nearest, also where the image shrinks",
+}
 
 
 def _classes(model: Model, run: Run | None) -> str:

@@ -10,7 +10,7 @@ from finetune.export.tf_exif import jpeg_orientation, png_orientation, webp_orie
 EXPECTED = "not an image that can be read here: expected JPEG, PNG, GIF, WebP or BMP"
 
 
-def decode(data: tf.Tensor, short_side: int) -> tf.Tensor:
+def decode(data: tf.Tensor, short_side: int | None) -> tf.Tensor:
     """Return the upright image (height, width, 3) uint8 RGB encoded in a scalar string, transparency over white.
 
     `short_side`: how many pixels the short side must keep, as in `finetune.data.decode.decode`. When the graph runs, an
@@ -34,11 +34,13 @@ def decode(data: tf.Tensor, short_side: int) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def _jpeg(data: tf.Tensor, short_side: int) -> tf.Tensor:
+def _jpeg(data: tf.Tensor, short_side: int | None) -> tf.Tensor:
     """Return the image, at 1/2, 1/4 or 1/8 of its size if that leaves enough pixels."""
     shape = tf.image.extract_jpeg_shape(data)
     shorter = tf.minimum(shape[0], shape[1])
-    reduction = sum(tf.cast(shorter >= ratio * short_side, tf.int32) for ratio in (2, 4, 8))
+    reduction = tf.constant(0)
+    if short_side is not None:
+        reduction = sum(tf.cast(shorter >= ratio * short_side, tf.int32) for ratio in (2, 4, 8))
 
     def at(ratio: int) -> tf.Tensor:
         return tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")

@@ -6,6 +6,7 @@ coefficients of 11 bits.
 
 import tensorflow as tf
 
+from finetune.choices import Interpolation
 from finetune.data.preprocessing import Preprocessing
 
 _ONE = 2048  # INTER_RESIZE_COEF_SCALE
@@ -19,7 +20,7 @@ def to_input(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """
     side = preprocessing.size
     if preprocessing.resize == "warp":
-        square = resize(image, tf.constant(side), tf.constant(side))
+        square = resize(image, tf.constant(side), tf.constant(side), preprocessing.interpolation)
     else:
         image = _without_ends(image)
         height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -28,7 +29,7 @@ def to_input(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
             tf.maximum(side, tf.cast(tf.round(tf.cast(length, tf.float64) * scale), tf.int32))
             for length in (height, width)
         )
-        resized = resize(image, new_width, new_height)
+        resized = resize(image, new_width, new_height, preprocessing.interpolation)
         top, left = (new_height - side) // 2, (new_width - side) // 2
         square = resized[top : top + side, left : left + side]
     if preprocessing.channel_order == "GRAY":
@@ -38,8 +39,10 @@ def to_input(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     return tf.ensure_shape(square, (side, side, preprocessing.channels))
 
 
-def resize(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
+def resize(image: tf.Tensor, width: tf.Tensor, height: tf.Tensor, interpolation: Interpolation = "area") -> tf.Tensor:
     """Return what `finetune.data.resize.resize` makes of an image (height, width, channels) uint8."""
+    if interpolation == "linear":
+        return _linear(image, width, height, tf.constant(False))
     old_height, old_width = tf.shape(image)[0], tf.shape(image)[1]
     # int64: the number of pixels can pass 2^31 when a long image is enlarged.
     shrinks = tf.cast(width, tf.int64) * tf.cast(height, tf.int64) < tf.size(image[..., 0], tf.int64)

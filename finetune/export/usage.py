@@ -121,8 +121,16 @@ def _open_image(model: Model) -> str:
     side = preprocessing.size
     mode = "L" if preprocessing.channels == 1 else "RGB"
     expand = "[None, :, :, None]" if preprocessing.channels == 1 else "[None]"
-    shape = f"({side}, {side})"
-    if preprocessing.resize == "warp":
+    shape, box = f"({side}, {side})", ""
+    if preprocessing.interpolation == "linear":  # Pillow's resize averages where an image shrinks
+        square = f"image.transform({shape}, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)"
+        box = "\n    box = (0, 0, *image.size)"
+        if preprocessing.resize == "crop":
+            part = preprocessing.size / preprocessing.resize_to
+            box = f"""
+    left, top = ((length - {part:.4f} * min(image.size)) / 2 for length in image.size)
+    box = (left, top, image.width - left, image.height - top)"""
+    elif preprocessing.resize == "warp":
         square = f"image.resize({shape}, Image.Resampling.BILINEAR)"
     elif preprocessing.resize_to == side:
         square = f"ImageOps.fit(image, {shape}, Image.Resampling.BILINEAR)"
@@ -132,7 +140,7 @@ def _open_image(model: Model) -> str:
     return f"""    import numpy as np
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
+    image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"){box}
     pixels = np.asarray({square}, np.uint8){expand}"""
 
 

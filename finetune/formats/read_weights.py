@@ -5,6 +5,7 @@ from pathlib import Path
 from finetune.errors import WeightsError
 from finetune.formats.recognize import WeightsFormat, recognize
 from finetune.formats.tensor_names import with_our_names
+from finetune.formats.tf_checkpoint import checkpoint_index, read_tf_checkpoint
 from finetune.formats.weights_file import WeightsFile
 
 _MAX_NAME = 200  # characters
@@ -13,8 +14,10 @@ _MAX_NAME = 200  # characters
 def read_weights(path: Path) -> WeightsFile:
     """Return the content of a weights file in any format that this package reads, with this package's names.
 
-    Raises WeightsError when the file is missing, empty, truncated, damaged, of another kind or refused.
+    A TensorFlow checkpoint may be given by the name of any of its files, or by the name that they share. Raises
+    WeightsError when the file is missing, empty, truncated, damaged, of another kind or refused.
     """
+    path = checkpoint_index(path)
     file = _read(path, recognize(path))
     if not (file.format == "safetensors" and file.metadata):  # what finetune wrote has its names, and other entries too
         file = with_our_names(file)
@@ -58,3 +61,5 @@ def _read(path: Path, format: WeightsFormat) -> WeightsFile:
             from finetune.formats.caffemodel import read_caffemodel
 
             return read_caffemodel(path)
+        case "tf_checkpoint":
+            return read_tf_checkpoint(path)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from finetune.errors import WeightsError
+from finetune.formats.tf_checkpoint import TABLE_END
 from finetune.system.mapped import map_file
 
-WeightsFormat = Literal["npy", "npz", "keras", "pytorch", "safetensors", "onnx", "caffemodel"]
+WeightsFormat = Literal["npy", "npz", "keras", "pytorch", "safetensors", "onnx", "caffemodel", "tf_checkpoint"]
 
-_KNOWN = ".safetensors, .npy, .npz, .caffemodel, .onnx, .pth, .h5 or .keras"
+_KNOWN = ".safetensors, .npy, .npz, .caffemodel, .onnx, .pth, .h5, .keras or TensorFlow's .ckpt"
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TORCH_STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of torch.save before 1.6
@@ -39,6 +40,8 @@ def recognize(path: Path) -> WeightsFormat:
     """Return the format of a weights file; raise WeightsError for any other file, which says what it is instead."""
     data = map_file(path)
     head = data[:64]
+    if data[-len(TABLE_END) :] == TABLE_END:
+        return "tf_checkpoint"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
     if head.startswith(b"PK"):

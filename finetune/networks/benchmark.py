@@ -5,9 +5,11 @@ the first do not count; forward, then forward with the gradient of half the sum 
 all weights, without an optimizer.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import cycle, islice, repeat
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -31,9 +33,12 @@ from finetune.networks.precision import resolve_precision
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
 
+LOGGED = 10  # one of so many batches has a line in the log
 BURN_IN = 10  # batches that do not count, as in alexnet_benchmark.py
 MATRIX_SIDE = 2048  # a product takes 0.05 s on two cores, and the rate is no lower than at 4096
 MATRIX_PRODUCTS = 10  # the fastest counts, since it serves as an upper limit
+
+logger = logging.getLogger(__name__)
 
 Batch = NDArray[np.uint8]
 
@@ -166,9 +171,13 @@ def _input_batches(network: Network, batch_size: int, count: int, files: list[Pa
 
 
 def _seconds(what: str, run: Callable[[Batch], object], inputs: Iterator[Batch], batches: int) -> list[float]:
-    """Return the seconds of every batch that counts, including its input."""
-    numbers = track(range(BURN_IN + batches), BURN_IN + batches, what, "batches")
-    return [_elapsed(lambda: run(next(inputs))) for _ in numbers][BURN_IN:]
+    """Return the seconds of every batch that counts, including its input; log every tenth, as alexnet_benchmark.py."""
+    seconds = []
+    for number in track(range(-BURN_IN, batches), BURN_IN + batches, what, "batches"):
+        seconds.append(_elapsed(lambda: run(next(inputs))))
+        if number >= 0 and number % LOGGED == 0:
+            logger.debug("%s: %s, step %d, duration = %.3f", datetime.now(), what, number, seconds[-1])
+    return seconds[BURN_IN:]
 
 
 def _elapsed(run: Callable[[], object]) -> float:

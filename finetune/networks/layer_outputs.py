@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.choices import Pool
 from finetune.errors import UsageError
 from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import Conv, Dense, Layer, Relu, Shape
@@ -59,3 +61,11 @@ def split_relus(
 def _with_relu(network: Network) -> list[str]:
     """Return the names of the layers that end with a ReLU, in forward order."""
     return [layer.name for layer in network.layers if isinstance(layer, Conv | Dense) and layer.relu]
+
+
+def pooled(output: NDArray[Any], pool: Pool) -> NDArray[Any]:
+    """Return an output (height, width, channels) averaged or maximized to (channels,); a vector, and "none", as is."""
+    if pool == "none" or output.ndim == 1:
+        return output
+    reduced: NDArray[Any] = output.mean(axis=(0, 1)) if pool == "mean" else output.max(axis=(0, 1))
+    return reduced

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from finetune.formats.read_weights import read_weights
+from finetune.formats.tf_checkpoint import checkpoint_data, checkpoint_index
 from finetune.formats.weights_file import Array
 from finetune.networks.layers import Shape
 from finetune.pretrained.catalogue import entry_of
@@ -34,7 +35,8 @@ class TensorFacts:
 class FileFacts:
     """One weights file. `networks`: the names of all that have exactly its layers and shapes, often none or two.
 
-    `published`: the published weights with a file of this name, if any; `unverified`: why it may not be theirs.
+    `sha256`: of a TensorFlow checkpoint, that of its .index, which has a checksum of every tensor. `published`: the
+    published weights with a file of this name, if any; `unverified`: why it may not be theirs.
     """
 
     path: str
@@ -54,11 +56,12 @@ class FileFacts:
 
 def inspect_weights(path: Path) -> FileFacts:
     """Return the facts about a weights file of any format; raise WeightsError if it cannot be read."""
+    path = checkpoint_index(path)
     file, entry = read_weights(path), entry_of(path.name)
     return FileFacts(
         path=str(path),
         format=file.format,
-        bytes=path.stat().st_size,
+        bytes=sum(each.stat().st_size for each in (path, *checkpoint_data(path))),
         sha256=sha256_of_file(path),
         networks=tuple(network.name for network in fitting_networks(file)),
         layers=tuple(file.layers()),

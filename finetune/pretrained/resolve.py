@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from finetune.errors import WeightsError
+from finetune.formats.tf_checkpoint import checkpoint_index
 from finetune.pretrained.catalogue import CATALOGUE, FALLBACK, PUBLISHED
 from finetune.pretrained.locate import find
 from finetune.system.nearest_path import did_you_mean_path
@@ -19,7 +20,7 @@ def resolve(ref: str) -> tuple[Path, str]:
     """
     if ref in CATALOGUE:
         return _explicit(ref), ref
-    path = Path(ref)
+    path = checkpoint_index(Path(ref))
     if path.is_file():
         return path, path.name
     if path.is_dir():

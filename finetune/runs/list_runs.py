@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finetune.config import BY_GRADIENT
 from finetune.errors import RunError
+from finetune.option_rules import BY_GRADIENT
 from finetune.runs.overview import RunOverview, last_written, overview
 from finetune.runs.run import CONFIG, FACTS, MODEL, PENDING
 

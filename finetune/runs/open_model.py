@@ -9,18 +9,20 @@ from pathlib import Path
 from finetune.formats.read_weights import read_weights
 from finetune.formats.weights_file import WeightsFile
 from finetune.model import Model, model_of
+from finetune.pretrained.description import NOTHING_GIVEN, Description
 from finetune.pretrained.infer import describe
 from finetune.pretrained.resolve import resolve
 from finetune.pretrained.verify import warn_if_unverified
 
 
-def open_model(ref: str | Path, network: str | None = None) -> Model:
+def open_model(ref: str | Path, network: str | None = None, description: Description = NOTHING_GIVEN) -> Model:
     """Return the model that `ref` names.
 
     `network` decides where a weights file fits several networks; a run knows its own. Raises RunError for a folder that
-    is not a finished run, WeightsError for weights that do not exist, cannot be read or fit no network.
+    is not a finished run, WeightsError for weights that do not exist, cannot be read or fit no network, UsageError for
+    a `description` of a run or another file that describes itself.
     """
-    return model_of(open_weights(ref), None if Path(ref).is_dir() else network)
+    return model_of(open_weights(ref), None if Path(ref).is_dir() else network, description)
 
 
 def open_weights(ref: str | Path) -> WeightsFile:

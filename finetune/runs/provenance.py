@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from finetune import __version__
-from finetune.config import TrainConfig, flag
+from finetune.config import TrainConfig
+from finetune.option_rules import flag
 
 # What a run's metrics depend on.
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "opencv-python", "pillow", "simplejpeg")

@@ -18,6 +18,7 @@ from finetune.data.inputs import STDIN, Input, expand
 from finetune.data.unread import Unread
 from finetune.errors import DataError, InterruptionError, UsageError
 from finetune.model import Model
+from finetune.pretrained.description import NOTHING_GIVEN, Description
 from finetune.scoring.choose_format import choose_format
 from finetune.scoring.input_list import read_input_list
 from finetune.scoring.resumable_output import ResumableOutput
@@ -50,6 +51,7 @@ def score(
     options: ScoreOptions,
     model: str | None = None,
     network: str | None = None,
+    description: Description = NOTHING_GIVEN,
     *,
     null: bool = False,
     strict: bool = False,
@@ -60,15 +62,16 @@ def score(
 ) -> RowCounts:
     """Write one row to `out` for each image that the arguments name, as `expand` reads them, in order.
 
-    `model` and `network`: as for `finetune.load`. Any mistake in the arguments, the options or the model raises a
-    FinetuneError before anything is written. A run that stops, for whatever reason, leaves `out` as it was and
+    `model`, `network` and `description`: as for `finetune.load`. Any mistake in the arguments, the options or the model
+    raises a FinetuneError before anything is written. A run that stops, for whatever reason, leaves `out` as it was and
     FILE.partial, from which `resume` continues to the same bytes as a run that never stopped. `strict` raises DataError
     for the first image that cannot be read. `engine`: "ray" computes on the Ray cluster at `address`, or on one that is
     started on this machine; either engine can finish what the other started.
     """
     if address is not None and engine != "ray":
         raise UsageError("--address is only for --engine ray; omit it")
-    classifier = load(model, network, many=True)  # the bytes of `out` do not depend on how many images are left
+    # With TensorFlow alone: the bytes of `out` do not depend on how many images are left.
+    classifier = load(model, network, many=True, description=description)
     options = replace(options, features=_without_all(options.features, classifier.model))
     inputs = expand(arguments, null)
     listed = None if STDIN in arguments else read_input_list(arguments)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune.classifier import Pool
+from finetune.choices import Pool
 from finetune.errors import UsageError
 
 FeatureType = Literal["float32", "float16"]

@@ -12,8 +12,8 @@ def typed_value(option: str, value: Any, kind: Any) -> Any:
     """Return a value from JSON or TOML with the type `kind`; raise UsageError, which names the option, if it cannot."""
     choices = getattr(kind, "__args__", (kind,))  # of a union; of a plain type, itself
     wanted = [arg for choice in choices for arg in getattr(choice, "__args__", (choice,))]
-    optional = type(None) in wanted
-    if value is None and optional:
+    words = [str(arg) for arg in wanted if isinstance(arg, str)]
+    if value is None and type(None) in wanted:
         return None
     if Path in wanted and isinstance(value, str | Path):
         return Path(value)
@@ -24,14 +24,15 @@ def typed_value(option: str, value: Any, kind: Any) -> Any:
     elif isinstance(value, bool):
         if bool in wanted:
             return value
+    elif isinstance(value, str) and float in wanted and words and value not in words:
+        with suppress(ValueError):  # from the command line, an option that is a number or a word
+            return float(value)
     elif isinstance(value, int | float) and float in wanted:
         with suppress(OverflowError):  # an integer of more than 308 digits
             return float(value)
     elif value in wanted or (type(value) in wanted and type(value) in (int, str)):
         return value
-    words = [str(arg) for arg in wanted if isinstance(arg, str)] or [
-        arg.__name__ for arg in wanted if isinstance(arg, type) and arg is not type(None)
-    ]
+    words += [arg.__name__ for arg in wanted if isinstance(arg, type) and arg is not type(None)]
     raise UsageError(f"{option} is {value!r}; expected {' or '.join(words)}")
 
 

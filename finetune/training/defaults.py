@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from finetune.choices import Optimizer
-from finetune.config import AUGMENTATION, TrainConfig
+from finetune.config import TrainConfig
 from finetune.networks import Network
+from finetune.option_rules import AUGMENTATION
 from finetune.training.stage_spec import Stage
 
 EPOCHS = 30

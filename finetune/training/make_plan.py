@@ -1,19 +1,25 @@
 """From options and data to a plan: the weights, the fate of every layer, every default."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.choices import Precision
+from finetune.choices import AS_TRAINED, MEAN_OF_DATA, Precision
 from finetune.config import TrainConfig
-from finetune.data.augment import MIRRORED, Augmentation, augmentation_of
+from finetune.data.augment import MIRRORED, PAPER_LIGHTING, Augmentation, augmentation_of
 from finetune.data.dataset import Dataset
 from finetune.data.lighting import principal_components
+from finetune.data.mean import mean_of_images
+from finetune.data.preprocessing import with_changes
 from finetune.errors import UsageError
 from finetune.formats.read_weights import read_weights
+from finetune.formats.tf_checkpoint import checkpoint_index
 from finetune.networks import Network, build
 from finetune.networks.initialize import Arrays, fresh_weights
 from finetune.networks.layers import Dropout
 from finetune.networks.precision import resolve_precision
+from finetune.option_rules import flag
+from finetune.pretrained.description import check_undescribed
 from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
@@ -32,13 +38,18 @@ def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:
     WeightsError for weights that cannot be had, DataError when too few images can be read.
     """
     plan = plan_layers(config, len(dataset.class_names))
-    return replace(plan, augmentation=_with_components(plan.augmentation, plan.network, dataset))
+    paths = [record.path for record in dataset.records if record.split == "train"]
+    if plan.config.mean == MEAN_OF_DATA:
+        plan = _with_mean(plan, mean_of_images(paths, plan.network.preprocessing))
+    return replace(plan, augmentation=_with_components(plan, paths)) if plan.augmentation.lighting else plan
 
 
 def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
     """Return the plan as far as it does not depend on the images; the lighting's components are still missing."""
     if config.weights and Path(config.weights).is_dir():
         config = replace(config, weights=str(open_run(Path(config.weights)).model))
+    elif (index := checkpoint_index(Path(config.weights))) != Path(config.weights):
+        config = replace(config, weights=str(index))  # a file, so that the run can be repeated and resumed
     path, name = choose_weights(config.weights, config.network)
     weights: Arrays = {}
     if path is None:
@@ -48,6 +59,9 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
     else:
         file = describe(read_weights(path), name)
         warn_if_unverified(path)
+        for option in ("mean", "interpolation"):  # --resize changes what new layers see, of any weights
+            if getattr(config, option) not in (None, AS_TRAINED):
+                check_undescribed(file, flag(option))
         network = _for_classes(network_like(file, config.network), num_classes, config)
         last = network.weighted_layers()[-1:]
         skip = network.check_layers(tuple(last if config.skip is None else config.skip), "--skip")
@@ -99,20 +113,27 @@ def _trainable(network: Network, asked: tuple[str, ...], skip: tuple[str, ...]) 
 
 def _for_classes(network: Network, num_classes: int, config: TrainConfig) -> Network:
     """Return the network with as many outputs as there are classes, and the preprocessing that the user asked for."""
-    preprocessing = network.preprocessing
-    if config.resize:
-        preprocessing = replace(preprocessing, resize=config.resize)
+    mean = AS_TRAINED if config.mean == MEAN_OF_DATA else config.mean  # for which the images are needed
+    preprocessing = with_changes(network.preprocessing, config.resize, mean, config.interpolation)
     return replace(build(network.name, {**network.options, "num_classes": num_classes}), preprocessing=preprocessing)
 
 
 def _augmentation(config: Settled) -> Augmentation:
     """Return the augmentation that the options name; the components of its lighting are still missing."""
-    return augmentation_of(config.augmentation or LEVEL, config.crop, config.flip, config.lighting, config.color_jitter)
+    lighting = PAPER_LIGHTING if config.lighting == "paper" else config.lighting
+    return augmentation_of(config.augmentation or LEVEL, config.crop, config.flip, lighting, config.color_jitter)
 
 
-def _with_components(augmentation: Augmentation, network: Network, dataset: Dataset) -> Augmentation:
+def _with_components(plan: Plan, paths: Sequence[Path]) -> Augmentation:
     """Return the augmentation with the lighting's components, which come from the training images."""
-    if not augmentation.lighting:
-        return augmentation
-    paths = [record.path for record in dataset.records if record.split == "train"]
-    return replace(augmentation, components=principal_components(paths, network.preprocessing))
+    components = principal_components(paths, plan.network.preprocessing)
+    if plan.config.lighting == "paper":
+        components = components.as_in_paper()
+    return replace(plan.augmentation, components=components)
+
+
+def _with_mean(plan: Plan, mean: str) -> Plan:
+    """Return the plan with this mean, in its options too: then resuming and repeating the run need not compute it."""
+    preprocessing = with_changes(plan.network.preprocessing, mean=mean)
+    network = replace(plan.network, preprocessing=preprocessing)
+    return replace(plan, network=network, config=replace(plan.config, mean=mean))

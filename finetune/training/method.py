@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from finetune.choices import Crop, Schedule
-from finetune.config import AUGMENTATION
+from finetune.choices import AS_TRAINED, Crop, Schedule
 from finetune.networks.layers import Dropout
+from finetune.option_rules import AUGMENTATION
 from finetune.training.defaults import LEVEL
 from finetune.training.plan import Plan
 from finetune.training.stage_spec import Stage
@@ -27,7 +27,25 @@ def method(plan: Plan) -> Iterator[str]:
         yield _optimizer(plan)
         yield from _loss(plan)
         yield from _views(plan)
+    yield from _input(plan)
     yield _precision(plan)
+
+
+def _input(plan: Plan) -> Iterator[str]:
+    """Yield what the network sees, if the options say something about it."""
+    config, preprocessing = plan.config, plan.network.preprocessing
+    if config.resize is None and config.interpolation is None and config.mean == AS_TRAINED:
+        return
+    size = preprocessing.size
+    mean = ", ".join(f"{value:g}" for value in preprocessing.mean)
+    parts = [
+        f"the centre of the image, {size} × {size} pixels",
+        "interpolated linearly" if preprocessing.interpolation == "linear" else "",
+        f"minus {mean} ({preprocessing.channel_order})" if any(preprocessing.mean) else "no mean is subtracted",
+    ]
+    if preprocessing.resize == "warp":
+        parts[0] = f"the whole image, squeezed to {size} × {size} pixels"
+    yield f"input: {_joined(parts)}"
 
 
 def _fit(plan: Plan) -> str:
@@ -95,11 +113,12 @@ def _views(plan: Plan) -> Iterator[str]:
     several = f"{config.views} of each image: the image itself and {config.views - 1} augmented"
     yield f"views: {several if config.views else 'a new one of each image in every epoch'}"
     uncropped = augmentation.crop == "random" and plan.network.preprocessing.resize == "warp"
+    scale = "eigenvalues, as in the paper" if config.lighting == "paper" else "standard deviations"
     settings = [
         "" if uncropped else _CROPS[augmentation.crop],
         "half of the views mirrored" if augmentation.flip else "",
         f"colour jitter {augmentation.color_jitter:g}" if augmentation.color_jitter else "",
-        f"lighting noise {augmentation.lighting:g}" if augmentation.lighting else "",
+        f"lighting noise of {augmentation.lighting:g} {scale}" if augmentation.lighting else "",
     ]
     overridden = any(getattr(config, name) is not None for name in AUGMENTATION if name != "augmentation")
     level = config.augmentation or LEVEL

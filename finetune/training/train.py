@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from finetune import __version__
 from finetune.check.before_training import training_warnings
 from finetune.check.copies_together import keep_copies_together
-from finetune.config import LAYERS, TrainConfig, flag
+from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
 from finetune.errors import InterruptionError, RunError, UsageError, WeightsError
 from finetune.evaluation.assess import assess
 from finetune.evaluation.report import with_thumbnails, write_report
 from finetune.model import Model
+from finetune.option_rules import LAYERS, flag
 from finetune.runs.read_run import read_classes
 from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow

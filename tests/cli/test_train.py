@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
-from finetune.config import TrainConfig, flag
+from finetune.config import TrainConfig
+from finetune.option_rules import flag
 
 Finetune = Callable[..., tuple[int, str, str]]
 
@@ -28,12 +29,17 @@ def test_options_win_over_the_file(
 ) -> None:
     data = image_folder(stripes=4, dots=4)
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(f'data = "{data}"\nweights = "{tiny_weights}"\nepochs = 5\nseed = 3\nflip = true\nviews = 2\n')
-    code, out, _ = finetune("train", "--config", recipe, "--epochs", 1, "--no-flip", "--out", tmp_path / "run")
+    recipe.write_text(
+        f'data = "{data}"\nweights = "{tiny_weights}"\nepochs = 5\nseed = 3\nflip = true\nviews = 2\n'
+        'lighting = "paper"\n'
+    )
+    given = ("--epochs", 1, "--no-flip", "--lighting", "0.05")
+    code, out, _ = finetune("train", "--config", recipe, *given, "--out", tmp_path / "run")
     assert code == 0
     assert out.startswith("trained   fresh fc8; epoch 1 of 1, the last\naccuracy  ")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["epochs"], config["seed"], config["flip"], config["views"]) == (1, 3, False, 2)
+    assert config["lighting"] == 0.05
     assert (tmp_path / "run" / "augmented.png").read_bytes().startswith(b"\x89PNG")
 
     # The run's own file repeats it, elsewhere.

@@ -86,9 +86,10 @@ def test_any_setting_changes_the_views(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("crop", ["center", "random"])
-def test_a_warping_network_sees_the_whole_image(crop: Any) -> None:
+@pytest.mark.parametrize("interpolation", ["area", "linear"])
+def test_a_warping_network_sees_the_whole_image(crop: Any, interpolation: Any) -> None:
     """It has no crop that could be moved."""
-    image, warping = places(120, 160), replace(CROP, resize="warp")
+    image, warping = places(310, 400), replace(CROP, resize="warp", interpolation=interpolation)
     plain = to_input(image, warping)
     for seed in range(8):
         result = augmented_input(image, warping, np.random.default_rng(seed), Augmentation(crop=crop, flip=True))
@@ -279,5 +280,5 @@ def test_json_text_is_fixed() -> None:
         '{"crop": "resized", "flip": true, "color_jitter": 0.4, "lighting": 0.1, "components": null, "mirrored": false}'
     )
     assert json.dumps(STRONG.to_json()["components"]) == (
-        '{"deviations": [100.0, 50.0, 20.0], "vectors": [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]]}'
+        '{"scales": [100.0, 50.0, 20.0], "vectors": [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]]}'
     )

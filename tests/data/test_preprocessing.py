@@ -1,6 +1,7 @@
 """The preprocessing of a network: normalization by hand, invalid values, and its form in weights files."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ def test_resize_to_and_short_side() -> None:
     assert Preprocessing(size=163, mean=CAFFE_MEAN_BGR).resize_to == 184  # 163 · 256 / 227 = 183.8
     assert (CROP.resize_to, CROP.short_side) == (256, 256)
     assert (WARP.resize_to, WARP.short_side) == (256, 227)
+    assert replace(WARP, interpolation="linear").short_side is None  # a decoder must not average first
 
 
 @pytest.mark.parametrize(
@@ -50,16 +52,24 @@ def test_caffe_mean() -> None:
         WARP,
         Preprocessing(28, (33.3,), (78.6,), "GRAY", "warp", 28),
         Preprocessing(224, (1, 2, 3), (4, 5, 6), "RGB"),
+        Preprocessing(224, (1, 2, 3), interpolation="linear"),
     ],
 )
 def test_json_round_trip(preprocessing: Preprocessing) -> None:
     assert Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json()))) == preprocessing
 
 
+def test_usual_interpolation_is_not_written() -> None:
+    """Version 0.1.0 refuses fields that it does not know."""
+    assert set(CROP.to_json()) == {"size", "mean", "std", "channel_order", "resize", "resize_to"}
+    assert replace(CROP, interpolation="linear").to_json() == {**CROP.to_json(), "interpolation": "linear"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"resize": "stretch"}, "resize must be one of crop, warp, not 'stretch'"),
+        ({"interpolation": "cubic"}, "interpolation must be one of area, linear, not 'cubic'"),
         ({"channel_order": "rgb"}, "channel_order must be one of BGR, RGB, GRAY, not 'rgb'"),
         ({"resize_to": 226}, "a crop of 227 pixels does not fit into 226; size must be 1 to resize_to"),
         ({"size": 0, "resize_to": 5}, "a crop of 0 pixels does not fit into 5; size must be 1 to resize_to"),

@@ -20,6 +20,14 @@ def test_shrinking_takes_the_mean_of_the_area() -> None:
     assert resize(image, 1, 1)[..., 0].tolist() == [[56]]  # 888 / 16 = 55.5; sampling four pixels would differ
 
 
+def test_shrinking_by_linear_interpolation() -> None:
+    """To a third: the centre of each new pixel is that of a middle one, whatever is around it."""
+    gray = np.array([[9, 40, 9, 8, 60, 8]] * 3, np.uint8)
+    image = np.repeat(gray[..., None], 3, axis=2)
+    assert resize(image, 2, 1, "linear")[..., 0].tolist() == [[40, 60]]
+    assert resize(image, 2, 1)[..., 0].tolist() == [[19, 25]]  # 58 / 3 and 76 / 3
+
+
 def test_enlarging_is_linear() -> None:
     """Pixel centres are at 0.5 and 1.5 of 2, those of the result at 0.25, 0.75, 1.25 and 1.75: 0, 1/4, 3/4 and 1."""
     image = np.array([[[0, 0, 0], [100, 100, 100]]], np.uint8)
@@ -46,6 +54,14 @@ def test_fine_stripes_become_gray_without_aliasing() -> None:
 )
 def test_the_short_side_is_resized_and_the_ratio_stays(height: int, width: int, resized: tuple[int, int]) -> None:
     assert resize_for_crop(np.zeros((height, width, 3), np.uint8), CROP).shape[:2] == resized
+
+
+def test_a_crop_and_a_warp_interpolate_as_the_network_was_trained() -> None:
+    gray = np.array([[9, 40, 9, 8, 60, 8]] * 3, np.uint8)
+    image = np.repeat(gray[..., None], 3, axis=2)
+    for resize_mode in ("crop", "warp"):
+        square = Preprocessing(1, (0, 0, 0), resize=resize_mode, resize_to=1, interpolation="linear")  # type: ignore[arg-type]
+        assert to_input(image[:, :3], square).tolist() == [[[40] * 3]]
 
 
 def test_the_middle_of_a_very_long_image_is_kept() -> None:

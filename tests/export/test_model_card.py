@@ -142,6 +142,7 @@ def test_class_names_are_escaped(tiny_model: Model) -> None:
         ("saved_model", {}, "The model does all of this. The image is turned upright by its EXIF orientation, "),
         ("npy", {}, "The caller does all of this."),
         ("npy", {}, "and resized to 76 pixels on its short side, and cropped to the central 67 × 67 pixels; "),
+        ("npy", {"interpolation": "linear"}, "pixels are interpolated linearly between the four nearest, also where"),
         ("npy", {"resize": "warp"}, "and squeezed into 67 × 67 pixels as a whole; shrinking averages areas"),
     ],
 )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from support.exports import CLASSES, assert_same
 
+from finetune.choices import Interpolation
 from finetune.classifier import load
 from finetune.export import saved_model
 from finetune.export.export import export
@@ -34,9 +35,11 @@ def test_labels_and_probabilities(
 
 
 @pytest.mark.slow
-def test_a_gray_network_that_warps(tmp_path: Path, photos: list[Path]) -> None:
+@pytest.mark.parametrize("interpolation", ["area", "linear"])
+def test_a_gray_network_that_warps(tmp_path: Path, photos: list[Path], interpolation: Interpolation) -> None:
     network = build("alexnet-mnist", {"num_classes": 4, "fc_units": 16})
-    network = replace(network, preprocessing=replace(network.preprocessing, resize="warp"))
+    warping = replace(network.preprocessing, resize="warp", interpolation=interpolation)
+    network = replace(network, preprocessing=warping)
     model = Model(network, fresh_weights(network, tuple(network.weighted_layers()), seed=1), tuple("abcd"))
     save_model(tmp_path / "gray.safetensors", model)
     export(str(tmp_path / "gray.safetensors"), "saved_model", tmp_path / "out")

@@ -1,5 +1,6 @@
 """OpenCV's resizing in TensorFlow: the same pixels as in `finetune.data`."""
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,6 +47,14 @@ def test_every_way_of_resizing(before: tuple[int, int], after: tuple[int, int]) 
     same(found, expected, allowed=0.002 if averaged else 0)
 
 
+@pytest.mark.parametrize(("before", "after"), SIZES)
+def test_linear_interpolation(before: tuple[int, int], after: tuple[int, int]) -> None:
+    image = pixels(*before)
+    expected = cv2.resize(image, after[::-1], interpolation=cv2.INTER_LINEAR)
+    found = resize(tf.constant(image), tf.constant(after[1]), tf.constant(after[0]), "linear").numpy()
+    same(found, expected, allowed=0)  # type: ignore[arg-type]
+
+
 def test_half_by_hand() -> None:
     """OpenCV rounds the mean 1.5 of 1, 2, 2, 1 to 2, and the mean .5 of 0, 1, 1, 0 to 1."""
     image = np.uint8([[1, 2, 0, 1], [2, 1, 1, 0]])[..., None].repeat(3, axis=2)
@@ -59,6 +68,8 @@ def test_half_by_hand() -> None:
         Preprocessing(size=57, mean=(0, 0, 0), channel_order="RGB"),
         Preprocessing(size=57, mean=(0, 0, 0), channel_order="RGB", resize="warp"),
         Preprocessing(size=28, mean=(0,), std=(255,), channel_order="GRAY", resize_to=28),
+        Preprocessing(size=57, mean=(0, 0, 0), channel_order="RGB", interpolation="linear"),
+        Preprocessing(size=57, mean=(0, 0, 0), channel_order="RGB", resize="warp", interpolation="linear"),
     ],
 )
 def test_network_input(shape: tuple[int, int], preprocessing: Preprocessing) -> None:

@@ -7,11 +7,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from finetune.choices import ExportFormat
 from finetune.classifier import load
+from finetune.data.network_input import to_input
 from finetune.export.export import export
 from finetune.export.usage import usage
 from finetune.model import Model, save_model
@@ -77,6 +79,8 @@ def test_example_of_npy(weights: Path, photos: list[Path], tmp_path: Path, monke
         ({"resize_to": 77}, "ImageOps.fit(image, (67, 67), Image.Resampling.BILINEAR, bleed=0.0649), np.uint8)"),
         ({"resize_to": 67}, "ImageOps.fit(image, (67, 67), Image.Resampling.BILINEAR), np.uint8)"),
         ({"resize": "warp"}, "image.resize((67, 67), Image.Resampling.BILINEAR), np.uint8)"),
+        ({"resize": "warp", "interpolation": "linear"}, "    box = (0, 0, *image.size)\n    pixels"),
+        ({"interpolation": "linear"}, "image.transform((67, 67), Image.Transform.EXTENT, box, "),
     ],
 )
 def test_resizing_in_the_example(change: dict[str, object], expected: str, tiny_model: Model) -> None:
@@ -85,6 +89,26 @@ def test_resizing_in_the_example(change: dict[str, object], expected: str, tiny_
     text = usage("onnx", replace(tiny_model, network=changed))
     assert expected in text
     assert '.convert("RGB")' in text
+
+
+@pytest.mark.parametrize(("change", "most"), [({"resize": "warp"}, 1), ({"resize": "crop"}, 12)])
+def test_the_example_interpolates_as_the_network_does(
+    change: dict[str, object], most: int, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding apart and, for a crop, half a pixel of its place; averages of the noise would differ by 200."""
+    preprocessing = replace(tiny_model.network.preprocessing, interpolation="linear", **change)  # type: ignore[arg-type]
+    changed = replace(tiny_model, network=replace(tiny_model.network, preprocessing=preprocessing))
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (231, 300, 3), np.uint8)
+    if change["resize"] == "crop":
+        image = cv2.resize(image[:5, :7], (300, 231), interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("photo.png", image)
+    names: dict[str, np.ndarray] = {}
+    code = python_code(usage("onnx", changed)).replace("photo.jpg", "photo.png")
+    exec(code[code.index("import numpy") : code.index("session =")], names)
+    expected = to_input(image, preprocessing)[..., ::-1].astype(int)
+    assert np.abs(names["pixels"][0] - expected).max() <= most
 
 
 @pytest.mark.tensorflow

@@ -10,7 +10,7 @@ from support.weights_bytes import FLOATS, blob, field, layer
 from finetune.errors import WeightsError
 from finetune.formats.recognize import recognize
 
-KNOWN = r"\(\.safetensors, \.npy, \.npz, \.caffemodel, \.onnx, \.pth, \.h5 or \.keras\)"
+KNOWN = r"\(\.safetensors, \.npy, \.npz, \.caffemodel, \.onnx, \.pth, \.h5, \.keras or TensorFlow's \.ckpt\)"
 
 
 def written(folder: Path, content: bytes) -> Path:

@@ -18,8 +18,9 @@ from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.cli import app as cli
 from finetune.cli import environment, exit_codes
 from finetune.cli import train as cli_train
-from finetune.config import TrainConfig, flag
+from finetune.config import TrainConfig
 from finetune.networks import build
+from finetune.option_rules import flag
 
 ROOT = Path(__file__).parents[2]
 COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,29 @@ def test_burn_in_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     multiply_adds = sum(step.layer.multiply_adds(step.input_shape) for step in network.steps())
     assert measured.forward == Timing(500, 0, 4, pytest.approx(2 * 2 * multiply_adds / 0.5 / 1e9))
     assert measured.forward_backward.gflops == pytest.approx(3 * measured.forward.gflops)
+
+
+def test_a_line_for_every_tenth_batch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """With the time of day and its own seconds, as alexnet_benchmark.py; the warm-up has none."""
+    let_time_pass(monkeypatch, lambda n: (n + 1) / 1000)
+    monkeypatch.setattr(module, "forward_backward", lambda *_: len)
+    with caplog.at_level("DEBUG", "finetune"):
+        benchmark(build("alexnet", SMALL["alexnet"]), batch_size=1, batches=21)
+    lines = [record.getMessage() for record in caplog.records if "step" in record.getMessage()]
+    time_of_day = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: "
+    assert all(re.match(time_of_day, line) for line in lines)
+    assert [re.sub(time_of_day, "", line) for line in lines] == [
+        "forward, step 0, duration = 0.021",  # after 10 matrix products and 10 batches to warm up
+        "forward, step 10, duration = 0.031",
+        "forward, step 20, duration = 0.041",
+        "forward-backward, step 0, duration = 0.052",
+        "forward-backward, step 10, duration = 0.062",
+        "forward-backward, step 20, duration = 0.072",
+    ]
+    caplog.clear()
+    with caplog.at_level("INFO", "finetune"):
+        benchmark(build("alexnet", SMALL["alexnet"]), batch_size=1, batches=1)
+    assert not any("step" in record.getMessage() for record in caplog.records)
 
 
 def test_report() -> None:

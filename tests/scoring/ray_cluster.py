@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from finetune.errors import DataError, RunError, WeightsError
+from finetune.formats.npy_file import write_npy
 from finetune.model import Model, save_model
+from finetune.pretrained.description import Description
 from finetune.scoring import ray_engine
 from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.score import score
@@ -94,12 +96,14 @@ def test_a_killed_worker_changes_nothing(
 
 @pytest.mark.slow
 def test_the_local_engine_finishes_what_ray_started(
-    cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, data: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With weights that do not say how images become their input."""
     monkeypatch.setattr(ray_engine, "WINDOW", 7)
-    options = ScoreOptions(batch_size=16, features=("fc7",))
-    score(["images"], Path("local.npy"), options, str(tiny_weights))
-    arguments = (["images"], Path("ray.npy"), options, str(tiny_weights))
+    write_npy(Path("tiny.npy"), tiny_model.weights)
+    options, description = ScoreOptions(batch_size=16, features=("fc7",)), Description("warp", "none", "linear")
+    score(["images"], Path("local.npy"), options, "tiny.npy", "alexnet", description)
+    arguments = (["images"], Path("ray.npy"), options, "tiny.npy", "alexnet", description)
     with pytest.raises(DataError, match=r"^--strict: images/dots/2\.png: the PNG"):
         score(*arguments, strict=True, engine="ray", address=cluster.address)
     assert score(*arguments, resume=True).unreadable == 1

@@ -12,9 +12,11 @@ import pytest
 
 from finetune.config import TrainConfig
 from finetune.data.augment import LEVELS, MIRRORED, Augmentation
+from finetune.data.images import read_input
 from finetune.data.lighting import principal_components
 from finetune.data.read_data import read_data
 from finetune.errors import FinetuneError, RunError, UsageError, WeightsError
+from finetune.formats.npy_file import write_npy
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
@@ -199,3 +201,48 @@ def test_lighting_gets_the_colours_of_the_training_images(
     training = [record.path for record in dataset.records if record.split == "train"]
     assert plan.augmentation.components == principal_components(training, plan.network.preprocessing)
     assert make_plan(replace(asked, augmentation=None, views=None), dataset).augmentation.components is None
+    paper = make_plan(replace(asked, lighting="paper"), dataset).augmentation
+    assert paper.lighting == 0.1
+    assert plan.augmentation.components
+    assert paper.components == plan.augmentation.components.as_in_paper()
+
+
+def test_the_mean_of_the_training_images_is_settled(image_folder: Callable[..., Path]) -> None:
+    """In the options as numbers, so that the run is repeated and resumed with the same ones."""
+    data = image_folder(stripes=4, dots=4)
+    dataset = read_data(data, 0.25)
+    asked = TrainConfig(data=data, weights="none", mean="data", val_fraction=0.25)
+    plan = make_plan(asked, dataset)
+    squares = [
+        read_input(record.path, plan.network.preprocessing) for record in dataset.records if record.split == "train"
+    ]
+    expected = np.mean(squares, axis=(0, 1, 2))
+    assert len(squares) == 6
+    np.testing.assert_allclose(plan.network.preprocessing.mean, expected, atol=0.0005)
+    assert plan.config.mean == ",".join(f"{value:.3f}" for value in expected)
+    again = make_plan(TrainConfig.from_json(plan.config.to_json()), dataset)
+    assert again.network.preprocessing == plan.network.preprocessing
+
+
+def test_weights_that_describe_themselves_keep_their_input(tiny_weights: Path) -> None:
+    """Of any weights, --resize changes what the new layers see; mean and interpolation belong to the loaded ones."""
+    assert plan_layers(config(tiny_weights, resize="warp"), 2).network.preprocessing.resize == "warp"
+    for option in ({"mean": "none"}, {"mean": "1,2,3"}, {"interpolation": "linear"}, {"interpolation": "area"}):
+        with pytest.raises(UsageError) as caught:
+            plan_layers(config(tiny_weights, **option), 2)
+        (name,) = option
+        assert str(caught.value) == (
+            f"--{name} is for weights that do not describe themselves, but tiny.safetensors states its preprocessing "
+            f"and the names of its classes, as it was trained; omit --{name}"
+        )
+
+
+def test_the_input_of_weights_that_do_not_describe_themselves(tiny_model: Model, tmp_path: Path) -> None:
+    write_npy(tmp_path / "tiny.npy", tiny_model.weights)
+    plan = plan_layers(
+        config(tmp_path / "tiny.npy", network="alexnet", resize="warp", mean="1,2,3", interpolation="linear"), 2
+    )
+    assert plan.network.preprocessing == replace(
+        tiny_model.network.preprocessing, resize="warp", mean=(1, 2, 3), interpolation="linear"
+    )
+    assert (plan.config.resize, plan.config.mean, plan.config.interpolation) == ("warp", "1,2,3", "linear")

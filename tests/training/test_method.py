@@ -10,6 +10,7 @@ from support.plans import plan_of, settled
 
 from finetune.config import TrainConfig
 from finetune.data.augment import augmentation_of
+from finetune.data.preprocessing import with_changes
 from finetune.model import Model
 from finetune.training.make_plan import plan_layers
 from finetune.training.method import method
@@ -79,7 +80,7 @@ def test_what_is_in_use(tiny_model: Model, options: dict[str, Any], line: str) -
             [
                 "views: 2 of each image: the image itself and 1 augmented",
                 "augmentation: strong (resized crops, half of the views mirrored, colour jitter 0.4, "
-                "lighting noise 0.1)",
+                "lighting noise of 0.1 standard deviations)",
             ],
         ),
         (
@@ -87,7 +88,7 @@ def test_what_is_in_use(tiny_model: Model, options: dict[str, Any], line: str) -
             {"augmentation": "alexnet", "flip": False},
             [
                 "views: 2 of each image: the image itself and 1 augmented",
-                "augmentation: random crops, lighting noise 0.1",
+                "augmentation: random crops, lighting noise of 0.1 standard deviations",
             ],
         ),
     ],
@@ -102,6 +103,34 @@ def test_views(tiny_model: Model, views: int, options: dict[str, Any], expected:
         augmentation=augmentation_of(options.get("augmentation", "light"), **overrides),
     )
     assert [line for line in method(plan) if line.startswith(("views", "augmentation"))] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"resize": "crop"}, "input: the centre of the image, 67 × 67 pixels, minus 104.007, 116.669, 122.679 (BGR)"),
+        (
+            {"resize": "warp", "interpolation": "linear", "mean": "none"},
+            "input: the whole image, squeezed to 67 × 67 pixels, interpolated linearly, no mean is subtracted",
+        ),
+        ({"mean": "1,2,3.5"}, "input: the centre of the image, 67 × 67 pixels, minus 1, 2, 3.5 (BGR)"),
+    ],
+)
+def test_the_input_where_the_options_name_it(tiny_model: Model, options: dict[str, Any], line: str) -> None:
+    network = replace(tiny_model.network, preprocessing=with_changes(tiny_model.network.preprocessing, **options))
+    assert list(method(plan_of(tiny_model, ("fc8",), 30, config=settled(**options), network=network))) == [
+        *PLAIN[:-1], line, PLAIN[-1],
+    ]  # fmt: skip
+
+
+def test_the_papers_lighting(tiny_model: Model) -> None:
+    plan = plan_of(
+        tiny_model,
+        ("fc8",),
+        config=settled(views=2, lighting="paper"),
+        augmentation=augmentation_of("none", lighting=0.1),
+    )
+    assert "augmentation: lighting noise of 0.1 eigenvalues, as in the paper" in list(method(plan))
 
 
 def test_nothing_is_cropped_where_the_whole_image_is_squeezed(tiny_model: Model) -> None:
