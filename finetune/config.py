@@ -20,7 +20,7 @@ _NAMING_LAYERS = ("probe", *LAYERS, "layer_lr")
 # What has no meaning for a linear probe, which is not trained by gradient.
 BY_GRADIENT = (
     *LAYERS,
-    *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup", "layer_lr", "weight_decay"),
+    *("solver", "epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup", "layer_lr", "weight_decay"),
     *("label_smoothing", "mixup", "dropout", "class_weights", "ema", "patience", "seed", "views", "augmentation"),
     *("crop", "flip", "lighting", "color_jitter", "tensorboard", "checkpoint_minutes"),
 )
@@ -77,6 +77,9 @@ class TrainConfig:
     )
     out: Path | None = option.run(
         None, "Folder for the run: its model, metrics, report and checkpoint. [default: runs/DATE_TIME]", metavar="DIR"
+    )
+    solver: Path | None = option.optimisation(
+        None, "Train as this solver.prototxt of Caffe says, and the net that it names.", metavar="FILE"
     )
     epochs: int | None = option.optimisation(
         None,
