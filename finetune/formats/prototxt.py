@@ -29,15 +29,18 @@ _ESCAPED = {"n": "\n", "t": "\t"}
 _PAIRS = {"{": "}", "<": ">"}
 
 
+Fields = dict[str, list["str | float | Message"]]  # by name, the values of each in order
+
+
 @dataclass(frozen=True)
 class Message:
-    """The fields of a message, each with its values in order. `place` names it in errors: the file, and what it is of.
+    """The fields of a message. `place` names it in errors: the file, and what it is of.
 
     Numbers are floats, words such as TRAIN are text, `true` and `false` too: the reader of a field knows its type.
     """
 
     place: str
-    values: dict[str, list["str | float | Message"]] = field(default_factory=dict)
+    values: Fields = field(default_factory=dict)
 
     def number(self, key: str, default: float | None = None) -> float:
         """Return a number that is given once, or the default; raise UsageError for anything else."""
@@ -89,7 +92,7 @@ class Message:
         for value in found:
             if not isinstance(value, Message):
                 raise self._expected(key, "{ … }", value)
-        return tuple(value for value in found if isinstance(value, Message))
+        return tuple(Message(f"{self.place}, {key}", value.values) for value in found if isinstance(value, Message))
 
     def message(self, key: str) -> "Message":
         """Return a message that is given at most once, an empty one where it is missing; UsageError for others."""
@@ -136,7 +139,7 @@ def read_prototxt(path: Path) -> Message:
 
 def parse(text: str, name: str) -> Message:
     """Return the message that a text holds; raise UsageError, which begins with `name`, where it is invalid."""
-    return _Parser(name, text).message(name, end="", depth=0)
+    return Message(name, _Parser(name, text).fields(end="", depth=0))
 
 
 class _Token(NamedTuple):
@@ -153,32 +156,32 @@ class _Parser:
         self._tokens = self._tokenized(text)
         self._next = next(self._tokens)
 
-    def message(self, place: str, end: str, depth: int) -> Message:
-        """Read fields up to the sign `end`, or to the end of the file."""
+    def fields(self, end: str, depth: int) -> Fields:
+        """Read the fields of a message up to the sign `end`, or to the end of the file."""
         if depth > DEEPEST:
             raise self._error("fewer messages within each other")
-        found = Message(place)
+        found: Fields = {}
         while self._next.text != end or self._next.kind not in ("sign", "end"):
             key = self._take("word", "the name of a field").text
             colon = self._took(":")
-            values = found.values.setdefault(key, [])
+            values = found.setdefault(key, [])
             if self._next.text == "[" and colon:
                 self._take("sign", "[")
                 while not self._took("]"):
-                    values.append(self._value(place, key, colon, depth))
+                    values.append(self._value(colon, depth))
                     if self._next.text != "]":
                         self._take_sign(",", "',' or ']'")
             else:
-                values.append(self._value(place, key, colon, depth))
+                values.append(self._value(colon, depth))
             if not self._took(";"):
                 self._took(",")
         return found
 
-    def _value(self, place: str, key: str, colon: bool, depth: int) -> str | float | Message:
+    def _value(self, colon: bool, depth: int) -> str | float | Message:
         """Read a message, or after a colon a number, a word, or texts that follow each other and are one."""
         if self._next.kind == "sign" and self._next.text in _PAIRS:
             end = _PAIRS[self._take("sign", "{").text]
-            inner = self.message(f"{place}, {key}", end, depth + 1)
+            inner = Message("", self.fields(end, depth + 1))
             self._take_sign(end, repr(end))
             return inner
         if not colon:

@@ -159,16 +159,16 @@ def _filled(filler: Message, shape: Shape, generator: np.random.Generator) -> ND
             return np.full(shape, filler.number("value", 0.0), np.float32)
         case "gaussian":
             filler.check_known({"type", "mean", "std"})
-            values = filler.number("mean", 0.0) + filler.number("std", 1.0) * generator.standard_normal(shape)
+            mean, deviation = np.float32(filler.number("mean", 0.0)), np.float32(filler.number("std", 1.0))
+            return mean + deviation * generator.standard_normal(shape, np.float32)
         case "xavier":
             filler.check_known({"type"})
-            bound = sqrt(3 / prod(shape[:-1]))
-            values = generator.uniform(-bound, bound, shape)
+            bound = np.float32(sqrt(3 / prod(shape[:-1])))
+            return bound * (2 * generator.random(shape, np.float32) - 1)
         case other:
             raise UsageError(
                 f"{filler.place}: expected a filler of type constant, gaussian or xavier, not {other}; train with Caffe"
             )
-    return values.astype(np.float32)
 
 
 def _pairs(net: CaffeNet, network: Network) -> Iterator[tuple[Layer | None, Layer | None]]:

@@ -86,8 +86,8 @@ def with_solver(config: TrainConfig, solver: CaffeSolver, images: int) -> TrainC
     for name, value in options.items():
         if getattr(config, name) not in (_DEFAULTS[name], value):
             raise UsageError(
-                f"{flag(name)} and --solver cannot both be given: the solver determines how is trained; omit "
-                f"{flag(name)}, or change {solver.path.name}"
+                f"{flag(name)} and --solver cannot both be given: the solver determines it; omit {flag(name)}, "
+                f"or change {solver.path.name}"
             )
     return replace(config, **options)
 

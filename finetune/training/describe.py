@@ -78,8 +78,8 @@ def _rate(plan: Plan, layer: str) -> str:
     """Return the learning rate of a layer at the start; with a solver, of its kernel and of its bias."""
     if not plan.solver:
         return f"{plan.config.learning_rate * plan.factors.get(layer, 1.0):g}"
-    start = plan.solver.policy.rate(0)
-    return ", ".join(f"{start * plan.solver.rates[f'{layer}/{weight}']:g}" for weight in ("kernel", "bias"))
+    kernel, bias = (plan.solver.policy.rate(0) * plan.solver.rates[f"{layer}/{name}"] for name in ("kernel", "bias"))
+    return f"{kernel:g}, bias {bias:g}"
 
 
 def _images(dataset: Dataset) -> Iterator[str]:

@@ -69,9 +69,10 @@ def _check_halvings(problem: NotFinite, config: Settled, state: State) -> None:
     """Warn that training goes back to a state; raise FinetuneError when its rate was halved too often."""
     rate = _start_rate(config, state)
     if state.halvings > MOST_HALVINGS:
+        what = "base_lr" if config.solver else "--learning-rate"
         raise FinetuneError(
             f"{problem}, even with the learning rate halved {MOST_HALVINGS} times to {2 * rate:g}; "
-            f"lower {'base_lr' if config.solver else '--learning-rate'} (it started at {config.learning_rate:g}), or look at these images"
+            f"lower {what} (it started at {config.learning_rate:g}), or look at these images"
         ) from None
     logger.warning("%s; returning to the last state, with the learning rate halved to %g", problem, rate)
 
@@ -133,11 +134,13 @@ def _steps(
     seeds = generator.integers(2**62, size=len(batches))
     shares = generator.beta(config.mixup, config.mixup, len(batches)) if config.mixup else np.ones(len(batches))
     weights = np.ones(images, np.float32) if data.weights is None else data.weights
+    rate = math.nan
     for place, index in enumerate(batches):
         if place < done.batches:
             continue
         share = max(shares[place], 1 - shares[place])
-        head.set_rate(rates[place])
+        if rates[place] != rate:
+            head.set_rate(rate := rates[place])
         loss, correct = head.step(data.rows[rows[index]], data.labels[index], weights[index], seeds[place], share)
         if not math.isfinite(loss):
             names = first_few([str(data.paths[i]) for i in index], NAMED) if data.paths else ""

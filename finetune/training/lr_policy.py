@@ -61,7 +61,7 @@ class LrPolicy:
             return f"{self.base_lr:g} throughout"
         numbers = {name: getattr(self, name) for name in _NEEDED[self.name]}
         shown = [
-            f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else f'{value:g}'}"
+            f"{name} {f'{value:g}' if isinstance(value, float) else str(value).strip('(,)')}"
             for name, value in numbers.items()
         ]
         return f"{self.base_lr:g} by the policy {self.name} ({', '.join(shown)})"

@@ -63,8 +63,8 @@ def _optimizer(plan: Plan) -> str:
     config = plan.config
     if plan.solver:
         return (
-            f"optimizer: Caffe's SGD, momentum {plan.solver.momentum:g}, learning rate {plan.solver.policy.describe()}, "
-            f"weight decay {config.weight_decay:g}"
+            f"optimizer: Caffe's SGD, momentum {plan.solver.momentum:g}, learning rate "
+            f"{plan.solver.policy.describe()}, weight decay {config.weight_decay:g}"
         )
     rate = [
         f"learning rate {config.learning_rate:g}",
