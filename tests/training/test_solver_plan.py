@@ -74,6 +74,7 @@ def test_frozen_layers(tiny_weights: Path, tiny_model: Model, tmp_path: Path) ->
         plan_for(nothing, tiny_weights)
 
 
+@pytest.mark.slow
 def test_from_scratch_by_the_fillers(tiny_model: Model, tmp_path: Path) -> None:
     net = net_text(build("alexnet", {"num_classes": 3}), NAMES)
     plan = plan_for(write_solver(tmp_path, net), "none")
