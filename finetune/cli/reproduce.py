@@ -59,7 +59,7 @@ def reproduce(
 
     Examples:
       finetune reproduce list
-      finetune reproduce caltech101 --data 101_ObjectCategories --out caltech101.json
+      finetune reproduce caltech101 --data 101_ObjectCategories
     """
     from finetune.training.published_tables import TABLES
 

@@ -84,6 +84,12 @@ def reproduce(table: PublishedTable, data: Path, weights: str = "auto", network:
     if readable.skipped:
         count, first = image_count(len(readable.skipped)), readable.skipped[0]
         logger.warning("skipped, since they cannot be read: %s, the first: %s: %s", count, first.path, first.reason)
+    if len(dataset.class_names) != table.classes:
+        logger.warning(
+            "these images have %d classes, and those of the published result %d; compare with care",
+            len(dataset.class_names),
+            table.classes,
+        )
     splits = list(table.splits(readable))
     results = tuple(measure(rows, readable, split) for split in track(splits, len(splits), "classifying", "splits"))
     images, classes = len(readable.records), len(readable.class_names)

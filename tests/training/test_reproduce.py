@@ -94,7 +94,9 @@ def test_which_accuracy_is_compared() -> None:
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_caltech_from_images_to_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caltech_from_images_to_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Features are computed once for all splits, and not again from the cache; a damaged image is skipped."""
     from finetune.training import features
 
@@ -107,10 +109,13 @@ def test_caltech_from_images_to_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (found.classes, found.weights.name, found.network) == (3, "starter", "alexnet")
     assert [split.test_images for split in found.splits] == [9] * 10
     assert found.accuracies.mean() > 90, "textures are easy"
+    warning = "these images have 3 classes, and those of the published result 102; compare with care"
+    assert warning in [record.getMessage() for record in caplog.records]
 
     (folder / "crab" / "image_0034.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a JPEG")
     read.clear()
     again = reproduce(TABLES["caltech101"], tmp_path, "starter")
+    assert "skipped, since they cannot be read: 1 image, the first: " in caplog.text
     assert not [path for path in read if path.name != "image_0034.jpg"]
     assert again.splits == found.splits
 
