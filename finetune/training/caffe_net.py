@@ -143,7 +143,8 @@ def _data(layer: Message) -> tuple[int, Transform]:
     crop = transform.whole("crop_size", 0)
     if 0 < height < crop:
         raise UsageError(f"{data.place}: expected new_height of {crop} or more, the crop_size, not {height}")
-    scale, batch_size = transform.number("scale", 1.0), data.whole("batch_size", 1)
+    batch_size = data.whole("batch_size", 1 if name == "image_data_param" else None)
+    scale = transform.number("scale", 1.0)
     if not (scale > 0 and batch_size > 0):
         raise UsageError(f"{layer.place}: expected batch_size and scale above 0, not {batch_size} and {scale:g}")
     return batch_size, Transform(mean, mean_file, scale, crop, transform.flag("mirror"), height)
@@ -204,9 +205,8 @@ def _weights(message: Message) -> dict[str, NetWeight]:
     for place, (name, filler) in enumerate((("kernel", "weight_filler"), ("bias", "bias_filler"))):
         param = params[place] if place < len(params) else Message(message.place)
         param.check_known({"lr_mult", "decay_mult"})
-        weights[name] = NetWeight(
-            param.number("lr_mult", 1.0), param.number("decay_mult", 1.0), own.message(filler)
-        )
-        if min(weights[name][:2]) < 0:
+        factors = param.number("lr_mult", 1.0), param.number("decay_mult", 1.0)
+        weights[name] = NetWeight(*factors, own.message(filler))
+        if min(factors) < 0:
             raise UsageError(f"{param.place}: expected lr_mult and decay_mult of 0 or more; correct them")
     return weights

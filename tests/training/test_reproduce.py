@@ -83,6 +83,18 @@ def test_what_a_split_measures() -> None:
     assert found.mean_class_accuracy == pytest.approx((3 / 4 + 4 / 6) / 2)
 
 
+def test_the_images_that_choose_the_strength_are_trained_on_after_that() -> None:
+    """Class 1 is at 4 in the first value, but held out and test images of it are at 9 in the second one."""
+    data = dataset(8, 8)
+    rows = np.random.default_rng(0).normal(0, 0.1, (16, 2)).astype(np.float32)
+    rows[8:12, 0] += 4
+    rows[12:, 1] += 9
+    inner, held_out, test = np.array([0, 1, 8, 9]), np.array([2, 3, 12, 13]), np.array([4, 5, 14, 15])
+    found = measure(rows, data, ProbeSplit(inner, held_out, np.concatenate([inner, held_out]), test))
+    assert found.accuracy == 1
+    assert measure(rows, data, ProbeSplit(inner, held_out, inner, test)).accuracy == 0.5
+
+
 def test_which_accuracy_is_compared() -> None:
     splits = (SplitResult(1.0, 10, 0.5, 0.7), SplitResult(1.0, 10, 0.6, 0.9))
     found = {
