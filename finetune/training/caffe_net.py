@@ -12,6 +12,7 @@ from typing import NamedTuple
 from finetune.errors import UsageError
 from finetune.formats.prototxt import Message, read_prototxt
 from finetune.networks.layers import Conv, Dense, Dropout, Layer, LocalResponseNorm, MaxPool
+from finetune.training.caffe_v1 import upgraded
 
 # The message of a layer that reads images, by its type, with its fields; most name files or say how they are read.
 _SOURCES = {"source", "backend", "prefetch", "rand_skip", "shuffle", "root_folder", "force_encoded_color"}
@@ -67,13 +68,9 @@ class CaffeNet:
 def read_net(path: Path) -> CaffeNet:
     """Return the net in a file; raise UsageError for what it cannot be trained with here."""
     net = read_prototxt(path)
-    if "layers" in net.values:
-        raise UsageError(
-            f"{path.name}: expected layer {{ … }}, but it has layers {{ … }}, Caffe's format before October 2014; "
-            "convert it with Caffe's upgrade_net_proto_text"
-        )
-    net.check_known({"name", "layer"})
-    named = [replace(layer, place=f"{path.name}, layer {layer.text('name')}") for layer in net.messages("layer")]
+    net.check_known({"name", "layer", "layers"})
+    messages = (*net.messages("layer"), *map(upgraded, net.messages("layers")))
+    named = [replace(layer, place=f"{path.name}, layer {layer.text('name')}") for layer in messages]
     trained = [layer for layer in named if _in_training(layer) and layer.text("type") != "Accuracy"]
     kinds = [layer.text("type") for layer in trained]
     if not trained or kinds[0] not in _DATA or kinds[-1] != "SoftmaxWithLoss":

@@ -81,9 +81,6 @@ def test_phases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("layer {", "layers { } layer {",
-         ": expected layer { … }, but it has layers { … }, Caffe's format before October 2014; convert it with Caffe's "
-         "upgrade_net_proto_text"),
         ("layer {", "input: 'data' layer {", ": input cannot be honoured; remove it, or train with Caffe"),
         ('type: "ImageData"', 'type: "HDF5Data"',
          ": expected a layer of type Data or ImageData first and one of type SoftmaxWithLoss last, but found HDF5Data "
