@@ -15,6 +15,7 @@ from finetune.errors import UsageError
 from finetune.system.text import did_you_mean
 
 LARGEST = 4 << 20  # bytes of a file; the longest net that BVLC publishes has 50 kB
+LARGEST_NUMBER = 2**31 - 1  # int32, as Caffe's numbers
 DEEPEST = 20  # messages within messages; Caffe's have 4
 
 _TOKEN = re.compile(
@@ -50,10 +51,10 @@ class Message:
         return value
 
     def whole(self, key: str, default: int | None = None) -> int:
-        """Return a whole number of 0 or more that is given once, or the default; raise UsageError for anything else."""
+        """Return a whole number from 0 to LARGEST_NUMBER that is given once, or the default; UsageError for others."""
         value = self.number(key, default if default is None else float(default))
-        if value < 0 or value != int(value):
-            raise self._expected(key, "a whole number of 0 or more", value)
+        if not 0 <= value <= LARGEST_NUMBER or value != int(value):
+            raise self._expected(key, f"a whole number from 0 to {LARGEST_NUMBER}", value)
         return int(value)
 
     def numbers(self, key: str) -> tuple[float, ...]:

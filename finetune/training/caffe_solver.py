@@ -16,6 +16,8 @@ from finetune.system.ranges import BELOW_ONE, FINITE
 from finetune.training.caffe_net import CaffeNet, read_net
 from finetune.training.lr_policy import FIELDS, LrPolicy, read_policy
 
+LARGEST_BATCH = 65_536  # images; all of a batch are in memory
+
 _HONOURED = {*FIELDS, "net", "train_net", "momentum", "weight_decay", "iter_size", "random_seed"}
 # Honoured at one value only, that of most published solvers; `solver_type` is the older name of `type`.
 _FIXED = {"type": "SGD", "solver_type": "SGD", "regularization_type": "L2"}
@@ -109,10 +111,11 @@ def read_solver(path: Path) -> CaffeSolver:
         )
     policy = read_policy(solver)
     net = read_net(_net_of(solver, path))
-    iter_size, seed = solver.whole("iter_size", 1), solver.number("random_seed", -1.0)
-    return CaffeSolver(
-        path, net, policy, momentum, decay, net.batch_size * max(iter_size, 1), int(seed) if seed >= 0 else None
-    )
+    batch_size = net.batch_size * max(solver.whole("iter_size", 1), 1)
+    if batch_size > LARGEST_BATCH:
+        raise UsageError(f"{solver.place}: expected batches of {LARGEST_BATCH:,} images at most, not {batch_size:,}")
+    seed = solver.whole("random_seed") if solver.number("random_seed", -1.0) >= 0 else None
+    return CaffeSolver(path, net, policy, momentum, decay, batch_size, seed)
 
 
 def _net_of(solver: Message, path: Path) -> Path:

@@ -1,8 +1,11 @@
 """The text format of protocol buffers: every form of a field, and every mistake with its line."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finetune.errors import UsageError
 from finetune.formats.prototxt import DEEPEST, LARGEST, Message, parse, read_prototxt
@@ -71,6 +74,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         assert str(error.value) == f"{path} {message}"
 
 
+@given(text=st.text(alphabet="{}<>[]:;,\"'#\\ab1.-e\n \x00ü", max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(UsageError):
+        assert isinstance(parse(text, "s.prototxt"), Message)
+
+
 def message(text: str) -> Message:
     return parse(text, "s.prototxt")
 
@@ -91,8 +100,10 @@ def test_values_by_type() -> None:
         ("a: b", lambda found: found.number("a"), "a: expected a number, not 'b'"),
         ("", lambda found: found.number("a"), "a is missing; expected a with a number"),
         ("a: 1 a: 1", lambda found: found.number("a"), "a is given 2 times; expected it once"),
-        ("a: 1.5", lambda found: found.whole("a"), "a: expected a whole number of 0 or more, not 1.5"),
-        ("a: -1", lambda found: found.whole("a"), "a: expected a whole number of 0 or more, not -1"),
+        ("a: 1.5", lambda found: found.whole("a"), "a: expected a whole number from 0 to 2147483647, not 1.5"),
+        ("a: -1", lambda found: found.whole("a"), "a: expected a whole number from 0 to 2147483647, not -1"),
+        ("a: 2147483648", lambda found: found.whole("a"),
+         "a: expected a whole number from 0 to 2147483647, not 2.14748e+09"),
         ("a: 1", lambda found: found.text("a"), "a: expected a text, not 1"),
         ("a: 1", lambda found: found.texts("a"), "a: expected texts, not 1"),
         ("a: b", lambda found: found.numbers("a"), "a: expected numbers, not 'b'"),

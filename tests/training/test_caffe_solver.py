@@ -88,6 +88,8 @@ def test_where_the_net_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"stepsise": 4}, "stepsise cannot be honoured (did you mean stepsize?); remove it, or train with Caffe"),
         ({"momentum": 1},
          "expected momentum of 0 or more and below 1 and weight_decay of 0 or more, not 1 and 0.0005"),
+        ({"iter_size": 100000}, "expected batches of 65,536 images at most, not 400,000"),
+        ({"random_seed": 1.5}, "random_seed: expected a whole number from 0 to 2147483647, not 1.5"),
         ({"weight_decay": -1},
          "expected momentum of 0 or more and below 1 and weight_decay of 0 or more, not 0.9 and -1"),
     ],
