@@ -19,7 +19,7 @@ from finetune.training.facts import check_unchanged, facts
 from finetune.training.make_plan import plan_layers
 from finetune.training.method import method
 from finetune.training.plan import Plan
-from finetune.training.train import find_rate
+from finetune.training.train import dry_run, find_rate
 
 ALL = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 NAMES = {"fc8": "fc8_style"}
@@ -128,3 +128,15 @@ def test_a_solver_is_not_for_a_probe(solver: Path) -> None:
     assert not TrainConfig(data=Path("images"), solver=solver).is_probe
     with pytest.raises(UsageError, match="--probe and --solver cannot both be given: a probe needs no gradient"):
         replace(TrainConfig(data=Path("images"), solver=solver), probe="auto")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_the_cost_counts_iterations(tiny_model: Model, tiny_weights: Path, image_folder: Any, tmp_path: Path) -> None:
+    """10 iterations of 4 of 12 images in four epochs, the last of which has one: 10 steps, not 12."""
+    network = build("alexnet", {**tiny_model.network.options, "num_classes": 2})
+    path = write_solver(tmp_path / "solver", net_text(network, NAMES))
+    config = TrainConfig(data=image_folder(stripes=8, dots=8), weights=str(tiny_weights), solver=path)
+    text = dry_run(config)
+    assert "training: 10 iterations (4 epochs) in batches of 4" in text
+    assert " and 10 steps, " in text
