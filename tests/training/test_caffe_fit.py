@@ -143,8 +143,14 @@ def test_how_images_enter(
     found = preprocessing_of(net, ALEXNET, keep_resize=False)
     assert (found.mean, found.std, found.resize, found.resize_to) == expected
     assert found.size == 67
-    squeezed = "train_val.prototxt squeezes images to 80 × 80 pixels; here their short side is resized to as many, and "
-    assert [record.getMessage().startswith(squeezed) for record in caplog.records] == [True] * ("80" in data)
+    warnings = {
+        "80": "train_val.prototxt squeezes images to 80 × 80 pixels; here their short side is resized to as many, and "
+        "--resize warp squeezes them to 67 × 67",
+        "mean_file": "train_val.prototxt subtracts the image data/ilsvrc12/imagenet_mean.binaryproto; here it is its "
+        "mean per channel",
+    }
+    expected_warnings = [text for part, text in warnings.items() if part in transform + data]
+    assert [record.getMessage() for record in caplog.records] == expected_warnings
 
 
 def test_resize_counts_if_it_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
