@@ -89,8 +89,8 @@ def fitted(solver: CaffeSolver, network: Network, images: int) -> Solver:
 def preprocessing_of(net: CaffeNet, network: Network, keep_resize: bool) -> Preprocessing:
     """Return how images enter the network by the net; `keep_resize`: --resize is given, and counts.
 
-    A mean image is its mean per channel, as in pycaffe's classification example. Warns of what is not as in Caffe; raises
-    UsageError for a size that the network does not have.
+    A mean image is its mean per channel, as in pycaffe's classification example. Warns of what is not as in Caffe.
+    Raises UsageError for a size that the network does not have.
     """
     ours, transform = network.preprocessing, net.transform
     size = transform.crop or transform.side
