@@ -93,6 +93,9 @@ class TrainConfig:
     out: Path | None = option.run(
         None, "Folder for the run: its model, metrics, report and checkpoint. [default: runs/DATE_TIME]", metavar="DIR"
     )
+    solver: Path | None = option.optimisation(
+        None, "Train as this solver.prototxt of Caffe says, and the net that it names.", metavar="FILE"
+    )
     epochs: int | None = option.optimisation(
         None,
         "Passes over the training images. [default: 30, or the sum of the stages' epochs]",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from finetune.choices import MEAN_OF_DATA
+from finetune.choices import AS_TRAINED, MEAN_OF_DATA
 from finetune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ AUGMENTATION = ("augmentation", "crop", "flip", "lighting", "color_jitter")  # t
 # What has no meaning for a linear probe, which is not trained by gradient.
 BY_GRADIENT = (
     *LAYERS,
-    *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup", "layer_lr", "weight_decay"),
+    *("solver", "epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup", "layer_lr", "weight_decay"),
     *("label_smoothing", "mixup", "dropout", "class_weights", "ema", "patience", "seed", "views", "augmentation"),
     *("crop", "flip", "lighting", "color_jitter", "tensorboard", "checkpoint_minutes"),
 )
@@ -44,6 +44,8 @@ def check_combinations(config: "TrainConfig") -> None:
             "--mean data is the mean of your images, but loaded layers expect the mean that they were trained with; "
             "omit it, or train from scratch with --weights none"
         )
+    if config.solver and config.mean != AS_TRAINED:
+        raise UsageError("--solver and --mean cannot both be given: its net says what is subtracted; omit --mean")
     if config.views == 1 and any(getattr(config, name) is not None for name in AUGMENTATION):
         raise UsageError("augmentation needs more than one view: give --views 0, or 2 or more, or omit --views")
 

@@ -104,8 +104,9 @@ def test_options_that_cannot_be_combined_with_stages(options: dict[str, Any], me
 
 
 GRADIENT_VALUES: dict[str, Any] = {  # that differ from the defaults
-    "skip": ("fc8",), "train": ("fc7",), "stages": "fc8:1", "epochs": 3, "batch_size": 8, "optimizer": "adam",
-    "learning_rate": 0.01, "schedule": "step", "warmup": 1, "layer_lr": ("0.5",), "weight_decay": 0.0,
+    "skip": ("fc8",), "train": ("fc7",), "stages": "fc8:1", "solver": Path("solver.prototxt"), "epochs": 3,
+    "batch_size": 8, "optimizer": "adam", "learning_rate": 0.01, "schedule": "step", "warmup": 1,
+    "layer_lr": ("0.5",), "weight_decay": 0.0,
     "label_smoothing": 0.1, "mixup": 0.2, "dropout": 0.0, "class_weights": "balanced", "ema": 0.9, "patience": 2,
     "seed": 1, "views": 0, "augmentation": "light", "crop": "random", "flip": False,
     "lighting": 0.0, "color_jitter": 0.0, "tensorboard": True, "checkpoint_minutes": 1.0,

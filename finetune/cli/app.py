@@ -30,6 +30,7 @@ from finetune.cli.help import help
 from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
 from finetune.cli.report import report
+from finetune.cli.reproduce import reproduce
 from finetune.cli.score import score
 from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = (
     demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
-    help,
+    reproduce, help,
 )  # fmt: skip
 
 app = typer.Typer(

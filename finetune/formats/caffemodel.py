@@ -71,6 +71,20 @@ def read_caffemodel(path: Path) -> WeightsFile:
     return WeightsFile(path, "caffemodel", tensors, channel_first=True, network=network or _NETWORKS.get(net))
 
 
+def read_mean(path: Path) -> tuple[float, ...]:
+    """Return the mean per channel, in the file's order, of a mean image such as imagenet_mean.binaryproto.
+
+    Raises WeightsError if it is damaged or not an image.
+    """
+    image = _blob(path.name, "the mean image", memoryview(map_file(path)))
+    if image.ndim not in (3, 4) or prod(image.shape[:-3]) != 1:
+        raise WeightsError(
+            f"{path.name}: expected a mean image, channels × height × width, but it is {_size(image.shape)}; choose "
+            "another file"
+        )
+    return tuple(map(float, image.reshape(image.shape[-3], -1).mean(axis=1, dtype=np.float64)))
+
+
 def _network_by_order(layers: Sequence[_Layer]) -> str | None:
     """Return the network whose two normalisations follow the same kind of layer as in the file; None for others.
 

@@ -35,7 +35,8 @@ TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint/last.safetensors"
 WITHIN = "checkpoint/within.safetensors"  # a state within the epoch after CHECKPOINT, if any
 PENDING = "pending.json"  # the options of a training that has not saved a state yet, next to an older run if any
-FACTS = ("source_weights", "data_sha256", "version", "versions")  # what CONFIG holds in addition to the options
+# What CONFIG holds in addition to the options.
+FACTS = ("source_weights", "data_sha256", "solver_sha256", "version", "versions")
 NEW = ".new"  # a training's first files, its first state included, until all of them are on disk
 FILES = (CONFIG, MODEL, MANIFEST, SKIPPED, CLASSES, HISTORY, PROBE, METRICS, REPORT, EVALUATION, PLAN, AUGMENTED)
 FOLDERS = ("checkpoint", TENSORBOARD, *(f"export-{format}" for format in get_args(ExportFormat)))

@@ -59,7 +59,6 @@ def probe_table(probe: Probe) -> str:
 def _layers(plan: Plan) -> Iterator[tuple[str, ...]]:
     """Yield a row for every layer with weights."""
     shapes = plan.network.weight_shapes()
-    factors = plan.factors
     kinds = {layer.name: layer for layer in plan.network.layers}
     for name in plan.network.weighted_layers():
         own = {weight: shape for weight, shape in shapes.items() if layer_of(weight) == name}
@@ -68,11 +67,19 @@ def _layers(plan: Plan) -> Iterator[tuple[str, ...]]:
         training = "frozen" if not is_trained else "trained" if first == 1 else f"from epoch {first}"
         training = "fitted" if is_trained and plan.config.is_probe else training
         by_gradient = is_trained and not plan.config.is_probe
-        rate = f"{plan.config.learning_rate * factors.get(name, 1.0):g}" if by_gradient else ""
+        rate = _rate(plan, name) if by_gradient else ""
         norm = ("batch statistics" if is_trained else "inference") if isinstance(kinds[name], BatchNorm) else ""
         loaded = "fresh" if name in plan.skip else "loaded"
         shape = shape_text(next(iter(own.values())))
         yield name, loaded, training, shape, f"{sum(map(prod, own.values())):,}", rate, norm
+
+
+def _rate(plan: Plan, layer: str) -> str:
+    """Return the learning rate of a layer at the start; with a solver, of its kernel and of its bias."""
+    if not plan.solver:
+        return f"{plan.config.learning_rate * plan.factors.get(layer, 1.0):g}"
+    kernel, bias = (plan.solver.policy.rate(0) * plan.solver.rates[f"{layer}/{name}"] for name in ("kernel", "bias"))
+    return f"{kernel:g}, bias {bias:g}"
 
 
 def _images(dataset: Dataset) -> Iterator[str]:

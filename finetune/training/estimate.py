@@ -54,11 +54,12 @@ def estimate(plan: Plan, dataset: Dataset, trunk: Trunk, store: FeatureStore, he
     rows = sum(len(batch.rows) for batch in missing)
     forward_passes = rows + (0 if config.views else stage.epochs * len(train))
     batches = -(-len(train) // config.batch_size)
+    steps = plan.solver.policy.max_iter if plan.solver else stage.epochs * batches
     seconds = forward_passes * _trunk_seconds(trunk, store, missing)
     step_seconds = _step_seconds(plan, head)
-    seconds += stage.epochs * step_seconds * (batches + len(val) / config.batch_size / 3)  # backward is 2 × forward
+    seconds += step_seconds * (steps + stage.epochs * len(val) / config.batch_size / 3)  # backward is 2 × forward
     memory, disk = memory_bytes(plan), disk_bytes(plan, forward_passes)
-    return Cost(forward_passes, stage.epochs * batches, memory, disk, seconds)
+    return Cost(forward_passes, steps, memory, disk, seconds)
 
 
 def _trunk_seconds(trunk: Trunk, store: FeatureStore, missing: Sequence[FeatureBatch]) -> float:

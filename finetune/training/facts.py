@@ -18,6 +18,7 @@ def facts(plan: Plan, dataset: Dataset) -> dict[str, Any]:
         "source_weights": plan.source._asdict(),
         "version": __version__,
         "data_sha256": _digest(dataset),
+        "solver_sha256": plan.solver.sha256 if plan.solver else None,
         "versions": versions(),
     }
 
@@ -30,7 +31,12 @@ def check_unchanged(started: Mapping[str, Any], class_names: tuple[str, ...], pl
             f"the run has the classes {first_few(class_names)}, in this order, but the data now has "
             f"{first_few(dataset.class_names)}, so it cannot be resumed; start a new run"
         )
-    for name, what in (("data_sha256", "the images"), ("source_weights", "the source weights")):
+    compared = {
+        "data_sha256": "the images",
+        "source_weights": "the source weights",
+        "solver_sha256": "the files of the solver",
+    }
+    for name, what in compared.items():
         if started.get(name) != now[name]:
             raise RunError(f"{what} have changed since the run started, so it cannot be resumed; start a new run")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from finetune.formats.weights_file import layer_of
 from finetune.networks.forward import forward, normalize
 from finetune.training.loss import count_correct, mixed, smoothed_targets, validation_losses, weighted_losses
-from finetune.training.optimization import Optimizers
+from finetune.training.optimization import Optimizers, SolverSgd
 from finetune.training.plan import Plan
 from finetune.training.state import HeadValues
 from finetune.training.store import StoredRows
@@ -54,9 +54,9 @@ class Head:
         self._variables = {name: value for name, value in self._weights.items() if isinstance(value, tf.Variable)}
         self._average = {name: tf.Variable(value) for name, value in self._variables.items()} if plan.config.ema else {}
         self._steps = tf.Variable(0, dtype=tf.int64)  # done so far: young averages forget faster
-        self._optimizers = Optimizers(
+        self._optimizers = SolverSgd(plan.solver, self._variables) if plan.solver else Optimizers(
             plan.config.optimizer, self._variables, plan.factors, plan.config.weight_decay, loaded=plan.trainable
-        )
+        )  # fmt: skip
         self.row_type = np.uint8 if self._from_pixels else np.float32
         rows = tf.TensorSpec((None, *plan.network.shape_before(self._layers[0].name)), self.row_type)
         labels, each = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,))

@@ -26,6 +26,15 @@ from finetune.pretrained.resolve import choose_weights
 from finetune.pretrained.verify import warn_if_unverified
 from finetune.runs.run import open_run
 from finetune.system.digest import sha256_of_file
+from finetune.training.caffe_fit import (
+    check_same_network,
+    filled,
+    fitted,
+    fresh_layers,
+    preprocessing_of,
+    trained_layers,
+)
+from finetune.training.caffe_solver import CaffeSolver, read_solver, with_solver
 from finetune.training.defaults import EPOCHS, LEVEL, Settled, settle
 from finetune.training.plan import Plan, SourceWeights
 from finetune.training.stage_spec import Stage, parse_stages
@@ -37,15 +46,21 @@ def make_plan(config: TrainConfig, dataset: Dataset) -> Plan:
     For a probe the layer is still open, see `choose_probe`. Raises UsageError for options that do not fit the network,
     WeightsError for weights that cannot be had, DataError when too few images can be read.
     """
-    plan = plan_layers(config, len(dataset.class_names))
     paths = [record.path for record in dataset.records if record.split == "train"]
+    plan = plan_layers(config, len(dataset.class_names), len(paths))
     if plan.config.mean == MEAN_OF_DATA:
         plan = _with_mean(plan, mean_of_images(paths, plan.network.preprocessing))
     return replace(plan, augmentation=_with_components(plan, paths)) if plan.augmentation.lighting else plan
 
 
-def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
-    """Return the plan as far as it does not depend on the images; the lighting's components are still missing."""
+def plan_layers(config: TrainConfig, num_classes: int, images: int = 1) -> Plan:
+    """Return the plan as far as it does not depend on the images; the lighting's components are still missing.
+
+    `images`: how many there are to train on; only a solver, which counts iterations, needs it.
+    """
+    solver = read_solver(config.solver) if config.solver else None
+    if solver:
+        config = with_solver(config, solver, images)
     if config.weights and Path(config.weights).is_dir():
         config = replace(config, weights=str(open_run(Path(config.weights)).model))
     elif (index := checkpoint_index(Path(config.weights))) != Path(config.weights):
@@ -53,7 +68,7 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
     path, name = choose_weights(config.weights, config.network)
     weights: Arrays = {}
     if path is None:
-        network = _for_classes(build(config.network), num_classes, config)
+        network = _for_classes(build(config.network), num_classes, config, solver)
         network.check_layers(config.skip or (), "--skip")  # a mistyped name is an error even without weights
         skip = tuple(network.weighted_layers())
     else:
@@ -62,21 +77,21 @@ def plan_layers(config: TrainConfig, num_classes: int) -> Plan:
         for option in ("mean", "interpolation"):  # --resize changes what new layers see, of any weights
             if getattr(config, option) not in (None, AS_TRAINED):
                 check_undescribed(file, flag(option))
-        network = _for_classes(network_like(file, config.network), num_classes, config)
-        last = network.weighted_layers()[-1:]
-        skip = network.check_layers(tuple(last if config.skip is None else config.skip), "--skip")
+        network = _for_classes(network_like(file, config.network), num_classes, config, solver)
+        skip = _skipped(config, network, solver)
         weights = load_weights(network, file, skip)
-    stages = _stages(config, network, skip)
+    stages = _stages(config, network, skip, solver)
     settled = settle(config, network, name, skip, stages)
     plan = Plan(
         config=settled,
         network=network,
-        weights={**weights, **fresh_weights(network, skip, config.seed)},
+        weights={**weights, **_fresh(config, network, skip, solver)},
         source=SourceWeights(name, sha256_of_file(path) if path else None),
         trainable=tuple(name for name in network.weighted_layers() if name in set(stages[-1].layers) - set(skip)),
         stages=stages,
         precision=_precision(config),
         augmentation=MIRRORED if config.is_probe else _augmentation(settled),
+        solver=fitted(solver, network, images) if solver else None,
     )
     if not plan.trained:
         raise UsageError("nothing would be trained: name a layer to train fresh with --skip, or further with --train")
@@ -94,11 +109,27 @@ def _precision(config: TrainConfig) -> Precision:
     return resolve_precision("float32" if config.is_probe and config.precision == "auto" else config.precision)
 
 
-def _stages(config: TrainConfig, network: Network, skip: tuple[str, ...]) -> tuple[Stage, ...]:
+def _skipped(config: TrainConfig, network: Network, solver: CaffeSolver | None) -> tuple[str, ...]:
+    """Return the layers that start fresh: those of --skip; without it, those of a solver's net, or the last."""
+    if config.skip is not None:
+        return network.check_layers(config.skip, "--skip")
+    return fresh_layers(solver.net, network) if solver else tuple(network.weighted_layers()[-1:])
+
+
+def _fresh(config: TrainConfig, network: Network, skip: tuple[str, ...], solver: CaffeSolver | None) -> Arrays:
+    """Return starting values of the layers that are not loaded."""
+    return filled(solver.net, network, skip, config.seed) if solver else fresh_weights(network, skip, config.seed)
+
+
+def _stages(
+    config: TrainConfig, network: Network, skip: tuple[str, ...], solver: CaffeSolver | None
+) -> tuple[Stage, ...]:
     """Return which layers are trained when; without --stages, in one stage."""
     if config.stages:
         return parse_stages(config.stages, network, skip)
-    return (Stage((*skip, *_trainable(network, config.train, skip)), config.epochs or EPOCHS),)
+    asked = _trainable(network, config.train, skip)
+    layers = trained_layers(solver.net, network, skip, asked) if solver else (*skip, *asked)
+    return (Stage(layers, config.epochs or EPOCHS),)
 
 
 def _trainable(network: Network, asked: tuple[str, ...], skip: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,11 +142,15 @@ def _trainable(network: Network, asked: tuple[str, ...], skip: tuple[str, ...]) 
     return network.check_layers(asked, "--train")
 
 
-def _for_classes(network: Network, num_classes: int, config: TrainConfig) -> Network:
+def _for_classes(network: Network, num_classes: int, config: TrainConfig, solver: CaffeSolver | None) -> Network:
     """Return the network with as many outputs as there are classes, and the preprocessing that the user asked for."""
     mean = AS_TRAINED if config.mean == MEAN_OF_DATA else config.mean  # for which the images are needed
     preprocessing = with_changes(network.preprocessing, config.resize, mean, config.interpolation)
-    return replace(build(network.name, {**network.options, "num_classes": num_classes}), preprocessing=preprocessing)
+    built = replace(build(network.name, {**network.options, "num_classes": num_classes}), preprocessing=preprocessing)
+    if not solver:
+        return built
+    check_same_network(solver.net, built)
+    return replace(built, preprocessing=preprocessing_of(solver.net, built, keep_resize=bool(config.resize)))
 
 
 def _augmentation(config: Settled) -> Augmentation:

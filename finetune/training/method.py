@@ -59,6 +59,8 @@ def _training(plan: Plan) -> str:
     config = plan.config
     rates = sorted({layer.rate for layer in plan.head if isinstance(layer, Dropout) and layer.rate})
     epochs = ", then ".join(map(_stage, plan.stages)) if len(plan.stages) > 1 else _epochs(plan.last_epoch)
+    if plan.solver:
+        epochs = f"{plan.solver.policy.max_iter:,} iterations ({epochs})"
     parts = [
         f"{epochs} in batches of {config.batch_size}",
         f"dropout {' and '.join(f'{rate:g}' for rate in rates)}" if rates else "",
@@ -77,6 +79,11 @@ def _stage(stage: Stage) -> str:
 def _optimizer(plan: Plan) -> str:
     """Return how the weights are updated; factors on the learning rate are in the table of layers."""
     config = plan.config
+    if plan.solver:
+        return (
+            f"optimizer: Caffe's SGD, momentum {plan.solver.momentum:g}, learning rate "
+            f"{plan.solver.policy.describe()}, weight decay {config.weight_decay:g}"
+        )
     rate = [
         f"learning rate {config.learning_rate:g}",
         _SCHEDULES[config.schedule],

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from finetune.choices import Optimizer, Schedule
 from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import STATISTICS
+from finetune.training.solver import Solver
 
 MOMENTUM = 0.9  # Krizhevsky et al. 2012, section 5
 
@@ -106,6 +107,48 @@ class Optimizers:
 
     def _state(self) -> list[Any]:
         return [variable for _, optimizer, _ in self._groups for variable in optimizer.variables]
+
+
+class SolverSgd:
+    """The optimizer of a Caffe solver; its interface is that of Optimizers. Gradients are not clipped."""
+
+    def __init__(self, solver: Solver, variables: Mapping[str, tf.Variable]) -> None:
+        """`variables`: `layer/weight` -> variable."""
+        self.names = list(variables)
+        self._solver, self._variables = solver, variables
+        self._velocities = {name: tf.Variable(tf.zeros_like(variable)) for name, variable in variables.items()}
+        self._rate = tf.Variable(0.0)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate, without the factors of the weights."""
+        self._rate.assign(rate)
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Update the variables by the gradients, which are in the order of `names`."""
+        for name, gradient in zip(self.names, gradients, strict=True):
+            rate, decay = self._rate * self._solver.rates[name], self._solver.decays[name]
+            caffe_update(self._variables[name], self._velocities[name], gradient, rate, self._solver.momentum, decay)
+
+    def values(self) -> tuple[NDArray[Any], ...]:
+        """Return copies of the velocities, in the order of `names`."""
+        return tuple(velocity.numpy() for velocity in self._velocities.values())
+
+    def restore(self, values: Iterable[NDArray[Any]]) -> None:
+        """Set the velocities to what `values` returned."""
+        for velocity, value in zip(self._velocities.values(), values, strict=True):
+            velocity.assign(value)
+
+
+def caffe_update(
+    weight: tf.Variable, velocity: tf.Variable, gradient: tf.Tensor, rate: tf.Tensor, momentum: float, decay: float
+) -> None:
+    """Update a weight as Caffe's SGD: v ← momentum · v + rate · (gradient + decay · w), w ← w - v.
+
+    http://caffe.berkeleyvision.org/tutorial/solver.html, section SGD: the rate is part of the velocity, so a lower rate
+    does not slow down what is moving already; L2 weight decay is part of the gradient.
+    """
+    velocity.assign(momentum * velocity + rate * (gradient + decay * weight))
+    weight.assign_sub(velocity)
 
 
 def _optimizer(kind: Optimizer) -> keras.optimizers.Optimizer:

@@ -15,6 +15,7 @@ from finetune.networks.initialize import Arrays
 from finetune.networks.layers import Dropout, Layer
 from finetune.training.defaults import Settled
 from finetune.training.layer_rates import layer_factors
+from finetune.training.solver import Solver
 from finetune.training.stage_spec import Stage
 
 
@@ -66,7 +67,8 @@ class Plan:
     `config`: the options with nothing left open. `trainable`: layers that are loaded and trained further, in addition
     to the fresh ones in `skip`; all others are loaded and frozen. Both in forward order. `stages`: which layers are
     trained when. `precision`: of the frozen layers' features to train on. `augmentation`: how views differ, with the
-    lighting's components. `probe`: what a linear probe was chosen from, if the plan is for one.
+    lighting's components. `probe`: what a linear probe was chosen from, if the plan is for one. `solver`: what --solver
+    says of every weight and iteration.
     """
 
     config: Settled
@@ -78,6 +80,7 @@ class Plan:
     precision: Precision
     augmentation: Augmentation
     probe: Probe | None = None
+    solver: Solver | None = None
 
     def at(self, stage: Stage, weights: Arrays) -> "Plan":
         """Return the plan for one stage alone, which starts with `weights` in place of those of the same names."""

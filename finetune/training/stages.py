@@ -86,7 +86,7 @@ def _run_epochs(head: Head, plan: Plan, splits: Splits, epochs: range, progress:
     """Train the epochs of a stage and keep every state; return whether Ctrl-C ended them after a whole epoch."""
     journal.begin()
     try:
-        with closing(train_epochs(head, plan.config, splits, epochs, progress)) as states:
+        with closing(train_epochs(head, plan, splits, epochs, progress)) as states:
             for state in states:
                 journal.keep(state, splits.dataset)
     except KeyboardInterrupt:

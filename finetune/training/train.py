@@ -118,7 +118,7 @@ def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
     if config.is_probe and config.val_fraction is None:
         dataset = dataset.all_to_train()
     plan = make_plan(config, dataset)  # weights, layers, stages, precision, every default: settled here, once
-    if not config.is_probe and config.weights != "none" and not set(config.by_gradient) & set(LAYERS):
+    if not config.is_probe and config.weights != "none" and not set(config.by_gradient) & {*LAYERS, "solver"}:
         logger.info(
             "%s is for training by gradient, so %s starts fresh and is trained, as with --skip; without it, a linear "
             "probe is fitted",
@@ -148,6 +148,8 @@ def find_rate(config: TrainConfig) -> "FoundRate":
     """Try learning rates from small to large on the training images, and write a plot to the folder `out`."""
     if config.probe is not None:
         raise UsageError("--find-lr tries learning rates, and a linear probe has none; omit --probe or --find-lr")
+    if config.solver is not None:
+        raise UsageError("--find-lr tries learning rates, and --solver has its own; omit one of them")
     if config.is_probe:
         config = replace(config, learning_rate=SGD_LEARNING_RATE)  # by gradient, as the training with the rate found
     run = Run.create(config.out, overwrite=False)

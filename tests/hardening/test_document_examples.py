@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.caffe_prototxt import net_text, write_solver
 from support.documents import DOCUMENTS, Block, blocks
 
 from finetune.cli import app as cli
+from finetune.networks import build
 
 # The commands to train as another program does, which need weights that are not in the repository.
 OTHER_PROGRAMS = [
@@ -62,17 +64,24 @@ def test_the_examples_of_a_document_run(
 
 
 def test_there_are_commands_for_three_other_programs() -> None:
-    assert len(OTHER_PROGRAMS) == 4
+    assert len(OTHER_PROGRAMS) == 5
 
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
 @pytest.mark.parametrize("line", OTHER_PROGRAMS)
 def test_the_options_for_another_program_fit_together(
-    line: str, image_folder: Callable[..., Path], finetune: Callable[..., tuple[int, str, str]]
+    line: str,
+    image_folder: Callable[..., Path],
+    finetune: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Planned with the starter on drawn images."""
+    """Planned with the starter on drawn images; the solver's net is the starter's, with its own name for fc8."""
     data = image_folder(stripes=6, dots=6)
+    monkeypatch.chdir(tmp_path)
+    starter = build("alexnet", {"num_classes": 2, "input_size": 163, "fc_units": 1024})
+    write_solver(Path("models/finetune_flickr_style"), net_text(starter, {"fc8": "fc8_flickr"}))
     own = re.sub(r"--(data|weights|network) \S+ ?", "", line)
     _, *words = shlex.split(own)
     code, shown, error = finetune(*words, "--data", data, "--weights", "starter", "--dry-run")

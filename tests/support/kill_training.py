@@ -97,6 +97,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "checkpoint_minutes": 1e-4,
     },
     "probe": {},
+    "solver": {"solver": Path("solver.prototxt"), "checkpoint_minutes": 1e-4},  # EPOCHS of them, in the working folder
 }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ TENSORFLOW_FILES = (
     "training/test_probe.py",
     "training/test_probe_failures.py",
     "training/test_probe_features.py",
+    "training/test_solver_steps.py",
     "training/test_splits.py",
     "training/test_stages.py",
     "training/test_stored_features.py",

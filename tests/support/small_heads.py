@@ -43,7 +43,7 @@ def states(plan: Plan, train: LabelledRows, val: LabelledRows, progress: Progres
 
 
 def train_on(plan: Plan, epochs: range, train: LabelledRows, val: LabelledRows, progress: Progress) -> Iterator[State]:
-    return train_epochs(Head(plan), plan.config, FixedSplits(train, val), epochs, progress)
+    return train_epochs(Head(plan), plan, FixedSplits(train, val), epochs, progress)
 
 
 def separable(count: int) -> LabelledRows:
