@@ -29,6 +29,7 @@ from finetune.cli.filters import filters
 from finetune.cli.help import help
 from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
+from finetune.cli.rdm import rdm
 from finetune.cli.report import report
 from finetune.cli.score import score
 from finetune.cli.signals import end_politely_on_sigterm
@@ -39,7 +40,7 @@ from finetune.system.quiet import keep_wrappers_out
 logger = logging.getLogger(__name__)
 
 COMMANDS = (
-    demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
+    demo, train, predict, score, rdm, explain, filters, check, summary, benchmark, evaluate, report, export,
     help,
 )  # fmt: skip
 

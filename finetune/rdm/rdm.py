@@ -1,0 +1,207 @@
+"""`write_rdms(files, out)`: from the features of one or two networks to their dissimilarity matrices and agreement."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.choices import Dissimilarity
+from finetune.errors import DataError, RunError, UsageError
+from finetune.rdm.activations import Activations, LayerMatrix, read_activations
+from finetune.rdm.draw_rdms import FIGURE_ENDINGS, Panel, RdmImage, draw_rdms
+from finetune.rdm.kernel_alignment import SquaredDistances, linear_cka
+from finetune.rdm.pairs import Pairs
+from finetune.rdm.ranks import kendall_tau_a, rank, spearman
+from finetune.rdm.rdm_file import MEASURES, Agreement, lay_out, write_agreement
+from finetune.rdm.tiles import RowStatistics, row_statistics, tile_places, tiles, why_undefined
+from finetune.system.atomic import replacing
+from finetune.system.progress import track
+from finetune.system.text import first_few
+
+logger = logging.getLogger(__name__)
+
+RDM_ENDINGS = (".h5", ".hdf5")  # what rsatoolbox recognises
+MOST_STIMULI = 1 << 16  # so that twice the rank of a pair has 32 bits
+LEAST_STIMULI = 3  # two have a single pair
+
+
+@dataclass(frozen=True)
+class WrittenRdms:
+    """What was written: the number of matrices and of stimuli, and with two files the agreement of their layers."""
+
+    matrices: int
+    stimuli: int
+    agreements: tuple[Agreement, ...]
+
+
+@dataclass(frozen=True)
+class LayerTask:
+    """A layer, its file by number, and the statistics of its rows."""
+
+    source: int
+    layer: LayerMatrix
+    statistics: RowStatistics
+
+
+def write_rdms(
+    files: Sequence[Path],
+    out: Path,
+    figure: Path,
+    metric: Dissimilarity = "correlation",
+    *,
+    overwrite: bool = False,
+) -> WrittenRdms:
+    """Write a matrix of dissimilarities for each layer to `out`, and draw them to `figure`.
+
+    `files`: one or two that `score --features` wrote as .h5, of the same stimuli. With two, every layer of the first is
+    compared with every layer of the second. A stimulus that was not read, or has no dissimilarity in some layer, is
+    skipped in all of them, with a warning. Memory: `tile_bytes()`, with two files BYTES_PER_PAIR if that is more.
+
+    Raises UsageError for names that end in something else, RunError for a file that exists and may not be replaced,
+    DataError for files that cannot be read, of other stimuli, or with too few or too many of them.
+    """
+    _check_names(files, out, figure, overwrite)
+    sources = [read_activations(path) for path in files]
+    _check_same_stimuli(sources)
+    tasks = [
+        LayerTask(number, layer, row_statistics(layer))
+        for number, source in enumerate(sources)
+        for layer in track(source.layers, len(source.layers), "reading", "layers")
+    ]
+    skipped = _skipped(sources, tasks, metric)
+    stimuli = np.setdiff1d(np.arange(len(sources[0].names)), list(skipped))
+    _check_count(len(stimuli), files[0])
+    with replacing(out) as part, _scratch(out.parent) as scratch:
+        with h5py.File(part, "w", locking=False) as file:
+            matrices = lay_out(file, sources, stimuli, skipped, metric)
+            panels, distances = _compute(tasks, sources, stimuli, metric, matrices, scratch)
+            agreements = _agreements(tasks, matrices, distances, scratch) if len(sources) == 2 else ()
+            if agreements:
+                write_agreement(file, agreements)
+        with replacing(figure) as drawn:
+            title = f"{MEASURES[metric]} distance, {len(stimuli):,} stimuli"
+            draw_rdms(drawn, figure.suffix.lower(), title, panels)
+    return WrittenRdms(len(tasks), len(stimuli), agreements)
+
+
+def _compute(
+    tasks: Sequence[LayerTask],
+    sources: Sequence[Activations],
+    stimuli: NDArray[np.intp],
+    metric: Dissimilarity,
+    matrices: Any,
+    scratch: Any,
+) -> tuple[list[Panel], list[SquaredDistances]]:
+    """Fill the dataset of dissimilarities; return what is drawn of each, and with two files the squared distances."""
+    panels, distances = [], []
+    places = len(tile_places(len(stimuli)))
+    shape = matrices.shape if len(sources) == 2 else (0, matrices.shape[1])
+    squared = scratch.create_dataset("squared", shape, np.float64)
+    for number, task in enumerate(tasks):
+        values, image, sums = Pairs(matrices, number), RdmImage(len(stimuli)), np.zeros(len(stimuli))
+        found = tiles(task.layer, task.statistics, stimuli, metric)
+        for tile in track(found, places, task.layer.name, "tiles"):
+            values.write_tile(len(stimuli), tile.rows, tile.columns, tile.values)
+            image.add(tile)
+            if len(sources) == 2:
+                Pairs(squared, number).write_tile(len(stimuli), tile.rows, tile.columns, tile.squared_distances)
+                sums[tile.rows] += tile.squared_distances.sum(axis=1)
+                if tile.rows != tile.columns:
+                    sums[tile.columns] += tile.squared_distances.sum(axis=0)
+            del tile  # before the next one takes memory
+        first = number == 0 or tasks[number - 1].source != task.source
+        network = sources[task.source].about.get("network", "")
+        panels.append(Panel(f"{network} {task.layer.name}".strip(), image, first))
+        distances.append(SquaredDistances(Pairs(squared, number), sums))
+    return panels, distances
+
+
+def _agreements(
+    tasks: Sequence[LayerTask], matrices: Any, distances: Sequence[SquaredDistances], scratch: Any
+) -> tuple[Agreement, ...]:
+    """Return the agreement of every layer of the first file with every layer of the second."""
+    doubled = scratch.create_dataset("ranks", matrices.shape, np.uint32)
+    numbers = range(len(tasks))
+    rankings = [
+        rank(Pairs(matrices, number), Pairs(doubled, number))
+        for number in track(numbers, len(tasks), "ranking", "layers")
+    ]
+    first, second = ([number for number in numbers if tasks[number].source == source] for source in (0, 1))
+    pairs = list(product(first, second))
+    return tuple(
+        Agreement(
+            tasks[a].layer.name,
+            tasks[b].layer.name,
+            spearman(rankings[a], rankings[b]),
+            kendall_tau_a(rankings[a], rankings[b]),
+            linear_cka(distances[a], distances[b]),
+        )
+        for a, b in track(pairs, len(pairs), "comparing", "pairs of layers")
+    )
+
+
+def _skipped(sources: Sequence[Activations], tasks: Sequence[LayerTask], metric: Dissimilarity) -> Mapping[int, str]:
+    """Return the stimuli to skip, by number, each with the reason; warn of them."""
+    reasons: dict[int, str] = {}
+    for task in reversed(tasks):
+        reasons |= why_undefined(task.layer, task.statistics, metric)
+    for source in sources:
+        reasons |= {number: error for number, error in enumerate(source.errors) if error}
+    if reasons:
+        names = [f"{sources[0].names[number]} ({reasons[number]})" for number in sorted(reasons)]
+        logger.warning("%d of %d stimuli skipped: %s", len(names), len(sources[0].names), first_few(names, 5))
+    return dict(sorted(reasons.items()))
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Any]:
+    """Yield an HDF5 file without a name, which no stop can leave behind, where `out` has room too."""
+    with tempfile.TemporaryFile(dir=folder) as unnamed, h5py.File(unnamed, "w") as file:
+        yield file
+
+
+def _check_names(files: Sequence[Path], out: Path, figure: Path, overwrite: bool) -> None:
+    if len(files) > 2:
+        raise UsageError(f"expected one file of features, or two to compare, but got {len(files)}; give two at a time")
+    for option, path, endings in (("--out", out, RDM_ENDINGS), ("--figure", figure, FIGURE_ENDINGS)):
+        if path.suffix.lower() not in endings:
+            raise UsageError(f"{option} {path}: expected a name that ends in {', '.join(endings)}")
+        if not path.parent.is_dir():
+            raise RunError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
+        if path.is_dir():
+            raise RunError(f"{option} {path} is a folder; expected the name of a file")
+        if any(path.exists() and path.samefile(file) for file in files if file.exists()):
+            raise UsageError(f"{option} {path} is one of the files to read; choose another name")
+        if path.exists() and not overwrite:
+            raise RunError(f"{option} {path} exists; choose another name, or --overwrite to replace it")
+
+
+def _check_same_stimuli(sources: Sequence[Activations]) -> None:
+    first, last = sources[0], sources[-1]
+    if len(first.names) != len(last.names):
+        raise DataError(
+            f"expected the same stimuli, but {first.path} has {len(first.names)} and {last.path} {len(last.names)}; "
+            "score the same list with both models"
+        )
+    for number, (name, other) in enumerate(zip(first.names, last.names, strict=True), start=1):
+        if name != other:
+            raise DataError(
+                f"expected the same stimuli in the same order, but row {number} is {name} in {first.path} and {other} "
+                f"in {last.path}; score the same list with both models"
+            )
+
+
+def _check_count(stimuli: int, path: Path) -> None:
+    if not LEAST_STIMULI <= stimuli <= MOST_STIMULI:
+        raise DataError(
+            f"{path}: expected {LEAST_STIMULI} to {MOST_STIMULI:,} stimuli that can be compared, but it has "
+            f"{stimuli:,}; score others"
+        )
