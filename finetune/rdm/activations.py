@@ -62,7 +62,7 @@ def read_activations(path: Path) -> Activations:
     another number of rows than names or is not stored in one piece.
     """
     try:
-        with h5py.File(path, "r", locking=False) as content:
+        with path.open("rb"), h5py.File(path, "r", locking=False) as content:  # the first error says what is wrong
             if "path" not in content:
                 raise DataError(f"{path}: expected a dataset path with the names of the stimuli; {WRITE_ONE}")
             names = _texts(content["path"])
