@@ -24,8 +24,8 @@ def rdm(
     metric: Annotated[
         Dissimilarity,
         typer.Option(
-            help="1 - Pearson's correlation, 1 - the cosine, or the squared Euclidean distance divided by the number "
-            "of units, as in rsatoolbox."
+            help="1 - Pearson's correlation, the squared Euclidean distance divided by the number of units (as in "
+            "rsatoolbox), or 1 - the cosine."
         ),
     ] = "correlation",
     figure: Annotated[

@@ -71,11 +71,9 @@ def write_rdms(
     _check_names(files, out, figure, overwrite)
     sources = [read_activations(path) for path in files]
     _check_same_stimuli(sources)
-    tasks = [
-        LayerTask(number, layer, row_statistics(layer))
-        for number, source in enumerate(sources)
-        for layer in track(source.layers, len(source.layers), "reading", "layers")
-    ]
+    layers = [(number, layer) for number, source in enumerate(sources) for layer in source.layers]
+    tracked = track(layers, len(layers), "reading", "layers")
+    tasks = [LayerTask(number, layer, row_statistics(layer)) for number, layer in tracked]
     skipped = _skipped(sources, tasks, metric)
     stimuli = np.setdiff1d(np.arange(len(sources[0].names)), list(skipped))
     _check_count(len(stimuli), files[0])
@@ -101,27 +99,30 @@ def _compute(
     scratch: Any,
 ) -> tuple[list[Panel], list[SquaredDistances]]:
     """Fill the dataset of dissimilarities; return what is drawn of each, and with two files the squared distances."""
-    panels, distances = [], []
-    places = len(tile_places(len(stimuli)))
-    shape = matrices.shape if len(sources) == 2 else (0, matrices.shape[1])
-    squared = scratch.create_dataset("squared", shape, np.float64)
-    for number, task in enumerate(tasks):
-        values, image, sums = Pairs(matrices, number), RdmImage(len(stimuli)), np.zeros(len(stimuli))
-        found = tiles(task.layer, task.statistics, stimuli, metric)
-        for tile in track(found, places, task.layer.name, "tiles"):
-            values.write_tile(len(stimuli), tile.rows, tile.columns, tile.values)
-            image.add(tile)
-            if len(sources) == 2:
-                Pairs(squared, number).write_tile(len(stimuli), tile.rows, tile.columns, tile.squared_distances)
-                sums[tile.rows] += tile.squared_distances.sum(axis=1)
-                if tile.rows != tile.columns:
-                    sums[tile.columns] += tile.squared_distances.sum(axis=0)
-            del tile  # before the next one takes memory
-        first = number == 0 or tasks[number - 1].source != task.source
-        network = sources[task.source].about.get("network", "")
-        panels.append(Panel(f"{network} {task.layer.name}".strip(), image, first))
-        distances.append(SquaredDistances(Pairs(squared, number), sums))
+    count, two = len(stimuli), len(sources) == 2
+    panels = [_panel(tasks, number, sources, RdmImage(count)) for number in range(len(tasks))]
+    squared = scratch.create_dataset("squared", matrices.shape if two else (0, matrices.shape[1]), np.float64)
+    distances = [SquaredDistances(Pairs(squared, number), np.zeros(count)) for number in range(len(tasks))]
+    every = (
+        (number, tile)
+        for number, task in enumerate(tasks)
+        for tile in tiles(task.layer, task.statistics, stimuli, metric)
+    )
+    for number, tile in track(every, len(tasks) * len(tile_places(count)), "comparing images", "tiles"):
+        Pairs(matrices, number).write_tile(count, tile.rows, tile.columns, tile.values)
+        panels[number].image.add(tile)
+        if two:
+            distances[number].pairs.write_tile(count, tile.rows, tile.columns, tile.squared_distances)
+            distances[number].sums[tile.rows] += tile.squared_distances.sum(axis=1)
+            if tile.rows != tile.columns:
+                distances[number].sums[tile.columns] += tile.squared_distances.sum(axis=0)
     return panels, distances
+
+
+def _panel(tasks: Sequence[LayerTask], number: int, sources: Sequence[Activations], image: RdmImage) -> Panel:
+    task = tasks[number]
+    title = f"{sources[task.source].about.get('network', '')} {task.layer.name}".strip()
+    return Panel(title, image, first=number == 0 or tasks[number - 1].source != task.source)
 
 
 def _agreements(
@@ -144,7 +145,7 @@ def _agreements(
             kendall_tau_a(rankings[a], rankings[b]),
             linear_cka(distances[a], distances[b]),
         )
-        for a, b in track(pairs, len(pairs), "comparing", "pairs of layers")
+        for a, b in track(pairs, len(pairs), "comparing layers", "pairs")
     )
 
 

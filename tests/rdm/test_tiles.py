@@ -23,7 +23,7 @@ def matrix(layer: LayerMatrix, stimuli: list[int], metric: Dissimilarity) -> tup
     return values, squared
 
 
-@pytest.mark.parametrize(("size", "units"), [(2048, 4096), (4, 7), (1, 1)])
+@pytest.mark.parametrize(("size", "units"), [(2048, 2048), (4, 7), (1, 1)])
 @pytest.mark.parametrize("metric", ["correlation", "euclidean", "cosine"])
 def test_against_scipy(
     metric: Dissimilarity, size: int, units: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,18 +94,18 @@ def test_memory(
     monkeypatch.setattr(module, "STIMULI", 64)
     monkeypatch.setattr(module, "UNITS", 128)
     monkeypatch.setattr(module, "ROWS", 8 * units)
-    assert tile_bytes() == 229_376
+    assert tile_bytes() == 294_912
     values = np.random.default_rng(2).normal(size=(stimuli, units)).astype(np.float32)
     (layer,) = read_activations(write_activations(tmp_path / "a.h5", {"fc7": values})).layers
     numbers = np.arange(stimuli)
     tracemalloc.start()
     for tile in tiles(layer, row_statistics(layer), numbers, metric):
-        del tile
+        assert len(tile.values) <= 64
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 100_000 < peak < tile_bytes() + 20_000 + 100 * stimuli
+    assert 200_000 < peak < tile_bytes() + 20_000 + 100 * stimuli
 
 
 def test_the_bound_that_is_documented() -> None:
-    assert tile_bytes() == 234_881_024
-    assert "235 MB" in (module.__doc__ or "")
+    assert tile_bytes() == 218_103_808
+    assert "218 MB" in (module.__doc__ or "")
