@@ -2,14 +2,11 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +15,9 @@ from finetune.errors import DataError, RunError, UsageError
 from finetune.rdm.activations import Activations, LayerMatrix, read_activations
 from finetune.rdm.draw_rdms import FIGURE_ENDINGS, Panel, RdmImage, draw_rdms
 from finetune.rdm.kernel_alignment import SquaredDistances, linear_cka
-from finetune.rdm.pairs import Pairs
+from finetune.rdm.pairs import Pairs, consecutive, pair_count
 from finetune.rdm.ranks import kendall_tau_a, rank, spearman
-from finetune.rdm.rdm_file import MEASURES, Agreement, lay_out, write_agreement
+from finetune.rdm.rdm_file import DISSIMILARITIES, MEASURES, Agreement, lay_out, write_agreement
 from finetune.rdm.tiles import RowStatistics, row_statistics, tile_places, tiles, why_undefined
 from finetune.system.atomic import replacing
 from finetune.system.progress import track
@@ -77,13 +74,17 @@ def write_rdms(
     skipped = _skipped(sources, tasks, metric)
     stimuli = np.setdiff1d(np.arange(len(sources[0].names)), list(skipped))
     _check_count(len(stimuli), files[0])
-    with replacing(out) as part, _scratch(out.parent) as scratch:
-        with h5py.File(part, "w", locking=False) as file:
-            matrices = lay_out(file, sources, stimuli, skipped, metric)
-            panels, distances = _compute(tasks, sources, stimuli, metric, matrices, scratch)
-            agreements = _agreements(tasks, matrices, distances, scratch) if len(sources) == 2 else ()
+    with replacing(out) as part, tempfile.TemporaryFile(dir=out.parent) as scratch:
+        offsets = lay_out(part, sources, stimuli, skipped, metric)
+        with part.open("r+b") as file:
+            pairs = pair_count(len(stimuli))
+            matrices = consecutive(Pairs(file, offsets[DISSIMILARITIES], pairs), len(tasks))
+            squared = consecutive(Pairs(scratch, 0, pairs), len(tasks)) if len(sources) == 2 else []
+            panels = [_panel(tasks, number, sources, RdmImage(len(stimuli))) for number in range(len(tasks))]
+            distances = _compute(tasks, stimuli, metric, matrices, squared, panels)
+            agreements = _agreements(tasks, matrices, distances) if distances else ()
             if agreements:
-                write_agreement(file, agreements)
+                write_agreement(file, offsets, agreements)
         with replacing(figure) as drawn:
             title = f"{MEASURES[metric]} distance, {len(stimuli):,} stimuli"
             draw_rdms(drawn, figure.suffix.lower(), title, panels)
@@ -92,31 +93,30 @@ def write_rdms(
 
 def _compute(
     tasks: Sequence[LayerTask],
-    sources: Sequence[Activations],
     stimuli: NDArray[np.intp],
     metric: Dissimilarity,
-    matrices: Any,
-    scratch: Any,
-) -> tuple[list[Panel], list[SquaredDistances]]:
-    """Fill the dataset of dissimilarities; return what is drawn of each, and with two files the squared distances."""
-    count, two = len(stimuli), len(sources) == 2
-    panels = [_panel(tasks, number, sources, RdmImage(count)) for number in range(len(tasks))]
-    squared = scratch.create_dataset("squared", matrices.shape if two else (0, matrices.shape[1]), np.float64)
-    distances = [SquaredDistances(Pairs(squared, number), np.zeros(count)) for number in range(len(tasks))]
+    matrices: Sequence[Pairs],
+    squared: Sequence[Pairs],
+    panels: Sequence[Panel],
+) -> list[SquaredDistances]:
+    """Write the dissimilarities of each layer and, if they have places, the squared distances; return those."""
+    count = len(stimuli)
+    distances = [SquaredDistances(pairs, np.zeros(count)) for pairs in squared]
     every = (
         (number, tile)
         for number, task in enumerate(tasks)
         for tile in tiles(task.layer, task.statistics, stimuli, metric)
     )
     for number, tile in track(every, len(tasks) * len(tile_places(count)), "comparing images", "tiles"):
-        Pairs(matrices, number).write_tile(count, tile.rows, tile.columns, tile.values)
+        matrices[number].write_tile(count, tile.rows, tile.columns, tile.values)
         panels[number].image.add(tile)
-        if two:
-            distances[number].pairs.write_tile(count, tile.rows, tile.columns, tile.squared_distances)
-            distances[number].sums[tile.rows] += tile.squared_distances.sum(axis=1)
+        if distances:
+            pairs, sums = distances[number]
+            pairs.write_tile(count, tile.rows, tile.columns, tile.squared_distances)
+            sums[tile.rows] += tile.squared_distances.sum(axis=1)
             if tile.rows != tile.columns:
-                distances[number].sums[tile.columns] += tile.squared_distances.sum(axis=0)
-    return panels, distances
+                sums[tile.columns] += tile.squared_distances.sum(axis=0)
+    return distances
 
 
 def _panel(tasks: Sequence[LayerTask], number: int, sources: Sequence[Activations], image: RdmImage) -> Panel:
@@ -126,15 +126,13 @@ def _panel(tasks: Sequence[LayerTask], number: int, sources: Sequence[Activation
 
 
 def _agreements(
-    tasks: Sequence[LayerTask], matrices: Any, distances: Sequence[SquaredDistances], scratch: Any
+    tasks: Sequence[LayerTask], matrices: Sequence[Pairs], distances: Sequence[SquaredDistances]
 ) -> tuple[Agreement, ...]:
     """Return the agreement of every layer of the first file with every layer of the second."""
-    doubled = scratch.create_dataset("ranks", matrices.shape, np.uint32)
-    numbers = range(len(tasks))
-    rankings = [
-        rank(Pairs(matrices, number), Pairs(doubled, number))
-        for number in track(numbers, len(tasks), "ranking", "layers")
-    ]
+    numbers, last = range(len(tasks)), distances[-1].pairs
+    end = last.offset + 8 * last.count  # of the squared distances; the ranks follow
+    doubled = consecutive(Pairs(last.file, end, last.count, np.uint32), len(tasks))
+    rankings = [rank(matrices[number], doubled[number]) for number in track(numbers, len(tasks), "ranking", "layers")]
     first, second = ([number for number in numbers if tasks[number].source == source] for source in (0, 1))
     pairs = list(product(first, second))
     return tuple(
@@ -160,13 +158,6 @@ def _skipped(sources: Sequence[Activations], tasks: Sequence[LayerTask], metric:
         names = [f"{sources[0].names[number]} ({reasons[number]})" for number in sorted(reasons)]
         logger.warning("%d of %d stimuli skipped: %s", len(names), len(sources[0].names), first_few(names, 5))
     return dict(sorted(reasons.items()))
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Any]:
-    """Yield an HDF5 file without a name, which no stop can leave behind, where `out` has room too."""
-    with tempfile.TemporaryFile(dir=folder) as unnamed, h5py.File(unnamed, "w") as file:
-        yield file
 
 
 def _check_names(files: Sequence[Path], out: Path, figure: Path, overwrite: bool) -> None:

@@ -27,7 +27,7 @@ def test_two_files_and_a_figure(finetune: Finetune, tmp_path: Path) -> None:
     code, printed, err = finetune("rdm", first, second, "--out", out, "--figure", figure, "--metric", "euclidean")
     header, row, *rest = printed.splitlines()
     assert (code, err) == (0, "")
-    assert header.split() == "layer of the first of the second Spearman tau-a linear CKA".split()
+    assert " ".join(header.split()) == "layer of the first of the second Spearman tau-a linear CKA"
     assert row.split() == ["fc7", "fc7", "-0.500", "-0.333", "0.250"]
     assert rest == ["", f"{out}: 2 matrices of 3 images", str(figure)]
     assert figure.read_bytes().startswith(b"<?xml")

@@ -1,6 +1,7 @@
 """Linear CKA by hand, and from its definition."""
 
 import math
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from finetune.rdm.pairs import Pairs
 
 def distances(values: NDArray[np.float64]) -> SquaredDistances:
     pairs = pdist(values, "sqeuclidean")
-    return SquaredDistances(Pairs(pairs[np.newaxis], 0), squareform(pairs).sum(axis=1))
+    return SquaredDistances(Pairs(BytesIO(pairs.tobytes()), 0, len(pairs)), squareform(pairs).sum(axis=1))
 
 
 def by_definition(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

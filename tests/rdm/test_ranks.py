@@ -2,6 +2,8 @@
 
 import math
 import tracemalloc
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,11 @@ from finetune.rdm.ranks import BYTES_PER_PAIR, Ranking, inversions, kendall_tau_
 
 
 def ranking(values: NDArray[np.float64] | list[float]) -> Ranking:
-    numbers = np.array([values], np.float64)
-    return rank(Pairs(numbers, 0), Pairs(np.zeros(numbers.shape, np.uint32), 0))
+    return rank(stored(np.array(values, np.float64)), stored(np.zeros(len(values), np.uint32)))
+
+
+def stored(numbers: NDArray[Any]) -> Pairs:
+    return Pairs(BytesIO(numbers.tobytes()), 0, len(numbers), numbers.dtype.type)
 
 
 @pytest.fixture(params=[7, 1 << 20])
@@ -39,7 +44,7 @@ def test_ties_count_as_neither() -> None:
 
 def test_doubled_ranks() -> None:
     found = ranking([5, -1, 5, 2])
-    assert found.doubled.read(slice(None)).tolist() == [7, 2, 7, 4]
+    assert found.doubled.read(slice(0, 4)).tolist() == [7, 2, 7, 4]
     assert found.tied == 1
 
 
@@ -55,7 +60,7 @@ def test_against_scipy(count: int, levels: int) -> None:
         a, b = (np.floor(values * levels / 4) for values in (a, b))
     left, right = ranking(a), ranking(b)
     for found, values in ((left, a), (right, b)):
-        np.testing.assert_array_equal(found.doubled.read(slice(None)), 2 * stats.rankdata(values))
+        np.testing.assert_array_equal(found.doubled.read(slice(0, count)), 2 * stats.rankdata(values))
     every = count * (count - 1) / 2
     if len(set(a)) > 1 and len(set(b)) > 1:
         assert spearman(left, right) == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
@@ -85,9 +90,10 @@ def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.rdm.pairs.PIECE", 200)
     monkeypatch.setattr(ranks, "PIECE", 200)
     count = 100_000
-    numbers, doubled = np.random.default_rng(0).normal(size=(2, count)), np.zeros((2, count), np.uint32)
+    numbers = [stored(values) for values in np.random.default_rng(0).normal(size=(2, count))]
+    doubled = [stored(np.zeros(count, np.uint32)) for _ in numbers]
     tracemalloc.start()
-    rankings = [rank(Pairs(numbers, row), Pairs(doubled, row)) for row in (0, 1)]
+    rankings = [rank(*both) for both in zip(numbers, doubled, strict=True)]
     spearman(*rankings)
     kendall_tau_a(*rankings)
     _, peak = tracemalloc.get_traced_memory()
