@@ -222,7 +222,6 @@ class Classifier:
             each = count()
             for path, pixels in batch:
                 yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
-            del computed  # all layers of a batch take 160 MB
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""

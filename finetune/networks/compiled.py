@@ -51,8 +51,7 @@ class Compiled:
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
         computed = self._compute(tf.constant(pixels))
-        # A tensor is freed once it is copied: all layers of 32 images take 160 MB with AlexNet, 1.9 GB with VGG16.
-        return {name: computed.pop(name).numpy()[:count] for name in dict.fromkeys(self._names)}
+        return {name: computed[name].numpy()[:count] for name in self._names}
 
     @cached_property
     def _compute(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

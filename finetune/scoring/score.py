@@ -106,28 +106,21 @@ def _engine(name: Engine, address: str | None) -> Iterator[ComputeRows]:
 
 
 def _write(rows: Iterator[ScoreRow], output: ResumableOutput, batch_size: int, strict: bool) -> None:
-    """Write the rows, a batch in a thread of its own while the next is computed: all layers are gigabytes."""
+    """Write the rows: a thread writes each batch while the next is computed, since all layers of it are 160 MB."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         writing: Future[None] | None = None
-        for batch in _batches(rows, batch_size, strict):
+        while batch := list(islice(rows, batch_size)):
+            unreadable = next((row for row in batch if row.error is not None), None) if strict else None
+            if unreadable:
+                raise DataError(
+                    f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit "
+                    "--strict"
+                )
             if writing:
                 writing.result()
             writing = pool.submit(output.write, batch)
-            del batch  # so that it does not hold a batch that is written until the next one is computed
         if writing:
             writing.result()
-
-
-def _batches(rows: Iterator[ScoreRow], batch_size: int, strict: bool) -> Iterator[list[ScoreRow]]:
-    """Yield the rows in batches; with `strict`, raise DataError for the first batch that has an unread image."""
-    while batch := list(islice(rows, batch_size)):
-        unreadable = next((row for row in batch if row.error is not None), None) if strict else None
-        if unreadable:
-            raise DataError(
-                f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit --strict"
-            )
-        yield batch
-        del batch  # before the next one is computed
 
 
 def _without_all(layers: Sequence[str], model: Model) -> tuple[str, ...]:
