@@ -63,26 +63,39 @@ def read_activations(path: Path) -> Activations:
     """
     try:
         with path.open("rb"), h5py.File(path, "r", locking=False) as content:  # the first error says what is wrong
-            if "path" not in content:
+            found = _without_links(content)
+            if not _is_text(found.get("path")):
                 raise DataError(f"{path}: expected a dataset path with the names of the stimuli; {WRITE_ONE}")
-            names = _texts(content["path"])
-            layers = [dataset for dataset in content.values() if _is_layer(dataset)]
+            names = _texts(found["path"])
+            layers = [dataset for dataset in found.values() if _is_layer(dataset)]
             if not layers:
                 raise DataError(f"{path}: expected a dataset for each layer, but it has none; {WRITE_ONE}")
             for dataset in layers:
                 _check(path, dataset, len(names))
             layers.sort(key=lambda dataset: dataset.id.get_offset())  # as laid out; HDF5 lists them by name
+            columns = _without_links(found["columns"]) if isinstance(found.get("columns"), h5py.Group) else {}
             return Activations(
                 path,
                 tuple(_matrix(path, dataset) for dataset in layers),
                 names,
-                _texts(content["error"]) if "error" in content else ("",) * len(names),
-                {name: _texts(column) for name, column in content.get("columns", {}).items()},
+                _texts(found["error"]) if _is_text(found.get("error"), len(names)) else ("",) * len(names),
+                {name: _texts(column) for name, column in columns.items() if _is_text(column, len(names))},
                 {name: str(value) for name, value in content.attrs.items()},
             )
     except OSError as error:
         reason = getattr(error, "strerror", None) or "it is not HDF5"
         raise DataError(f"{path}: expected an HDF5 file of features, but {reason}; {WRITE_ONE}") from None
+
+
+def _without_links(group: Any) -> dict[str, Any]:
+    """Return what is in the group itself: a link may lead to another file."""
+    return {name: group[name] for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)}
+
+
+def _is_text(dataset: Any, count: int | None = None) -> bool:
+    """Return whether something is a dataset of texts, of `count` texts if that is given."""
+    is_text = isinstance(dataset, h5py.Dataset) and dataset.ndim == 1 and dataset.dtype.kind in "SO"
+    return is_text and count in (None, len(dataset))
 
 
 def _is_layer(dataset: Any) -> bool:

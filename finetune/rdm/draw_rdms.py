@@ -55,7 +55,7 @@ class RdmImage:
 
 
 class Panel(NamedTuple):
-    """A drawn matrix, its title, and the number of its row of panels begins a new one."""
+    """A drawn matrix and its title; `first`: it is the first of its file, and begins a row."""
 
     title: str
     image: RdmImage

@@ -121,7 +121,7 @@ def _compute(
 
 def _panel(tasks: Sequence[LayerTask], number: int, sources: Sequence[Activations], image: RdmImage) -> Panel:
     task = tasks[number]
-    title = f"{sources[task.source].about.get('network', '')} {task.layer.name}".strip()
+    title = task.layer.name if len(sources) == 1 else f"{task.layer.name} of {sources[task.source].path.stem}"
     return Panel(title, image, first=number == 0 or tasks[number - 1].source != task.source)
 
 

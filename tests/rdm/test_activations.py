@@ -57,6 +57,8 @@ def test_a_file_without_errors_and_attributes(tmp_path: Path) -> None:
         ("text", "expected an HDF5 file of features, but it is not HDF5"),
         ("cut short", "expected an HDF5 file of features, but it is not HDF5"),
         ("no path", "expected a dataset path with the names of the stimuli"),
+        ("linked path", "expected a dataset path with the names of the stimuli"),
+        ("numbers as path", "expected a dataset path with the names of the stimuli"),
         ("no layers", "expected a dataset for each layer, but it has none"),
         ("rows", "expected a row for each of 4 stimuli in fc7, not 3"),
         ("compressed", "fc7 is compressed, in chunks or empty, .* repack it with h5repack -l CONTI -f NONE"),
@@ -76,8 +78,13 @@ def test_what_cannot_be_read(fault: str, message: str, tmp_path: Path) -> None:
             path.write_bytes(path.read_bytes()[:-2000])
         case _:
             with h5py.File(path, "a") as file:
-                for name in {"no path": ["path"], "no layers": ["conv5", "fc7"]}.get(fault, ["fc7"]):
+                wrong = {"no layers": ["conv5", "fc7"], "rows": ["fc7"], "compressed": ["fc7"]}
+                for name in wrong.get(fault, ["path"]):
                     del file[name]
+                if fault == "linked path":
+                    file["path"] = h5py.ExternalLink("gone.h5", "path")
+                if fault == "numbers as path":
+                    file["path"] = np.zeros((4, 7), np.uint16)  # as in a .mat
                 if fault == "rows":
                     file["fc7"] = np.zeros((3, 2))
                 if fault == "compressed":
