@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 from passes import bfloat16, forward, score, step
+from scorings import layers
 from setting import Line, Setting
 from starts import imports, predict
 from trainings import memory, train
@@ -25,7 +26,7 @@ from trainings import memory, train
 import finetune
 
 PARTS: dict[str, Callable[[Setting], Iterator[Line]]] = {
-    part.__name__: part for part in (forward, bfloat16, step, score, predict, imports, train, memory)
+    part.__name__: part for part in (forward, bfloat16, step, score, layers, predict, imports, train, memory)
 }
 TORCH_VERSIONS = """
 from importlib.metadata import version
@@ -58,6 +59,7 @@ def main(
             rounds=2 if quick else 5,
             epochs=3 if quick else 30,
             files=(200, 1000) if quick else (1000, 20_000),
+            images=(50, 100) if quick else (300, 1000),
         )
         print(f"{machine()}\n\n{versions(torch_python)}; medians of {setting.rounds} rounds.\n")
         setting.write_models()

@@ -39,7 +39,8 @@ class Setting:
     torch_python: str | None
     rounds: int
     epochs: int
-    files: tuple[int, int]
+    files: tuple[int, int]  # to train on
+    images: tuple[int, int]  # to compute all layers of
     batch: int = 32
     fc_units: int = 4096  # of FULL
     warm_up: bool = True  # a round that does not count

@@ -21,4 +21,5 @@ NETWORK_NAMES = ("alexnet", "caffenet", "alexnet-owt", "alexnet-book", "alexnet-
 WEIGHTS_NAMES = ("bvlc_alexnet", "bvlc_caffenet", "torchvision_alexnet", "torchvision_vgg16", "vgg16", "starter")
 Kept = Literal["best", "last", "probe"]  # the model that a training keeps: of an epoch, or a linear probe
 SplitName = Literal["train", "val", "test"]  # what a folder or a line of a list may call its split
+Dissimilarity = Literal["correlation", "euclidean", "cosine"]
 ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy"]

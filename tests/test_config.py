@@ -163,6 +163,14 @@ def test_the_mean_of_the_images_is_for_training_from_scratch() -> None:
         )
 
 
+def test_a_solver_says_the_mean() -> None:
+    with pytest.raises(UsageError) as error:
+        TrainConfig(data=Path("images"), solver=Path("solver.prototxt"), mean="none")
+    assert str(error.value) == (
+        "--solver and --mean cannot both be given: its net says what is subtracted; omit --mean"
+    )
+
+
 def test_a_probe_accepts_what_is_not_of_the_gradient() -> None:
     """And the defaults of what is, which a file of options may name."""
     defaults = {option.name: option.default for option in fields(TrainConfig) if option.name in BY_GRADIENT}

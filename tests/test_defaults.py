@@ -119,6 +119,7 @@ HELP = {
         "--engine": "local",
         "--address": "start Ray on this machine",
     },
+    "rdm": {"--metric": "correlation", "--figure": "FILE of --out, with .png"},
     "explain": {"--layer": "the last convolution", "--model": MODEL},
     "filters": {"--layer": "the first convolution", "--model": MODEL},
     "check": {"--model": "no model"},

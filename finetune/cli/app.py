@@ -29,6 +29,7 @@ from finetune.cli.filters import filters
 from finetune.cli.help import help
 from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
+from finetune.cli.rdm import rdm
 from finetune.cli.report import report
 from finetune.cli.reproduce import reproduce
 from finetune.cli.score import score
@@ -40,7 +41,7 @@ from finetune.system.quiet import import_for_own_program
 logger = logging.getLogger(__name__)
 
 COMMANDS = (
-    demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
+    demo, train, predict, score, rdm, explain, filters, check, summary, benchmark, evaluate, report, export,
     reproduce, help,
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from itertools import chain, islice
@@ -108,13 +109,21 @@ def _engine(name: Engine, address: str | None) -> Iterator[ComputeRows]:
 
 
 def _write(rows: Iterator[ScoreRow], output: ResumableOutput, batch_size: int, strict: bool) -> None:
-    while batch := list(islice(rows, batch_size)):
-        unreadable = next((row for row in batch if row.error is not None), None) if strict else None
-        if unreadable:
-            raise DataError(
-                f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit --strict"
-            )
-        output.write(batch)
+    """Write the rows: a thread writes each batch while the next is computed, since all layers of it are 160 MB."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        writing: Future[None] | None = None
+        while batch := list(islice(rows, batch_size)):
+            unreadable = next((row for row in batch if row.error is not None), None) if strict else None
+            if unreadable:
+                raise DataError(
+                    f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit "
+                    "--strict"
+                )
+            if writing:
+                writing.result()
+            writing = pool.submit(output.write, batch)
+        if writing:
+            writing.result()
 
 
 def _without_all(layers: Sequence[str], model: Model) -> tuple[str, ...]:

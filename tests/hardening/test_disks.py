@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.activation_files import random_layers, write_activations
 from support.one_line import one_line
 from support.readers import write_run
 
@@ -82,6 +83,7 @@ COMMANDS = {  # command -> (where it writes, its arguments, the advice in the er
         "fix that and run the same command again",
     ),
     "filters": ("new.png", "--model {weights} --overwrite --out {out}", "fix that and run the same command again"),
+    "rdm": ("rdms.h5", "{acts} --overwrite --out {out}", "fix that and run the same command again"),
     "check": ("page.html", "{data} --overwrite --html {out}", "choose another place"),
     "weights convert": ("new.npz", "{weights} {out} --overwrite", "check {disk}"),
     "export --to npy": ("export", "{weights} --overwrite --out {out}", "export cannot be written"),
@@ -103,7 +105,8 @@ def test_a_failed_command_leaves_existing_files_unchanged(
     disk.fill(0)
     if fault == "Read-only file system":
         disk.make_read_only()
-    paths = {"data": data, "image": data / "dots" / "0.png", "weights": tiny_weights, "out": out}
+    acts = write_activations(data.parent / "acts.h5", random_layers(4))
+    paths = {"data": data, "image": data / "dots" / "0.png", "weights": tiny_weights, "acts": acts, "out": out}
     result = finetune(*command.split(), *(word.format(**paths) for word in arguments.split()))
     one_line(*result, fault)
     assert advice.format(disk=disk.path) in result[2].splitlines()[-1]

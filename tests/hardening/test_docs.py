@@ -142,8 +142,8 @@ def test_every_example_can_be_parsed(line: str) -> None:
 def test_no_command_was_removed() -> None:
     """Scripts rely on these commands."""
     assert {" ".join(words) for words in COMMANDS} >= {
-        "benchmark", "check", "demo", "evaluate", "explain", "export", "filters", "help", "predict", "report", "score",
-        "summary", "train", "weights convert", "weights fetch", "weights inspect", "weights list",
+        "benchmark", "check", "demo", "evaluate", "explain", "export", "filters", "help", "predict", "rdm", "report",
+        "score", "summary", "train", "weights convert", "weights fetch", "weights inspect", "weights list",
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from support.activation_files import random_layers, write_activations
 from support.one_line import one_line
 
 FINETUNE = [sys.executable, "-m", "finetune"]
@@ -127,6 +128,7 @@ WRITERS = {
     "report": ("{run}",),
     "check": ("{data}", "--html", "new.html"),
     "score": ("{data}", "--model", "{weights}", "--out", "new.csv"),
+    "rdm": ("{acts}", "--out", "new.h5"),
     "explain": ("{image}", "--model", "{weights}", "--out", "new.png"),
     "filters": ("--model", "{weights}", "--out", "new.png"),
     "export": ("{weights}", "--to", "npy", "--out", "new"),
@@ -151,7 +153,8 @@ def test_folders_that_cannot_be_written(
     from support.readers import write_run
 
     data, run = image_folder(stripes=4, dots=4), write_run(tmp_path / "run")
-    paths = {"weights": tiny_weights, "data": data, "run": run.path, "image": data / "dots" / "0.png"}
+    acts = write_activations(tmp_path / "acts.h5", random_layers(4))
+    paths = {"weights": tiny_weights, "data": data, "run": run.path, "image": data / "dots" / "0.png", "acts": acts}
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     def refuse(*_: object, **options: object) -> None:

@@ -1,0 +1,1 @@
+"""Representational dissimilarity matrices of features, and how far those of two networks agree."""
