@@ -1,9 +1,5 @@
-"""The figures of `finetune explain` and `finetune filters`: PNG files, with the same bytes every time.
+"""The figures of `finetune explain` and `finetune filters`."""
 
-matplotlib is imported only when something is drawn, and only the part that draws to a file.
-"""
-
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,42 +10,16 @@ from numpy.typing import NDArray
 
 from finetune.data.channels import Image
 from finetune.data.class_name import valid_text
-from finetune.errors import RunError, UsageError
 from finetune.explain.types import Activation, Explanation
-from finetune.system.atomic import replacing
-from finetune.system.quiet import import_matplotlib
+from finetune.system.figure_file import figure_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "figure.constrained_layout.w_pad": 0.1,  # inches
-    "figure.constrained_layout.h_pad": 0.1,
-    "text.parse_math": False,  # a class may be called $5
-}
-_DOTS_PER_INCH = 120
 _SIDE = 3.4  # inches of an image with its title
 _OPACITY = 0.6  # of a map over the image
 _LEAST_DROP = 0.01  # of the colour scale: a change of less than a point of probability gets no strong colours
-
-
-def check_out(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Raise UsageError unless `out` ends with .png, RunError when its folder is missing or it exists already.
-
-    `option` is the option that named the file; only commands with --out have --overwrite.
-    """
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{option} {out}: expected a name that ends in .png: the drawing is a PNG file")
-    if not out.parent.is_dir():
-        raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it, or choose another name")
-    if out.is_dir():
-        raise RunError(f"{option} {out} is a folder; choose another name")
-    if out.exists() and not overwrite:
-        instead = ", or --overwrite to replace it" if option == "--out" else ""
-        raise RunError(f"{option} {out} exists already; choose another name{instead}")
 
 
 def draw_explanations(out: Path, title: str, image: Image, explanations: Sequence[Explanation], layer: str) -> None:
@@ -104,6 +74,18 @@ def draw_activations(out: Path, title: str, image: Image, strongest: Sequence[Ac
         right.colorbar(drawn, ax=list(all_axes), shrink=0.6, label="activation")
 
 
+def draw_tiles(out: Path, title: str, tiles: Sequence[tuple[str, Image]], side: float) -> None:
+    """Write images, (height, width, 3) uint8 RGB with their labels, four in a row, each `side` inches wide."""
+    columns = min(4, len(tiles))
+    rows = -(-len(tiles) // columns)
+    with _figure(out, title, max(5.0, columns * (side + 0.2)), rows * (side + 0.4) + 0.3) as figure:
+        all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in all_axes:
+            axes.set_axis_off()
+        for axes, (label, image) in zip(all_axes, tiles, strict=False):
+            _show(axes, image, label)
+
+
 def _show(axes: "Axes", image: Image, title: str) -> None:
     axes.imshow(image)
     axes.set_title(title)
@@ -129,15 +111,7 @@ def _short(text: str, width: int) -> str:
 
 @contextmanager
 def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Figure"]:
-    """Yield a figure of `width` × `height` inches and write it to `out`, whole, unless the block raises."""
-    import_matplotlib()
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():  # whatever matplotlibrc the user has
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn then; the terminal shows the name
-        figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    """Yield a figure of `width` × `height` inches with a title, which is written to `out`."""
+    with figure_file(out, width, height) as figure:
         figure.suptitle(_short(valid_text(title), 90))
         yield figure
-        with replacing(out) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})

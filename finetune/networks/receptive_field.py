@@ -24,3 +24,9 @@ def receptive_field(network: Network, layer: str, unit: int = 0) -> range:
 def stride(network: Network, layer: str) -> int:
     """Return how many pixels of the input lie between two neighbouring units of a layer with height and width."""
     return receptive_field(network, layer, 1).start - receptive_field(network, layer, 0).start
+
+
+def seen_pixels(network: Network, layer: str, unit: int = 0) -> range:
+    """Return the pixels along a side of the input that lie in the field of a unit."""
+    field = receptive_field(network, layer, unit)
+    return range(max(field.start, 0), min(field.stop, network.preprocessing.size))
