@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,25 +19,27 @@ from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
 from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.data.inputs import each_image
-from finetune.errors import ImageError, UsageError, WeightsError
-from finetune.metrics import softmax
+from finetune.errors import ImageError, UsageError
 from finetune.model import Model
 from finetune.networks.layer_outputs import output_shapes, split_relus
 from finetune.networks.layers import Shape
 from finetune.networks.network import Network
 from finetune.networks.numpy_forward import WeightArrays, outputs
-from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, Score
+from finetune.prediction import Features, LayerOutput, PathOrUrl, Pool, Prediction, features_of, predicted
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
 
 if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    from numpy.typing import ArrayLike
+
     from finetune.networks.compiled import Compiled
 
 logger = logging.getLogger(__name__)
 
-Pool = Literal["max", "mean", "none"]
 NetworkInput = tuple[PathOrUrl, Image | ImageError]
 Outputs = dict[str, NDArray[np.float32]]  # by layer
 BatchFunction = Callable[[Sequence[str], Image], Outputs]  # from layers and pixels to the outputs of the layers
@@ -110,7 +112,9 @@ class Classifier:
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
         rows = self._logits(each_image(images, folders), batch_size, channel_order, ten_crop)
-        return (self._prediction(path, logits, top, abstain_below) for path, logits in rows)
+        return (
+            predicted(path, logits, self.class_names, self._temperature, top, abstain_below) for path, logits in rows
+        )
 
     @overload
     def features(
@@ -155,7 +159,7 @@ class Classifier:
         names = [layer] if isinstance(layer, str) else layer
         self.feature_shapes(names, pool)
         rows = self._layer_outputs(each_image(images, folders), names, batch_size, channel_order)
-        return (_features(path, found, layer, pool) for path, found in rows)
+        return (features_of(path, found, layer, pool) for path, found in rows)
 
     def feature_shapes(self, layers: Sequence[str], pool: Pool = "none") -> dict[str, Shape]:
         """Return the shape of each layer's output in one image's `features`; raise UsageError as they do."""
@@ -174,6 +178,31 @@ class Classifier:
         One row for each: a folder is an image that cannot be read.
         """
         return self._logits(images, batch_size)
+
+    def to_keras(self, *, preprocessing: bool = True) -> "keras.Model":
+        """Return a Keras model, all of it trainable: from pixels, as in `dataset`, to the probabilities of `predict`.
+
+        Without `preprocessing` it takes what the first layer takes: float32 in the network's channel order, the mean
+        subtracted. If there are no classes, its output is the last layer's.
+        """
+        import_tensorflow()
+        from finetune.networks.keras_network import keras_network
+
+        network, temperature = self.model.network, self._temperature if self.class_names else None
+        return keras_network(network, self.model.weights, temperature, preprocessing=preprocessing)
+
+    def dataset(
+        self, images: ImageLike | Iterable[ImageLike], labels: "ArrayLike | None" = None, batch_size: int = 32
+    ) -> "tf.data.Dataset":
+        """Return batches of the pixels that `predict` sees, (n, size, size, channels) uint8, RGB or gray.
+
+        With `labels`, an array with a row for each image, pairs. The images are read in every epoch again; for one that
+        cannot be read, iteration raises TensorFlow's InvalidArgumentError, which names it.
+        """
+        import_tensorflow()
+        from finetune.data.pixel_dataset import pixel_dataset
+
+        return pixel_dataset(list(each_image(images)), labels, self.model.network.preprocessing, batch_size)
 
     def _logits(
         self,
@@ -264,35 +293,6 @@ class Classifier:
         last = max(names.index(name) for name in layers)
         return replace(network, layers=network.layers[: last + 1]), weights
 
-    def _prediction(
-        self, path: PathOrUrl, logits: LayerOutput | ImageError, top: int, abstain_below: float
-    ) -> Prediction:
-        """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for."""
-        if isinstance(logits, ImageError):
-            return Prediction(path, error=str(logits))
-        if not np.isfinite(logits).all():
-            raise WeightsError(
-                f"the model's output for {path or 'an image'} is not finite: its weights are damaged; get another file"
-            )
-        probabilities = softmax(np.atleast_2d(logits), self._temperature).mean(axis=0)
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        scores = tuple(Score(int(i), self.class_names[i], float(probabilities[i])) for i in best)
-        abstained = bool(probabilities.max() < abstain_below)
-        return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
-
-
-def _features(path: PathOrUrl, found: Outputs | ImageError, layer: str | Sequence[str], pool: Pool) -> Features[Any]:
-    if isinstance(found, ImageError):
-        return Features(path, error=str(found))
-    values = {name: _pooled(output, pool) for name, output in found.items()}
-    return Features(path, values[layer] if isinstance(layer, str) else values)
-
 
 def _of_image(computed: Outputs, position: int) -> Outputs:
     return {name: output[position] for name, output in computed.items()}
-
-
-def _pooled(output: LayerOutput, pool: Pool) -> LayerOutput:
-    if pool == "none" or output.ndim == 1:
-        return output
-    return output.mean(axis=(0, 1)) if pool == "mean" else output.max(axis=(0, 1))

@@ -275,5 +275,8 @@ def test_names_of_the_package() -> None:
 
 def test_names_of_the_classifier() -> None:
     public = {name for name in dir(Classifier) if not name.startswith("_")}
-    assert public == {"class_names", "feature_shapes", "features", "logits", "predict", "temperature"}
+    assert public == {
+        *("class_names", "temperature", "predict", "features", "feature_shapes", "logits"),
+        *("to_keras", "dataset"),
+    }
     assert load("starter").model.class_names == load("starter").class_names

@@ -75,16 +75,16 @@ def filters(
         values = [(str(number), f"{activations.max():.4g}") for number, activations in maps]
         print(f"{table('rr', [('channel', 'largest'), *values])}\n{out}" if maps else out)
         return
-    every = chain(first, images)
     classifier = load(model, network)
+    every = chain(first, images)
     found = show_driving_images(classifier, out, every, layer, channels, top or TOP, overwrite=overwrite)
     if found.channels:
-        rows = [
+        driven = [
             (str(number), f"{image.value:.4g}", printable(str(image.path)))
-            for number, images_of in found.channels
-            for image in images_of
+            for number, strongest in found.channels
+            for image in strongest
         ]
-        print(f"{table('rrl', [('channel', 'value', 'image'), *rows])}\n{out}")
+        print(f"{table('rrl', [('channel', 'value', 'image'), *driven])}\n{out}")
     end_if_unread(found.unread, found.images, "the output of finetune predict")
 
 

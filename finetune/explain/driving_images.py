@@ -14,7 +14,7 @@ from finetune.data.channels import Image, to_rgb
 from finetune.data.images import read_input_or_raise
 from finetune.data.inputs import Input
 from finetune.data.unread import Unread
-from finetune.errors import UsageError, WeightsError
+from finetune.errors import DataError, UsageError, WeightsError
 from finetune.explain.drawing import draw_tiles
 from finetune.explain.filters import STRONGEST
 from finetune.explain.map_layer import check_channels, first_convolution
@@ -67,6 +67,7 @@ def show_driving_images(
         tiles = [
             (f"{channel}: {strongest[0].value:.4g} to {strongest[-1].value:.4g}", _mosaic(strongest, side))
             for channel, strongest in found.channels
+            if strongest
         ]
         draw_tiles(out, title, tiles, max(2.0, side * TILE))
     return found
@@ -78,9 +79,10 @@ def driving_images(
     """Return for each channel the `top` images (paths or URLs) in which the largest of its units is largest.
 
     Without `channels`, those are the STRONGEST with the largest value. A layer that has a ReLU is what follows it;
-    "conv5:linear" is conv5 before it. An image counts once, with its strongest unit, and of equal ones the first wins.
-    Memory does not grow with the number of images; those that are shown are read again at the end. Raises UsageError
-    for an unknown layer or channel, WeightsError if a value is not finite, ImageError if an image changed meanwhile.
+    "conv5:linear" is conv5 before it. An image counts once, with its strongest unit, and of equal ones the first wins;
+    one that gives 0 does not drive a channel. Memory does not grow with the number of images; those that are shown are
+    read again at the end. Raises UsageError for an unknown layer or channel, DataError if no image drives one,
+    WeightsError if a value is not finite, ImageError if an image changed meanwhile.
     """
     network = classifier.model.network
     count = classifier.feature_shapes([layer])[layer][-1]
@@ -96,9 +98,13 @@ def driving_images(
                 logger.warning("not read: %s: %s", features.path, features.error)
         else:
             strongest.add(str(features.path), features.values.reshape(-1, count))
-    chosen = list(channels) or np.argsort(-strongest.values[0], kind="stable")[:STRONGEST].tolist()
-    driven = _read_again(network, layer, strongest, chosen) if number > unread.counts.total() else ()
-    return DrivingImages(driven, number, unread)
+    if number == unread.counts.total():
+        return DrivingImages((), number, unread)
+    order = np.argsort(-strongest.values[0], kind="stable")
+    chosen = list(channels) or [int(channel) for channel in order if strongest.of(channel)][:STRONGEST]
+    if not any(strongest.of(channel) for channel in chosen):
+        raise DataError(f"no image drives these channels of {layer}: all values are 0; give other images or channels")
+    return DrivingImages(_read_again(network, layer, strongest, chosen), number, unread)
 
 
 class _TopList:
@@ -115,7 +121,7 @@ class _TopList:
         largest = values[places, np.arange(values.shape[1])]
         if not np.isfinite(largest).all():
             raise WeightsError(f"the output for {name} is not finite: the weights are damaged; get another file")
-        better = np.flatnonzero(largest > self.values[-1])
+        better = np.flatnonzero((largest > self.values[-1]) & (largest != 0))  # 0: off, after a ReLU
         names = np.full(len(better), name, object)
         for kept, new in ((self.places, places[better]), (self.names, names), (self.values, largest[better])):
             kept[-1, better] = new  # in place of the weakest

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune.classifier import Pool
 from finetune.errors import UsageError
+from finetune.prediction import Pool
 
 FeatureType = Literal["float32", "float16"]
 
