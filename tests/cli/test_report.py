@@ -31,3 +31,10 @@ def test_not_a_run(finetune: Finetune, tmp_path: Path) -> None:
     code, out, err = finetune("report", tmp_path)
     assert (code, out) == (1, "")
     assert "has no model.safetensors" in err
+
+
+def test_the_confusion_matrix_too(finetune: Finetune, tmp_path: Path) -> None:
+    code, out, err = finetune("report", tmp_path, "--confusion", tmp_path / "matrix.gif")
+    assert (code, out) == (2, "")
+    assert "--confusion" in err
+    assert "expected a name that ends in .png, .pdf or .svg" in err
