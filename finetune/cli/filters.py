@@ -30,7 +30,8 @@ def filters(
     channel: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHANNELS", help="Numbers of channels, separated by commas. [default: the 16 strongest]"
+            metavar="CHANNELS",
+            help="Numbers of channels, separated by commas; --optimize needs them. [default: the 16 strongest]",
         ),
     ] = None,
     top: Annotated[

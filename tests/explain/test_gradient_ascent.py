@@ -55,7 +55,7 @@ def test_the_first_convolution_is_driven_by_its_kernels(starter: Classifier) -> 
 
 @pytest.mark.slow
 def test_more_than_any_photo(starter: Classifier, shared: Path) -> None:
-    """conv5 sees all of 163 pixels. Measured: 110, 93 and 97 where the strongest of 402 photos give 18, 13 and 11."""
+    """conv5 sees all of 163 pixels. Measured: 110, 93 and 97 where the best of 400 photos give 18, 13 and 11."""
     channels = (227, 175, 169)
     photos = driving_images(starter, sorted((shared / "data").rglob("*.jpg")), "conv5", channels, top=1)
     ascent = GradientAscent(starter, "conv5")
