@@ -106,7 +106,7 @@ HELP = {
         "--address": "start Ray on this machine",
     },
     "explain": {"--layer": "the last convolution", "--model": MODEL},
-    "filters": {"--layer": "the first convolution", "--model": MODEL},
+    "filters": {"--layer": "the first convolution", "--channel": "the 16 strongest", "--top": "9", "--model": MODEL},
     "check": {"--model": "no model"},
     "summary": {},
     "benchmark": {

@@ -37,8 +37,8 @@ COLORS = np.array([(0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)]
 class GradientAscent:
     """Makes the image that drives the middle unit of a layer most, for any of its channels.
 
-    The image is what that unit sees: as large as its receptive field, as far as this lies in the input. The mean colour
-    surrounds it. `layer` is a convolution or fully connected layer; UsageError for another one.
+    The image is what that unit sees, the part of its receptive field that is within the input. Around it is the mean
+    colour. `layer` is a convolution or fully connected layer; UsageError for another one.
     """
 
     def __init__(self, classifier: Classifier, layer: str) -> None:

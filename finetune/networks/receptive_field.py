@@ -27,6 +27,6 @@ def stride(network: Network, layer: str) -> int:
 
 
 def seen_pixels(network: Network, layer: str, unit: int = 0) -> range:
-    """Return the pixels along a side of the input that lie in the field of a unit."""
+    """Return the part of a unit's receptive field that is within the input."""
     field = receptive_field(network, layer, unit)
     return range(max(field.start, 0), min(field.stop, network.preprocessing.size))
