@@ -100,7 +100,7 @@ def _report(costs: "Summary") -> tuple[str, Table, str]:
         f"{costs.network} ({options}), input {shape_text(costs.input_shape)}, for one image",
         Table("llllrrrrrrr", [header, *rows, total], optional=(7, 10, 2, 1)),
         f"{costs.trainable_parameters:,} trainable and {costs.non_trainable_parameters:,} non-trainable parameters\n"
-        "field and stride of a unit are in pixels of the input; a larger one reaches into padding",
+        "field and stride are in pixels of the input; a larger field reaches into padding",
     )
 
 

@@ -10,10 +10,12 @@ from finetune.evaluation.plots import draw_confusion
 from finetune.runs.read_run import read_evaluation
 from finetune.runs.run import open_run
 from finetune.system.figure_file import check_figure_file, figure_file
+from finetune.system.text import shortened
 
 NAMED, COUNTED = 50, 20  # as many classes have their names at the sides, and their counts in the cells, at most
 CELL = 0.35  # inches
 LEAST, MOST = 2.5, 12.0  # inches of the matrix
+LONGEST, LETTER = 40, 0.08  # letters of a name, and inches of each
 
 
 def write_confusion(run_path: Path, out: Path, option: str = "--out") -> None:
@@ -28,13 +30,15 @@ def write_confusion(run_path: Path, out: Path, option: str = "--out") -> None:
     if evaluation is None:
         raise RunError(f"{run_path} has no evaluation.json, which the confusion matrix is drawn from; train again")
     try:
-        names = [valid_text(metrics["label"]) for metrics in evaluation["per_class"]]
+        names = [shortened(valid_text(metrics["label"]), LONGEST) for metrics in evaluation["per_class"]]
+        if not names:
+            raise ValueError("no classes")
         counts = np.array(evaluation["confusion"], np.int64).reshape(len(names), len(names))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run_path}/evaluation.json is damaged ({type(error).__name__}); train again") from None
     side = min(max(LEAST, CELL * len(names)), MOST)
-    longest = max(map(len, names)) * 0.08 if len(names) <= NAMED else 0
-    with figure_file(out, side + longest + 1, side + longest + 1) as figure:
+    beside = LETTER * max(map(len, names)) if len(names) <= NAMED else 0
+    with figure_file(out, side + beside + 1, side + beside + 1) as figure:
         axes = figure.add_subplot()
         draw_confusion(axes, counts.tolist())
         if len(names) <= NAMED:

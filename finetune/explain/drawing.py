@@ -12,6 +12,7 @@ from finetune.data.channels import Image
 from finetune.data.class_name import valid_text
 from finetune.explain.types import Activation, Explanation
 from finetune.system.figure_file import figure_file
+from finetune.system.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ def draw_explanations(out: Path, title: str, image: Image, explanations: Sequenc
         rows = figure.subplots(len(explanations), 3, squeeze=False)
         for axes, explanation, meaning in zip(rows, explanations, ("predicted", "chosen"), strict=False):
             score = explanation.score
-            _show(axes[0], image, f"{meaning}: {_short(score.label, 36)}\nprobability {score.probability:.3f}")
+            _show(axes[0], image, f"{meaning}: {shortened(score.label, 36)}\nprobability {score.probability:.3f}")
             cam_title = f"Grad-CAM at {layer}\nas a share of its maximum"
             _overlay(axes[1], image, explanation.grad_cam, "inferno", (0, 1), cam_title)
             largest = max(_LEAST_DROP, float(abs(explanation.occlusion).max()))
@@ -105,13 +106,9 @@ def _overlay(
     axes.figure.colorbar(scale, ax=axes, fraction=0.046, pad=0.03)
 
 
-def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1].rstrip(" ,") + "…"
-
-
 @contextmanager
 def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Figure"]:
     """Yield a figure of `width` × `height` inches with a title, which is written to `out`."""
     with figure_file(out, width, height) as figure:
-        figure.suptitle(_short(valid_text(title), 90))
+        figure.suptitle(shortened(valid_text(title), 90))
         yield figure

@@ -61,6 +61,9 @@ def show_driving_images(
     network = classifier.model.network
     layer = layer or first_convolution(network)
     found = driving_images(classifier, images, layer, channels, top)
+    for channel, strongest in found.channels:
+        if not strongest:
+            logger.warning("channel %d of %s is not drawn: no image drives it, all its values are 0", channel, layer)
     if found.channels:
         title = f"{network.name}, {layer}: channels, their largest values, and the images that drive them most"
         side = ceil(sqrt(top))
@@ -90,7 +93,7 @@ def driving_images(
     if top < 1:
         raise UsageError(f"--top must be 1 or more, not {top}")
     strongest, unread, number = _TopList(top, count), Unread(), 0
-    for features in track(classifier.features(images, layer, folders=False), None, f"images to {layer}", "images"):
+    for features in track(classifier.features(images, layer, folders=False), None, f"values of {layer}", "images"):
         number += 1
         if features.values is None:
             unread.add(features.error or "")

@@ -40,6 +40,12 @@ def test_names_and_counts(run: Path, tmp_path: Path) -> None:
     assert texts(tmp_path / "a.svg") == [*names, "predicted class", *names, "true class", "1,234", "2", "5", "7", "8"]
 
 
+def test_a_long_name_is_shortened(run: Path, tmp_path: Path) -> None:
+    evaluate(run, ["x" * 500, "bees"], [[1, 0], [0, 1]])
+    write_confusion(run, tmp_path / "a.svg")
+    assert f"{'x' * 39}…" in texts(tmp_path / "a.svg")
+
+
 def test_many_classes_have_neither(run: Path, tmp_path: Path) -> None:
     for count, expected in ((20, 20 + 40 + 2), (50, 100 + 2)):
         diagonal = [[int(row == column) for column in range(count)] for row in range(count)]
@@ -54,9 +60,10 @@ def test_many_classes_have_neither(run: Path, tmp_path: Path) -> None:
 def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run has no evaluation\.json, which the confusion matrix is drawn from; train"):
         write_confusion(run, tmp_path / "a.pdf")
-    evaluate(run, ["ants", "bees"], [[1, 0]])
-    with pytest.raises(RunError, match=r"evaluation\.json is damaged \(ValueError\); train again$"):
-        write_confusion(run, tmp_path / "a.pdf")
+    for names in (["ants", "bees"], []):
+        evaluate(run, names, [[1, 0]])
+        with pytest.raises(RunError, match=r"evaluation\.json is damaged \(ValueError\); train again$"):
+            write_confusion(run, tmp_path / "a.pdf")
     with pytest.raises(UsageError, match=r"^--confusion .*a\.eps: expected a name that ends in \.png, \.pdf or \.svg"):
         write_confusion(run, tmp_path / "a.eps", "--confusion")
     with pytest.raises(RunError, match=r"has no model\.safetensors"):

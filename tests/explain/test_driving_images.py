@@ -1,6 +1,7 @@
 """The images that drive a channel most, compared with all values at once, and what their units see."""
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def test_a_fully_connected_unit_sees_everything(units: Classifier, photos: list[
     np.testing.assert_array_equal(first.crop[..., 0], pixels(Path(str(first.path))))
 
 
-def test_before_the_relu(units: Classifier, photos: list[Path]) -> None:
+def test_before_the_relu(
+    units: Classifier, photos: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Pixels of 180 or more make the second channel negative; after its ReLU no such image drives it."""
     for number, path in enumerate(photos[:3]):
         cv2.imwrite(str(path), np.full((5, 5), 180 + number, np.uint8))
@@ -85,6 +88,10 @@ def test_before_the_relu(units: Classifier, photos: list[Path]) -> None:
     assert [image.value for image in before] == [-80, -81, -82]
     after = driving_images(units, photos[:4], "conv1", [1]).channels[0].images
     assert [image.path for image in after] == [str(photos[3])]
+    both = show_driving_images(units, tmp_path / "out.svg", photos[:3], "conv1", [1, 0])
+    assert [len(each.images) for each in both.channels] == [0, 3]
+    assert caplog.messages == ["channel 1 of conv1 is not drawn: no image drives it, all its values are 0"]
+    assert re.findall(r">(\d: [^<]*)<", (tmp_path / "out.svg").read_text()) == ["0: 182 to 180"]
     with pytest.raises(DataError, match=r"^no image drives these channels of conv1: all values are 0; give other"):
         driving_images(units, photos[:3], "conv1", [1])
 
