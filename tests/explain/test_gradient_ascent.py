@@ -45,7 +45,7 @@ def test_the_first_convolution_is_driven_by_its_kernels(starter: Classifier) -> 
     """What is seen is 11 × 11 pixels in RGB; the kernel is in BGR."""
     kernels = starter.model.weights["conv1/kernel"].astype(np.float32)
     ascent = GradientAscent(starter, "conv1")
-    for channel in (0, 8, 24):
+    for channel in (0, 8, 91, 93):  # two gray ones, green, red
         made = ascent.image(channel)
         assert made.image.shape == (11, 11, 3)
         assert correlation(made.image[..., ::-1], kernels[..., channel]) > 0.9  # measured: 0.97 and more
