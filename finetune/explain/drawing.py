@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIDE = 3.4  # inches of an image with its title
+_TITLE_LETTER = 0.11  # inches
 _OPACITY = 0.6  # of a map over the image
 _LEAST_DROP = 0.01  # of the colour scale: a change of less than a point of probability gets no strong colours
 
@@ -79,7 +80,8 @@ def draw_tiles(out: Path, title: str, tiles: Sequence[tuple[str, Image]], side: 
     """Write images, (height, width, 3) uint8 RGB with their labels, four in a row, each `side` inches wide."""
     columns = min(4, len(tiles))
     rows = -(-len(tiles) // columns)
-    with _figure(out, title, max(5.0, columns * (side + 0.2)), rows * (side + 0.4) + 0.3) as figure:
+    width = max(columns * (side + 0.2), _TITLE_LETTER * len(title))
+    with _figure(out, title, width, rows * (side + 0.4) + 0.3) as figure:
         all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in all_axes:
             axes.set_axis_off()

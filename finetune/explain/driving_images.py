@@ -65,7 +65,7 @@ def show_driving_images(
         if not strongest:
             logger.warning("channel %d of %s is not drawn: no image drives it, all its values are 0", channel, layer)
     if found.channels:
-        title = f"{network.name}, {layer}: channels, their largest values, and the images that drive them most"
+        title = f"{network.name}, {layer}: images that drive each channel"
         side = ceil(sqrt(top))
         tiles = [
             (f"{channel}: {strongest[0].value:.4g} to {strongest[-1].value:.4g}", _mosaic(strongest, side))

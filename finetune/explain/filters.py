@@ -73,8 +73,7 @@ def show_optimized_images(
     ascent = GradientAscent(classifier, layer)
     images = tuple(ascent.image(channel) for channel in channels)
     tiles = [(f"{channel}: {value:.4g}", image) for channel, image, value in images]
-    which = " before its ReLU" if before.endswith(LINEAR) else ""
-    draw_tiles(out, f"{network.name}, {layer}: an image made for each channel, and its value{which}", tiles, TILE)
+    draw_tiles(out, f"{network.name}: images made for channels of {before}", tiles, TILE)
     return images
 
 

@@ -99,7 +99,7 @@ def test_the_same_image_every_time(linear: Classifier, tmp_path: Path) -> None:
     assert (tmp_path / "alone.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     assert cv2.imread(str(tmp_path / "alone.png")) is not None
     drawn = (tmp_path / "both.svg").read_text(encoding="utf-8")
-    assert "an image made for each channel, and its value before its ReLU" in drawn
+    assert "handmade: images made for channels of conv1:linear" in drawn
 
 
 def test_a_fully_connected_layer_sees_everything(handmade: Handmade) -> None:
