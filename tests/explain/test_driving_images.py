@@ -12,7 +12,7 @@ import pytest
 from finetune import classifier as classifier_module
 from finetune.classifier import Classifier
 from finetune.data.images import read_input
-from finetune.errors import DataError, UsageError, WeightsError
+from finetune.errors import DataError, ImageError, UsageError, WeightsError
 from finetune.explain import driving_images, show_driving_images
 from finetune.model import Model
 from finetune.networks.layers import Conv, Dense
@@ -108,6 +108,19 @@ def test_each_image_is_decoded_once_and_the_shown_ones_again(
     monkeypatch.setattr(classifier_module, "read_input", counting)
     driving_images(units, iter(photos), "conv1", top=2)
     assert read == photos
+
+
+def test_an_image_that_is_gone_at_the_end(
+    units: Classifier, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last_time(image: Path, *options: object) -> object:
+        pixels = read_input(image, *options)  # type: ignore[arg-type]
+        image.unlink()
+        return pixels
+
+    monkeypatch.setattr(classifier_module, "read_input", last_time)
+    with pytest.raises(ImageError, match=r"/0\d\.png: cannot be opened \(No such file or directory\)"):
+        driving_images(units, photos[:3], "conv1")
 
 
 def test_images_that_cannot_be_read(
