@@ -20,14 +20,13 @@ from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
 from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.data.inputs import each_image
-from finetune.errors import ImageError, UsageError, WeightsError
-from finetune.metrics import softmax
+from finetune.errors import ImageError, UsageError
 from finetune.model import Model
-from finetune.networks.layer_outputs import output_shapes, pooled, split_relus
+from finetune.networks.layer_outputs import output_shapes, split_relus
 from finetune.networks.layers import Shape
 from finetune.networks.network import Network
-from finetune.networks.numpy_forward import WeightArrays, outputs
-from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, Score
+from finetune.networks.numpy_forward import WeightArrays, most_images, outputs
+from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, features_of, predicted
 from finetune.pretrained.description import NOTHING_GIVEN, Description
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
@@ -35,6 +34,10 @@ from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
 
 if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    from numpy.typing import ArrayLike
+
     from finetune.networks.compiled import Compiled
 
 logger = logging.getLogger(__name__)
@@ -42,11 +45,6 @@ logger = logging.getLogger(__name__)
 NetworkInput = tuple[PathOrUrl, Image | ImageError]
 Outputs = dict[str, NDArray[np.float32]]  # by layer
 BatchFunction = Callable[[Sequence[str], Image], Outputs]  # from layers and pixels to the outputs of the layers
-
-# Up to so many multiply-adds are computed with NumPy: 69 images with AlexNet, 151 with the starter, 3 with VGG16. It
-# takes 0.3 to 0.9 of the time of importing TensorFlow, compiling and computing the same (benchmarks/README.md).
-NUMPY_MULTIPLY_ADDS = 50e9
-MOST_WITH_NUMPY = 256  # images, since all of them are read before the first is computed
 
 
 def load(
@@ -118,7 +116,9 @@ class Classifier:
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
         rows = self._logits(each_image(images, folders), batch_size, channel_order, ten_crop)
-        return (self._prediction(path, logits, top, abstain_below) for path, logits in rows)
+        return (
+            predicted(path, logits, self.class_names, self._temperature, top, abstain_below) for path, logits in rows
+        )
 
     @overload
     def features(
@@ -163,7 +163,7 @@ class Classifier:
         names = [layer] if isinstance(layer, str) else layer
         self.feature_shapes(names, pool)
         rows = self._layer_outputs(each_image(images, folders), names, batch_size, channel_order)
-        return (_features(path, found, layer, pool) for path, found in rows)
+        return (features_of(path, found, layer, pool) for path, found in rows)
 
     def feature_shapes(self, layers: Sequence[str], pool: Pool = "none") -> dict[str, Shape]:
         """Return the shape of each layer's output in one image's `features`; raise UsageError as they do."""
@@ -182,6 +182,31 @@ class Classifier:
         One row for each: a folder is an image that cannot be read.
         """
         return self._logits(images, batch_size)
+
+    def to_keras(self, *, preprocessing: bool = True) -> "keras.Model":
+        """Return a Keras model, all of it trainable: from pixels, as in `dataset`, to the probabilities of `predict`.
+
+        Without `preprocessing` it takes what the first layer takes: float32 in the network's channel order, the mean
+        subtracted. If there are no classes, its output is the last layer's.
+        """
+        import_tensorflow()
+        from finetune.networks.keras_network import keras_network
+
+        network, temperature = self.model.network, self._temperature if self.class_names else None
+        return keras_network(network, self.model.weights, temperature, preprocessing=preprocessing)
+
+    def dataset(
+        self, images: ImageLike | Iterable[ImageLike], labels: "ArrayLike | None" = None, batch_size: int = 32
+    ) -> "tf.data.Dataset":
+        """Return batches of the pixels that `predict` sees, (n, size, size, channels) uint8, RGB or gray.
+
+        With `labels`, an array with a row for each image, pairs. The images are read in every epoch again; for one that
+        cannot be read, iteration raises TensorFlow's InvalidArgumentError, which names it.
+        """
+        import_tensorflow()
+        from finetune.data.pixel_dataset import pixel_dataset
+
+        return pixel_dataset(list(each_image(images)), labels, self.model.network.preprocessing, batch_size)
 
     def _logits(
         self,
@@ -219,7 +244,7 @@ class Classifier:
         self, inputs: Iterator[NetworkInput], layers: Sequence[str], batch_size: int, ten_crop: bool
     ) -> Iterator[tuple[PathOrUrl, Outputs | ImageError]]:
         """Yield the inputs in order, each readable one replaced by the outputs of the layers for it."""
-        most = 0 if self._many else self._most_with_numpy(layers, ten_crop)
+        most = 0 if self._many else most_images(self._cut_after(layers)[0], crops=10 if ten_crop else 1)
         ahead = list(islice(inputs, most + 1))
         function = self._compute_with_numpy if len(ahead) <= most else self._compute_with_tensorflow
         inputs = chain(ahead, inputs)
@@ -230,12 +255,7 @@ class Classifier:
             each = ({name: output[number] for name, output in computed.items()} for number in count())
             for path, pixels in batch:
                 yield path, pixels if isinstance(pixels, ImageError) else next(each)
-
-    def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
-        """Return how many images are few enough to be computed with NumPy."""
-        steps = self._cut_after(layers)[0].steps()
-        one = sum(step.layer.multiply_adds(step.input_shape) for step in steps) * (10 if ten_crop else 1)
-        return min(MOST_WITH_NUMPY, int(NUMPY_MULTIPLY_ADDS / one))
+            del computed  # all layers of a batch take 160 MB
 
     def _compute(
         self, function: BatchFunction, layers: Sequence[str], inputs: list[Image], batch_size: int, ten_crop: bool
@@ -271,26 +291,3 @@ class Classifier:
         names = [layer.name for layer in network.layers]
         last = max(names.index(name) for name in layers)
         return replace(network, layers=network.layers[: last + 1]), weights
-
-    def _prediction(
-        self, path: PathOrUrl, logits: LayerOutput | ImageError, top: int, abstain_below: float
-    ) -> Prediction:
-        """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for."""
-        if isinstance(logits, ImageError):
-            return Prediction(path, error=str(logits))
-        if not np.isfinite(logits).all():
-            raise WeightsError(
-                f"the model's output for {path or 'an image'} is not finite: its weights are damaged; get another file"
-            )
-        probabilities = softmax(np.atleast_2d(logits), self._temperature).mean(axis=0)
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        scores = tuple(Score(int(i), self.class_names[i], float(probabilities[i])) for i in best)
-        abstained = bool(probabilities.max() < abstain_below)
-        return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
-
-
-def _features(path: PathOrUrl, found: Outputs | ImageError, layer: str | Sequence[str], pool: Pool) -> Features[Any]:
-    if isinstance(found, ImageError):
-        return Features(path, error=str(found))
-    values = {name: pooled(output, pool) for name, output in found.items()}
-    return Features(path, values[layer] if isinstance(layer, str) else values)

@@ -1,5 +1,6 @@
 """What a model finds in one image: a `Prediction`, or the `Features` of a layer; or why the image cannot be read."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -7,7 +8,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.errors import ImageError
+from finetune.choices import Pool
+from finetune.errors import ImageError, WeightsError
+from finetune.metrics import softmax
 
 PathOrUrl = Path | str | None  # of an image; None for an array or a PIL image
 LayerOutput = NDArray[np.float32]  # of one image: (units,) or (height, width, channels)
@@ -75,3 +78,44 @@ class Features(Generic[LayerValues]):
     path: PathOrUrl
     values: LayerValues | None = field(default=None, compare=False)
     error: str | None = None
+
+
+def predicted(
+    path: PathOrUrl,
+    logits: LayerOutput | ImageError,
+    class_names: Sequence[str],
+    temperature: float,
+    top: int,
+    abstain_below: float,
+) -> Prediction:
+    """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for.
+
+    Raises WeightsError if they are not finite.
+    """
+    if isinstance(logits, ImageError):
+        return Prediction(path, error=str(logits))
+    if not np.isfinite(logits).all():
+        raise WeightsError(
+            f"the model's output for {path or 'an image'} is not finite: its weights are damaged; get another file"
+        )
+    probabilities = softmax(np.atleast_2d(logits), temperature).mean(axis=0)
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    scores = tuple(Score(int(i), class_names[i], float(probabilities[i])) for i in best)
+    abstained = bool(probabilities.max() < abstain_below)
+    return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
+
+
+def features_of(
+    path: PathOrUrl, found: Mapping[str, LayerOutput] | ImageError, layer: str | Sequence[str], pool: Pool
+) -> Features[Any]:
+    """Return the outputs of the layers for one image, by name if `layer` is a list, as its features."""
+    if isinstance(found, ImageError):
+        return Features(path, error=str(found))
+    values = {name: _pooled(output, pool) for name, output in found.items()}
+    return Features(path, values[layer] if isinstance(layer, str) else values)
+
+
+def _pooled(output: LayerOutput, pool: Pool) -> LayerOutput:
+    if pool == "none" or output.ndim == 1:
+        return output
+    return output.mean(axis=(0, 1)) if pool == "mean" else output.max(axis=(0, 1))

@@ -229,7 +229,7 @@ def test_images_are_read_as_they_are_needed(
             taken += 1
             yield path
 
-    monkeypatch.setattr("finetune.classifier.MOST_WITH_NUMPY", 100)
+    monkeypatch.setattr("finetune.networks.numpy_forward.MOST_WITH_NUMPY", 100)
 
     def compute(_: Classifier, layers: list[str], pixels: np.ndarray) -> dict[str, np.ndarray]:
         return {name: np.zeros((len(pixels), 3)) for name in layers}
@@ -275,5 +275,8 @@ def test_names_of_the_package() -> None:
 
 def test_names_of_the_classifier() -> None:
     public = {name for name in dir(Classifier) if not name.startswith("_")}
-    assert public == {"class_names", "feature_shapes", "features", "logits", "predict", "temperature"}
+    assert public == {
+        *("class_names", "temperature", "predict", "features", "feature_shapes", "logits"),
+        *("to_keras", "dataset"),
+    }
     assert load("starter").model.class_names == load("starter").class_names

@@ -121,7 +121,7 @@ HELP = {
     },
     "rdm": {"--metric": "correlation", "--figure": "FILE of --out, with .png"},
     "explain": {"--layer": "the last convolution", "--model": MODEL},
-    "filters": {"--layer": "the first convolution", "--model": MODEL},
+    "filters": {"--layer": "the first convolution", "--channel": "the 16 strongest", "--top": "9", "--model": MODEL},
     "check": {"--model": "no model"},
     "summary": {},
     "benchmark": {

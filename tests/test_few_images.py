@@ -31,8 +31,8 @@ def test_few_images_are_computed_with_numpy(
 ) -> None:
     """`multiply_adds` of the rule are in units of one image's: up to so many images, TensorFlow computes nothing."""
     one = summarize(tiny_model.network).multiply_adds
-    monkeypatch.setattr("finetune.classifier.NUMPY_MULTIPLY_ADDS", multiply_adds * one)
-    monkeypatch.setattr("finetune.classifier.MOST_WITH_NUMPY", most)
+    monkeypatch.setattr("finetune.networks.numpy_forward.NUMPY_MULTIPLY_ADDS", multiply_adds * one)
+    monkeypatch.setattr("finetune.networks.numpy_forward.MOST_WITH_NUMPY", most)
     by_tensorflow: list[int] = []
 
     def compute(_: Classifier, layers: list[str], pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,7 +53,7 @@ def test_few_images_are_computed_with_numpy(
 
 def test_only_the_layers_before_a_feature_count(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """conv1 of 67 × 67 pixels gives 15 × 15 positions of 96 kernels of 11 × 11 × 3."""
-    monkeypatch.setattr("finetune.classifier.NUMPY_MULTIPLY_ADDS", 2 * 15 * 15 * 96 * 11 * 11 * 3)
+    monkeypatch.setattr("finetune.networks.numpy_forward.NUMPY_MULTIPLY_ADDS", 2 * 15 * 15 * 96 * 11 * 11 * 3)
     monkeypatch.setattr(Classifier, "_compute_with_tensorflow", lambda *_: pytest.fail("by TensorFlow"))
     images = [np.zeros((80, 80), np.uint8)] * 2
     assert len(list(Classifier(tiny_model).features(images, "pool1"))) == 2

@@ -108,7 +108,7 @@ AbstainBelow = Annotated[
 BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Images per batch.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that cannot be read.")]
 
-DrawingFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")]
+DrawingFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The drawing to write: .png, .pdf or .svg.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 Verbose = Annotated[

@@ -53,7 +53,10 @@ def predict(
     strict: Strict = False,
     explain: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw which parts speak for the predicted class, to a PNG; for one image."),
+        typer.Option(
+            metavar="FILE",
+            help="Draw which parts of one image speak for the predicted class, to a .png, .pdf or .svg.",
+        ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -99,9 +102,9 @@ def predict(
 
 def _only_image(images: "Iterator[Input]", drawing: Path) -> "Input":
     """Return the image that --explain draws; raise UsageError or RunError before anything is computed."""
-    from finetune.explain.drawing import check_out
+    from finetune.system.figure_file import check_figure_file
 
-    check_out(drawing, overwrite=False, option="--explain")
+    check_figure_file(drawing, overwrite=False, option="--explain")
     first = list(islice(images, 2))
     if len(first) != 1:
         raise UsageError("--explain draws one image; name one, or use finetune explain for each")

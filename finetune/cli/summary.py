@@ -32,7 +32,8 @@ def summary(
 ) -> None:
     """Show the layers of a network: sizes, parameters and costs.
 
-    The costs are multiply-adds and memory of the activations for one image.
+    Field is the side of the receptive field in pixels of the input, and stride the distance of two units there. The
+    costs are multiply-adds and memory of the activations for one image.
 
     Examples:
       finetune summary alexnet
@@ -66,12 +67,19 @@ def _network(of: str, network: str | None) -> "Network":
 
 def _report(costs: "Summary") -> tuple[str, Table, str]:
     """Return one row for every layer, and the totals."""
-    header = ("layer", "kind", "output", "kernel", "parameters", "multiply-adds", "activations")
+    header = (
+        *("layer", "kind", "input", "output", "field", "stride", "neurons"),
+        *("kernel", "parameters", "multiply-adds", "activations"),
+    )
     rows = [
         (
             layer.name,
             layer.kind,
+            shape_text(layer.input_shape),
             shape_text(layer.output_shape),
+            f"{layer.receptive_field:,}",
+            f"{layer.stride or ''}",
+            f"{layer.neurons:,}" if layer.neurons else "",
             f"{layer.weights.get('kernel', 0):,}",
             f"{layer.parameters:,}",
             f"{layer.multiply_adds:,}",
@@ -80,9 +88,8 @@ def _report(costs: "Summary") -> tuple[str, Table, str]:
         for layer in costs.layers
     ]
     total = (
-        "total",
-        "",
-        "",
+        *("total", "", "", "", "", ""),
+        f"{costs.neurons:,}",
         "",
         f"{costs.parameters:,}",
         f"{costs.multiply_adds:,}",
@@ -91,8 +98,9 @@ def _report(costs: "Summary") -> tuple[str, Table, str]:
     options = ", ".join(f"{name} {value}" for name, value in costs.options.items())
     return (
         f"{costs.network} ({options}), input {shape_text(costs.input_shape)}, for one image",
-        Table("lllrrrr", [header, *rows, total], optional=(3, 6, 1)),
-        f"{costs.trainable_parameters:,} of the parameters can be trained",
+        Table("llllrrrrrrr", [header, *rows, total], optional=(7, 10, 2, 1)),
+        f"{costs.trainable_parameters:,} trainable and {costs.non_trainable_parameters:,} non-trainable parameters\n"
+        "field and stride are in pixels of the input; a larger field reaches into padding",
     )
 
 

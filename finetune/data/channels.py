@@ -32,3 +32,8 @@ def to_rgb(pixels: NDArray[Number], order: ChannelOrder) -> NDArray[Number]:
             return np.repeat(pixels, 3, axis=-1)
         case "RGB":
             return pixels
+
+
+def for_other_programs(pixels: NDArray[Number], order: ChannelOrder) -> NDArray[Number]:
+    """Return network input with its channels in the order that other programs take: RGB, or gray as one channel."""
+    return pixels if order == "GRAY" else np.ascontiguousarray(to_rgb(pixels, order))

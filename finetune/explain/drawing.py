@@ -1,9 +1,5 @@
-"""The figures of `finetune explain` and `finetune filters`: PNG files, with the same bytes every time.
+"""The figures of `finetune explain` and `finetune filters`."""
 
-matplotlib is imported only when something is drawn, and only the part that draws to a file.
-"""
-
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,42 +10,18 @@ from numpy.typing import NDArray
 
 from finetune.data.channels import Image
 from finetune.data.class_name import valid_text
-from finetune.errors import RunError, UsageError
 from finetune.explain.types import Activation, Explanation
-from finetune.system.atomic import replacing
-from finetune.system.quiet import import_matplotlib
+from finetune.system.figure_file import figure_file
+from finetune.system.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "figure.constrained_layout.w_pad": 0.1,  # inches
-    "figure.constrained_layout.h_pad": 0.1,
-    "text.parse_math": False,  # a class may be called $5
-}
-_DOTS_PER_INCH = 120
 _SIDE = 3.4  # inches of an image with its title
+_TITLE_LETTER = 0.11  # inches
 _OPACITY = 0.6  # of a map over the image
 _LEAST_DROP = 0.01  # of the colour scale: a change of less than a point of probability gets no strong colours
-
-
-def check_out(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Raise UsageError unless `out` ends with .png, RunError when its folder is missing or it exists already.
-
-    `option` is the option that named the file; only commands with --out have --overwrite.
-    """
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{option} {out}: expected a name that ends in .png: the drawing is a PNG file")
-    if not out.parent.is_dir():
-        raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it, or choose another name")
-    if out.is_dir():
-        raise RunError(f"{option} {out} is a folder; choose another name")
-    if out.exists() and not overwrite:
-        instead = ", or --overwrite to replace it" if option == "--out" else ""
-        raise RunError(f"{option} {out} exists already; choose another name{instead}")
 
 
 def draw_explanations(out: Path, title: str, image: Image, explanations: Sequence[Explanation], layer: str) -> None:
@@ -58,7 +30,7 @@ def draw_explanations(out: Path, title: str, image: Image, explanations: Sequenc
         rows = figure.subplots(len(explanations), 3, squeeze=False)
         for axes, explanation, meaning in zip(rows, explanations, ("predicted", "chosen"), strict=False):
             score = explanation.score
-            _show(axes[0], image, f"{meaning}: {_short(score.label, 36)}\nprobability {score.probability:.3f}")
+            _show(axes[0], image, f"{meaning}: {shortened(score.label, 36)}\nprobability {score.probability:.3f}")
             cam_title = f"Grad-CAM at {layer}\nas a share of its maximum"
             _overlay(axes[1], image, explanation.grad_cam, "inferno", (0, 1), cam_title)
             largest = max(_LEAST_DROP, float(abs(explanation.occlusion).max()))
@@ -104,6 +76,19 @@ def draw_activations(out: Path, title: str, image: Image, strongest: Sequence[Ac
         right.colorbar(drawn, ax=list(all_axes), shrink=0.6, label="activation")
 
 
+def draw_tiles(out: Path, title: str, tiles: Sequence[tuple[str, Image]], side: float) -> None:
+    """Write images, (height, width, 3) uint8 RGB with their labels, four in a row, each `side` inches wide."""
+    columns = min(4, len(tiles))
+    rows = -(-len(tiles) // columns)
+    width = max(columns * (side + 0.2), _TITLE_LETTER * len(title))
+    with _figure(out, title, width, rows * (side + 0.4) + 0.3) as figure:
+        all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in all_axes:
+            axes.set_axis_off()
+        for axes, (label, image) in zip(all_axes, tiles, strict=False):
+            _show(axes, image, label)
+
+
 def _show(axes: "Axes", image: Image, title: str) -> None:
     axes.imshow(image)
     axes.set_title(title)
@@ -123,21 +108,9 @@ def _overlay(
     axes.figure.colorbar(scale, ax=axes, fraction=0.046, pad=0.03)
 
 
-def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1].rstrip(" ,") + "…"
-
-
 @contextmanager
 def _figure(out: Path, title: str, width: float, height: float) -> Iterator["Figure"]:
-    """Yield a figure of `width` × `height` inches and write it to `out`, whole, unless the block raises."""
-    import_matplotlib()
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():  # whatever matplotlibrc the user has
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn then; the terminal shows the name
-        figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
-        figure.suptitle(_short(valid_text(title), 90))
+    """Yield a figure of `width` × `height` inches with a title, which is written to `out`."""
+    with figure_file(out, width, height) as figure:
+        figure.suptitle(shortened(valid_text(title), 90))
         yield figure
-        with replacing(out) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})

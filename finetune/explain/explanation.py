@@ -8,10 +8,11 @@ from finetune.data.channels import to_rgb
 from finetune.data.class_name import class_name
 from finetune.data.images import read_input_or_raise
 from finetune.errors import UsageError
-from finetune.explain.drawing import check_out, draw_explanations
+from finetune.explain.drawing import draw_explanations
 from finetune.explain.map_layer import check_map_layer, last_convolution
 from finetune.explain.maps import grad_cam, occlusion
 from finetune.explain.types import Explanation
+from finetune.system.figure_file import check_figure_file
 from finetune.system.text import did_you_mean, first_few
 
 
@@ -24,14 +25,14 @@ def explain(
     *,
     overwrite: bool = False,
 ) -> tuple[Explanation, ...]:
-    """Draw to the PNG `out` where in an image (path or URL) a class is, and return the maps.
+    """Draw to `out`, a .png, .pdf or .svg, where in an image (path or URL) a class is, and return the maps.
 
     The first explanation is of the predicted class; a second follows if `class_name` names another one. `layer` is
     Grad-CAM's, by default the last convolution. Raises UsageError for an unknown class, a layer without height and
     width or a model without classes, ImageError when the image cannot be read, RunError when `out` cannot be written,
     or exists and `overwrite` is off.
     """
-    check_out(out, overwrite=overwrite)
+    check_figure_file(out, overwrite=overwrite)
     network = classifier.model.network
     layer = check_map_layer(network, layer or last_convolution(network))
     _check_class(classifier, class_name)

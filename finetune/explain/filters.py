@@ -1,5 +1,6 @@
-"""`finetune filters`: the kernels of the first convolution, or the channels that an image activates most."""
+"""`finetune filters`: kernels of the first convolution, channels that an image activates, and optimized images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ from finetune.classifier import Classifier
 from finetune.data.channels import to_rgb
 from finetune.data.images import read_input_or_raise
 from finetune.errors import ImageError, UsageError
-from finetune.explain.drawing import check_out, draw_activations, draw_kernels
-from finetune.explain.map_layer import check_map_layer, first_convolution
-from finetune.explain.types import Activation
+from finetune.explain.drawing import draw_activations, draw_kernels, draw_tiles
+from finetune.explain.map_layer import check_channels, check_map_layer, first_convolution
+from finetune.explain.types import Activation, OptimizedImage
+from finetune.networks.layer_outputs import LINEAR, before_relu, output_shapes
+from finetune.system.figure_file import check_figure_file
+from finetune.system.quiet import import_tensorflow
 
 STRONGEST = 16  # four by four maps: more would be too small next to the image
+TILE = 2.2  # inches of an optimized image
 
 
 def show_filters(
@@ -21,25 +26,55 @@ def show_filters(
     out: Path,
     layer: str | None = None,
     image: Path | str | None = None,
+    channels: Sequence[int] = (),
     *,
     overwrite: bool = False,
 ) -> tuple[Activation, ...]:
-    """Draw to the PNG `out` the kernels of a layer or, if `image` is given, its strongest activations; return those.
+    """Draw to `out`, a .png, .pdf or .svg, the kernels of a layer or, with `image`, its activations; return those.
 
-    `layer` is by default the first convolution, `image` a path or URL. Raises UsageError for a layer that cannot be
-    drawn, ImageError when the image cannot be read, RunError when `out` cannot be written, or exists and `overwrite` is
-    off.
+    `layer` is by default the first convolution, `image` a path or URL, `channels` by default the strongest. Raises
+    UsageError for a layer or channel that cannot be drawn, ImageError when the image cannot be read, RunError when
+    `out` cannot be written, or exists and `overwrite` is off.
     """
-    check_out(out, overwrite=overwrite)
+    check_figure_file(out, overwrite=overwrite)
     network = classifier.model.network
     layer = check_map_layer(network, layer or first_convolution(network))
     if image is None:
+        if channels:
+            raise UsageError("--channel needs images, or --optimize; omit it to draw all kernels")
         draw_kernels(out, kernel_images(classifier, layer), f"{network.name}: kernels of {layer}")
         return ()
     rgb = to_rgb(read_input_or_raise(image, network.preprocessing), network.preprocessing.channel_order)
-    strongest = strongest_activations(classifier, image, layer)
-    draw_activations(out, f"{Path(image).name}: strongest channels of {network.name}, {layer}", rgb, strongest)
+    strongest = strongest_activations(classifier, image, layer, channels)
+    which = "channels" if channels else "strongest channels"
+    draw_activations(out, f"{Path(image).name}: {which} of {network.name}, {layer}", rgb, strongest)
     return strongest
+
+
+def show_optimized_images(
+    classifier: Classifier, out: Path, layer: str | None, channels: Sequence[int], *, overwrite: bool = False
+) -> tuple[OptimizedImage, ...]:
+    """Draw to `out`, a .png, .pdf or .svg, the image that drives each channel of a layer most, and return the images.
+
+    `GradientAscent` makes them. `layer` is by default the first convolution. Raises UsageError for a layer that is not
+    a convolution or fully connected layer, or for a channel that it does not have, RunError when `out` cannot be
+    written, or exists and `overwrite` is off.
+    """
+    check_figure_file(out, overwrite=overwrite)
+    network = classifier.model.network
+    layer = (layer or first_convolution(network)).removesuffix(LINEAR)
+    before = before_relu(network, layer)
+    check_channels(layer, output_shapes(network, [layer])[layer][-1], channels)
+    if not channels:
+        raise UsageError(f"--optimize needs the channels to draw; give --channel, e.g. --layer {layer} --channel 0")
+    import_tensorflow()
+    from finetune.explain.gradient_ascent import GradientAscent
+
+    ascent = GradientAscent(classifier, layer)
+    images = tuple(ascent.image(channel) for channel in channels)
+    tiles = [(f"{channel}: {value:.4g}", image) for channel, image, value in images]
+    draw_tiles(out, f"{network.name}: images made for channels of {before}", tiles, TILE)
+    return images
 
 
 def kernel_images(classifier: Classifier, layer: str | None = None) -> NDArray[np.float32]:
@@ -62,17 +97,19 @@ def kernel_images(classifier: Classifier, layer: str | None = None) -> NDArray[n
 
 
 def strongest_activations(
-    classifier: Classifier, image: Path | str, layer: str | None = None
+    classifier: Classifier, image: Path | str, layer: str | None = None, channels: Sequence[int] = ()
 ) -> tuple[Activation, ...]:
-    """Return the channels of a layer with the largest maximum, the largest first, STRONGEST at most.
+    """Return the maps of `channels` or, without, of the STRONGEST with the largest maximum, the largest first.
 
     The output of a convolution is taken after its ReLU. `layer` is by default the first convolution. Raises UsageError
-    for a layer without height and width, ImageError when the image cannot be read.
+    for a layer without height and width and for a channel that it does not have, ImageError when the image cannot be
+    read.
     """
     network = classifier.model.network
     layer = check_map_layer(network, layer or first_convolution(network))
+    check_channels(layer, output_shapes(network, [layer])[layer][-1], channels)
     features = next(classifier.features([image], layer))
     if features.values is None:
         raise ImageError(f"{image}: {features.error}")
     best = np.argsort(-features.values.max(axis=(0, 1)), kind="stable")[:STRONGEST]
-    return tuple(Activation(int(channel), features.values[..., channel]) for channel in best)
+    return tuple(Activation(int(channel), features.values[..., channel]) for channel in channels or best)

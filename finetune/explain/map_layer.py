@@ -1,4 +1,6 @@
-"""Which layer to draw a map of; needs no TensorFlow, so that a mistyped name is reported at once."""
+"""Which layer and which channels to draw; needs no TensorFlow, so that a mistyped name is reported at once."""
+
+from collections.abc import Sequence
 
 from finetune.errors import UsageError
 from finetune.networks import Network
@@ -31,3 +33,12 @@ def check_map_layer(network: Network, name: str) -> str:
             f"the layers with height and width are {', '.join(with_maps)}"
         )
     return name
+
+
+def check_channels(layer: str, count: int, channels: Sequence[int]) -> None:
+    """Raise UsageError unless `channels` are different numbers of the `count` channels of a layer."""
+    for number, channel in enumerate(channels):
+        if not 0 <= channel < count:
+            raise UsageError(f"--channel: the channels of {layer} are 0 to {count - 1}, not {channel}")
+        if channel in channels[:number]:
+            raise UsageError(f"--channel: {channel} is named twice; name each channel once")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.choices import ExportFormat
-from finetune.data.channels import to_rgb
+from finetune.data.channels import for_other_programs
 from finetune.data.decode import decode
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
@@ -103,13 +103,13 @@ def _write(path: Path, format: ExportFormat, model: Model, images: Int8Images | 
         if calibration is None:
             module.write(path, model)
         else:
-            module.write(path, model, _exported_order(calibration, preprocessing))
+            module.write(path, model, for_other_programs(calibration, preprocessing.channel_order))
     predict_float = _predict_with_network(model)
     difference = _difference(path, format, module, preprocessing, predict_float)
     if images:
 
         def predict_int8(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
-            return module.predict(path, _exported_order(pixels, preprocessing))
+            return module.predict(path, for_other_programs(pixels, preprocessing.channel_order))
 
         return difference, measure(images, preprocessing, predict_float, predict_int8)
     if not difference <= TOLERANCE:
@@ -126,7 +126,7 @@ def _difference(
     """Return the largest difference of a probability on synthetic images, as the format's own runtime computes it."""
     files = synthetic_images(preprocessing)
     pixels = np.stack([to_input(decode(file, preprocessing.short_side).image, preprocessing) for file in files])
-    inputs: Any = files if format == "saved_model" else _exported_order(pixels, preprocessing)
+    inputs: Any = files if format == "saved_model" else for_other_programs(pixels, preprocessing.channel_order)
     try:
         with silence():
             found = module.predict(path, inputs)
@@ -162,12 +162,6 @@ def _predict_with_network(model: Model) -> PredictPixels:
 
     compiled = Compiled(model.network.layers, model.weights, model.network.preprocessing)
     return lambda pixels: softmax(compiled(pixels), model.temperature)
-
-
-def _exported_order(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return network input with its channels in the order that exported models take: RGB, or gray as one channel."""
-    order = preprocessing.channel_order
-    return pixels if order == "GRAY" else np.ascontiguousarray(to_rgb(pixels, order))
 
 
 def synthetic_images(preprocessing: Preprocessing) -> Sequence[bytes]:

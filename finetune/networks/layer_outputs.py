@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.choices import Pool
 from finetune.errors import UsageError
 from finetune.formats.weights_file import layer_of
 from finetune.networks.layers import Conv, Dense, Layer, Relu, Shape
@@ -58,14 +56,21 @@ def split_relus(
     return replace(network, layers=tuple(layers)), renamed
 
 
+def before_relu(network: Network, name: str) -> str:
+    """Return the name of the output of a convolution or fully connected layer before its ReLU, if it has one.
+
+    `name` is that of the layer or already that of the output. Raises UsageError for another kind of layer.
+    """
+    known = [layer.name for layer in network.layers if isinstance(layer, Conv | Dense)]
+    layer = name.removesuffix(LINEAR)
+    if layer not in known:
+        raise UsageError(
+            f"{name} is not a convolution or fully connected layer of {network.name}{did_you_mean(name, known)}; "
+            f"those are {', '.join(known)}"
+        )
+    return f"{layer}{LINEAR}" if layer in _with_relu(network) else layer
+
+
 def _with_relu(network: Network) -> list[str]:
     """Return the names of the layers that end with a ReLU, in forward order."""
     return [layer.name for layer in network.layers if isinstance(layer, Conv | Dense) and layer.relu]
-
-
-def pooled(output: NDArray[Any], pool: Pool) -> NDArray[Any]:
-    """Return an output (height, width, channels) averaged or maximized to (channels,); a vector, and "none", as is."""
-    if pool == "none" or output.ndim == 1:
-        return output
-    reduced: NDArray[Any] = output.mean(axis=(0, 1)) if pool == "mean" else output.max(axis=(0, 1))
-    return reduced

@@ -36,6 +36,13 @@ class Layer:
         """Return the multiply-adds for one image; as usual, only convolutions and fully connected layers count."""
         return 0
 
+    def inputs_of(self, first: int, last: int, shape: Shape) -> tuple[int, int]:
+        """Return the first and the last input, along a side of `shape`, that the outputs from `first` to `last` use.
+
+        Those in the padding count: they are below 0, or the side or more.
+        """
+        return first, last
+
 
 @dataclass(frozen=True)
 class Conv(Layer):
@@ -67,6 +74,10 @@ class Conv(Layer):
         """Return the size of the kernel times the number of positions it is applied at."""
         return prod(self.weight_shapes(shape)["kernel"]) * prod(self.output_shape(shape)[:2])
 
+    def inputs_of(self, first: int, last: int, shape: Shape) -> tuple[int, int]:
+        """Return the ends of the windows of the outputs."""
+        return _inputs_of(first, last, shape[0], self.kernel_size, self.strides, self.padding)
+
 
 @dataclass(frozen=True)
 class MaxPool(Layer):
@@ -82,6 +93,10 @@ class MaxPool(Layer):
         outputs = (_windows(side, self.pool_size, self.strides, self.padding) for side in (height, width))
         return (*outputs, channels)
 
+    def inputs_of(self, first: int, last: int, shape: Shape) -> tuple[int, int]:
+        """Return the ends of the windows of the outputs."""
+        return _inputs_of(first, last, shape[0], self.pool_size, self.strides, self.padding)
+
 
 @dataclass(frozen=True)
 class AdaptiveAveragePool(Layer):
@@ -95,6 +110,10 @@ class AdaptiveAveragePool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Return (size, size, channels), with the channels of the input."""
         return (self.size, self.size, shape[2])
+
+    def inputs_of(self, first: int, last: int, shape: Shape) -> tuple[int, int]:
+        """Return the ends of the windows of the outputs."""
+        return first * shape[0] // self.size, -(-(last + 1) * shape[0] // self.size) - 1
 
 
 @cache
@@ -151,6 +170,10 @@ class Dense(Layer):
         """Return the size of the kernel."""
         return prod(shape) * self.units
 
+    def inputs_of(self, first: int, last: int, shape: Shape) -> tuple[int, int]:
+        """Return all of the side; another fully connected layer has only one place."""
+        return 0, (shape[0] if len(shape) == 3 else 1) - 1
+
 
 @dataclass(frozen=True)
 class Relu(Layer):
@@ -170,3 +193,19 @@ def _windows(side: int, size: int, strides: int, padding: str | int) -> int:
         return -(-side // strides)
     pad = 0 if padding == "valid" else int(padding)
     return (side + 2 * pad - size) // strides + 1
+
+
+def padding_of(side: int, size: int, strides: int, padding: str | int) -> tuple[int, int]:
+    """Return how many pixels are added before and after a side; for "same", an odd one is added after it."""
+    if isinstance(padding, int):
+        return padding, padding
+    if padding == "valid":
+        return 0, 0
+    total = max(0, (_windows(side, size, strides, padding) - 1) * strides + size - side)
+    return total // 2, total - total // 2
+
+
+def _inputs_of(first: int, last: int, side: int, size: int, strides: int, padding: str | int) -> tuple[int, int]:
+    """Return the first input in window `first` and the last in window `last`."""
+    before, _ = padding_of(side, size, strides, padding)
+    return first * strides - before, last * strides - before + size - 1

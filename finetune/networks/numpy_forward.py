@@ -21,13 +21,26 @@ from finetune.networks.layers import (
     LocalResponseNorm,
     MaxPool,
     Relu,
+    padding_of,
     window_averages,
 )
+from finetune.networks.network import Network
 from finetune.system.mapped import PIECE
 from finetune.system.parallel import parallel_map
 
 Values = NDArray[np.float32]
 WeightArrays = Mapping[str, Values]
+
+# Up to so many multiply-adds are computed with NumPy: 69 images with AlexNet, 151 with the starter, 3 with VGG16. It
+# takes 0.3 to 0.9 of the time of importing TensorFlow, compiling and computing the same (benchmarks/README.md).
+NUMPY_MULTIPLY_ADDS = 50e9
+MOST_WITH_NUMPY = 256  # images, since all of them are read before the first is computed
+
+
+def most_images(network: Network, crops: int = 1) -> int:
+    """Return how many images, each with so many crops, are few enough to be computed with NumPy."""
+    one = crops * sum(step.layer.multiply_adds(step.input_shape) for step in network.steps())
+    return min(MOST_WITH_NUMPY, int(NUMPY_MULTIPLY_ADDS / one))
 
 
 def outputs(
@@ -104,20 +117,10 @@ def _max_pool(layer: MaxPool, x: Values) -> Values:
 
 def _windows(x: Values, size: int, strides: int, padding: str | int, border: float) -> Values:
     """Return the windows of a padded batch as a view, (n, height, width, size, size, channels)."""
-    sides = [_padding(side, size, strides, padding) for side in x.shape[1:3]]
+    sides = [padding_of(side, size, strides, padding) for side in x.shape[1:3]]
     x = np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=border)
     every = sliding_window_view(x, (size, size), axis=(1, 2))  # (n, height, width, channels, size, size), 1 pixel apart
     return every[:, ::strides, ::strides].transpose(0, 1, 2, 4, 5, 3)
-
-
-def _padding(side: int, size: int, strides: int, padding: str | int) -> tuple[int, int]:
-    """Return how many pixels are added before and after a side; for "same", an odd one is added after it."""
-    if isinstance(padding, int):
-        return padding, padding
-    if padding == "valid":
-        return 0, 0
-    total = max(0, (-(-side // strides) - 1) * strides + size - side)
-    return total // 2, total - total // 2
 
 
 def _local_response_norm(layer: LocalResponseNorm, x: Values) -> Values:

@@ -29,6 +29,15 @@ def first_few(names: Sequence[str], most: int = 10, separator: str = ", ") -> st
     return separator.join(names[:most]) + more
 
 
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most `width` letters; a longer one ends with …
+
+    >>> shortened("Labrador retriever", 10), shortened("poodle", 10)
+    ('Labrador…', 'poodle')
+    """
+    return text if len(text) <= width else text[: width - 1].rstrip(" ,") + "…"
+
+
 def image_count(count: int) -> str:
     """Return a number of images for people.
 

@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from finetune.classifier import Prediction, Score
 from finetune.cli.predict import _show, _table, predict
 from finetune.errors import DataError, FinetuneError, UsageError
+from finetune.prediction import Prediction, Score
 
 Finetune = Callable[..., tuple[int, str, str]]
 
@@ -148,7 +148,7 @@ def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
     ("name", "message"),
     [
         ("why.png", "--explain why.png exists already; choose another name$"),
-        ("why.jpg", "--explain why.jpg: expected a name that ends in .png: the drawing is a PNG file$"),
+        ("why.jpg", "--explain why.jpg: expected a name that ends in .png, .pdf or .svg, for that kind of file$"),
         ("no/why.png", "--explain no/why.png: the folder no does not exist; make it, or choose another name$"),
     ],
 )

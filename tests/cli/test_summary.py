@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,41 @@ def layers(printed: str) -> dict[str, list[str]]:
 
 def test_vgg16_as_courses_have_it() -> None:
     rows = layers(run("vgg16"))
-    assert rows["conv1_1"] == ["Conv", "224×224×64", "1,728", "1,792", "86,704,128", "12,845.1", "kB"]
-    assert rows["fc6"][1:3] == ["4096", "102,760,448"]
-    assert rows["total"][0] == "138,357,544"
+    assert rows["conv1_1"] == [
+        *("Conv", "224×224×3", "224×224×64", "3", "1", "3,211,264"),
+        *("1,728", "1,792", "86,704,128", "12,845.1", "kB"),
+    ]
+    assert rows["pool1"] == ["MaxPool", "224×224×64", "112×112×64", "6", "2", "0", "0", "0", "3,211.3", "kB"]
+    assert rows["fc6"][2:6] == ["4096", "404", "4,096", "102,760,448"]  # a fully connected layer has no stride
+    assert rows["total"][:2] == ["13,556,712", "138,357,544"]
+
+
+def test_a_terminal_of_80_columns(terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """VGG16 has the longest numbers; input, kind, kernel and activations are left to --json and to files."""
+    terminal(80)
+    summary("vgg16")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    header = next(line for line in lines if line.startswith("layer"))
+    assert header.split() == ["layer", "output", "field", "stride", "neurons", "parameters", "multiply-adds"]
+
+
+def test_what_cannot_be_trained() -> None:
+    last = run("alexnet-bn").splitlines()[-2]
+    assert last == "62,381,096 trainable and 2,752 non-trainable parameters"
 
 
 def test_as_json() -> None:
     costs: dict[str, Any] = json.loads(run("alexnet", "--json"))
     assert (costs["parameters"], costs["trainable_parameters"]) == (60_965_224, 60_965_224)
     assert costs["multiply_adds"] == 724_406_816
-    assert costs["layers"][0]["output_shape"] == [55, 55, 96]
-    assert json.loads(run("alexnet-bn", "--json"))["trainable_parameters"] == 62_383_848 - 2_752
+    first, last = costs["layers"][0], costs["layers"][-1]
+    assert (first["input_shape"], first["output_shape"]) == ([227, 227, 3], [55, 55, 96])
+    assert (first["receptive_field"], first["stride"], first["neurons"]) == (11, 4, 290_400)
+    assert (last["receptive_field"], last["stride"], last["neurons"]) == (355, None, 1_000)
+    costs = json.loads(run("alexnet-bn", "--json"))
+    assert costs["trainable_parameters"] == 62_383_848 - 2_752
+    assert costs["non_trainable_parameters"] == 2_752
 
 
 def test_run_and_file(tiny_weights: Path, tmp_path: Path) -> None:
@@ -51,7 +76,7 @@ def test_run_and_file(tiny_weights: Path, tmp_path: Path) -> None:
     printed = run(tmp_path)
     assert printed == run(tiny_weights)
     assert printed.startswith("alexnet (num_classes 3, input_size 67, fc_units 8), input 67×67×3, for one image\n")
-    assert layers(printed)["fc8"][1] == "3"
+    assert layers(printed)["fc8"][:3] == ["Dense", "8", "3"]
 
 
 def test_file_that_fits_two_networks(tiny_weights: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the figures may be written, and what is drawn on them."""
+"""What is drawn on the figures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from finetune.classifier import Score
-from finetune.errors import RunError, UsageError
 from finetune.explain import drawing
-from finetune.explain.drawing import check_out, draw_activations, draw_explanations, draw_kernels
+from finetune.explain.drawing import draw_activations, draw_explanations, draw_kernels, draw_tiles
 from finetune.explain.types import Activation, Explanation
+from finetune.prediction import Score
 
 
 @pytest.fixture
@@ -35,21 +34,6 @@ def shown(axes: Axes) -> Any:
     """Return the pixels or values of the one image on some axes."""
     (image,) = axes.images
     return np.asarray(image.get_array())
-
-
-def test_out(tmp_path: Path) -> None:
-    check_out(tmp_path / "new.PNG", overwrite=False)
-    (tmp_path / "old.png").touch()
-    check_out(tmp_path / "old.png", overwrite=True)
-    with pytest.raises(
-        RunError, match=r"^--out .*/old\.png exists already; choose another name, or --overwrite to replace"
-    ):
-        check_out(tmp_path / "old.png", overwrite=False)
-    with pytest.raises(UsageError, match=r"^--out .*: expected a name that ends in \.png: the drawing is a PNG file$"):
-        check_out(tmp_path, overwrite=False)
-    with pytest.raises(RunError) as error:
-        check_out(tmp_path / "old.png", overwrite=False, option="--explain")
-    assert str(error.value) == f"--explain {tmp_path}/old.png exists already; choose another name"
 
 
 def test_a_row_for_each_class(figures: list[Figure], tmp_path: Path) -> None:
@@ -98,6 +82,16 @@ def test_activations_share_one_scale(figures: list[Figure], tmp_path: Path) -> N
     assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 8)
     np.testing.assert_array_equal(shown(second), strongest[1].map)
     assert drawn.get_title() == "the image as the network sees it"
+
+
+def test_tiles_are_four_in_a_row(figures: list[Figure], tmp_path: Path) -> None:
+    tiles = [(f"channel {number}", np.full((2, 2, 3), number, np.uint8)) for number in range(5)]
+    draw_tiles(tmp_path / "out.png", "", tiles, 2)
+    axes = figures[0].axes
+    assert len(axes) == 8
+    assert [each.get_title() for each in axes] == [*(label for label, _ in tiles), "", "", ""]
+    np.testing.assert_array_equal(shown(axes[4]), tiles[4][1])
+    assert not any(each.axison for each in axes), "no frame where there is no image either"
 
 
 def test_dollar_signs_are_not_formulas(tmp_path: Path) -> None:

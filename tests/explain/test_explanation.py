@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from finetune.classifier import Classifier, Score
+from finetune.classifier import Classifier
 from finetune.errors import ImageError, RunError, UsageError
 from finetune.explain import Explanation, explain, grad_cam, occlusion, show_filters
 from finetune.explain.drawing import draw_explanations
 from finetune.model import Model
 from finetune.networks import build
 from finetune.networks.layers import Conv, Dense
+from finetune.prediction import Score
 
 NAMES = ("tench, Tinca tinca", "crane", "$x_1$ 鹤", "crane")
 
@@ -124,7 +125,7 @@ def test_arguments_that_are_refused(classifier: Classifier, photo: Path, tmp_pat
     before = photo.read_bytes()
     with pytest.raises(RunError, match=r"photo\.png exists already; choose another name, or --overwrite"):
         explain(classifier, photo, photo)
-    with pytest.raises(UsageError, match=r"out\.jpg: expected a name that ends in \.png: the drawing is a PNG file"):
+    with pytest.raises(UsageError, match=r"out\.jpg: expected a name that ends in \.png, \.pdf or \.svg"):
         explain(classifier, photo, tmp_path / "out.jpg")
     with pytest.raises(RunError, match=r"the folder .*nowhere does not exist; make it, or choose another name"):
         explain(classifier, photo, tmp_path / "nowhere" / "out.png")

@@ -42,7 +42,11 @@ def test_vgg16_by_hand() -> None:
     assert layers["conv1_1"] == LayerSummary(
         name="conv1_1",
         kind="Conv",
+        input_shape=(224, 224, 3),
         output_shape=(224, 224, 64),
+        receptive_field=3,
+        stride=1,
+        neurons=224 * 224 * 64,
         weights={"kernel": 1_728, "bias": 64},
         parameters=1_792,
         multiply_adds=224 * 224 * 1_728,
@@ -57,6 +61,23 @@ def test_vgg16_by_hand() -> None:
     assert summary.multiply_adds == 15_470_264_320  # 15.35 G in convolutions, 0.12 G in fully connected layers
 
 
+def test_alexnet_has_650_thousand_neurons() -> None:
+    """Krizhevsky et al. 2012, abstract; figure 2 gives those of each layer, conv1's for two towers of 55 × 55 × 48."""
+    summary = summarize(build("alexnet"))
+    neurons = {layer.name: layer.neurons for layer in summary.layers if layer.neurons}
+    assert neurons == {
+        "conv1": 55 * 55 * 96,
+        "conv2": 186_624,
+        "conv3": 64_896,
+        "conv4": 64_896,
+        "conv5": 43_264,
+        "fc6": 4096,
+        "fc7": 4096,
+        "fc8": 1000,
+    }
+    assert summary.neurons == 659_272
+
+
 def test_activation_memory_is_four_bytes_per_value() -> None:
     layers = {layer.name: layer.activation_bytes for layer in summarize(build("alexnet-mnist")).layers}
     assert layers["conv1"] == 4 * 28 * 28 * 64
@@ -66,7 +87,7 @@ def test_activation_memory_is_four_bytes_per_value() -> None:
 
 def test_batch_norm_statistics_are_parameters_that_are_not_trained() -> None:
     summary = summarize(build("alexnet-bn"))
-    assert summary.parameters - summary.trainable_parameters == 2_752
+    assert summary.parameters - summary.trainable_parameters == summary.non_trainable_parameters == 2_752
     bn1 = next(layer for layer in summary.layers if layer.name == "bn1")
     assert (bn1.kind, bn1.parameters, bn1.multiply_adds) == ("BatchNorm", 4 * 96, 0)
 
@@ -75,7 +96,7 @@ def test_batch_norm_statistics_are_parameters_that_are_not_trained() -> None:
 def test_totals_are_the_sums_of_the_layers(name: str) -> None:
     found = json.loads(json.dumps(summarize(build(name)).to_json()))
     assert {"parameters", "trainable_parameters", "multiply_adds", "layers"} <= set(found)
-    for total in ("parameters", "multiply_adds", "activation_bytes"):
+    for total in ("parameters", "neurons", "multiply_adds", "activation_bytes"):
         assert found[total] == sum(layer[total] for layer in found["layers"])
     assert [layer["name"] for layer in found["layers"]] == [layer.name for layer in build(name).layers]
     assert found["options"] == build(name).options

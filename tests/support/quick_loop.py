@@ -13,6 +13,8 @@ from types import ModuleType
 import pytest
 
 TENSORFLOW_FILES = (
+    "data/test_pixel_dataset.py",
+    "explain/test_gradient_ascent.py",
     "export/test_every_network.py",
     "export/test_keras.py",
     "export/test_saved_model.py",
@@ -23,6 +25,7 @@ TENSORFLOW_FILES = (
     "networks/test_benchmark.py",
     "networks/test_compiled.py",
     "networks/test_forward.py",
+    "networks/test_keras_network.py",
     "networks/test_networks.py",
     "networks/test_normalization.py",
     "networks/test_oracle.py",
