@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
+from finetune.data.decode import warn_of_dim_images
 from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError, WeightsError
@@ -216,12 +217,15 @@ class Classifier:
         function = self._compute_with_numpy if len(ahead) <= most else self._compute_with_tensorflow
         inputs = chain(ahead, inputs)
         del ahead  # so that it does not hold the images until the last one
-        while batch := list(islice(inputs, batch_size)):
-            readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-            computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
-            each = count()
-            for path, pixels in batch:
-                yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
+        try:
+            while batch := list(islice(inputs, batch_size)):
+                readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
+                computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
+                each = count()
+                for path, pixels in batch:
+                    yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
+        finally:
+            warn_of_dim_images()
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""

@@ -11,7 +11,7 @@ from PIL.Image import Image as PilImage
 
 from finetune.data.arrays import ArrayOrder, array_to_bgr
 from finetune.data.channels import Image
-from finetune.data.decode import decode, warn_if_doubtful
+from finetune.data.decode import decode, warn_if_doubtful, warn_of_dim_images
 from finetune.data.idx import image_bytes, numbered_image
 from finetune.data.network_input import to_input
 from finetune.data.pil_image import pil_to_bgr
@@ -57,6 +57,7 @@ def path_or_url(image: ImageLike) -> Path | str | None:
 def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Image:
     """Return the network input of a path or URL, as `read_input`; raise ImageError, naming it, if it cannot be read."""
     pixels = read_input(image, preprocessing)
+    warn_of_dim_images()
     if isinstance(pixels, ImageError):
         near = "" if is_url(str(image)) else did_you_mean_path(Path(image))
         raise ImageError(f"{image}: {pixels}{near}")
@@ -64,13 +65,13 @@ def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Imag
 
 
 def read_image(path: Path, short_side: int | None = None) -> Image:
-    """Read a file and `decode` it; warn, once per file, if it is doubtful; raise ImageError if it cannot be read."""
+    """Read a file and `decode` it; `warn_if_doubtful`; raise ImageError if it cannot be read."""
     return _decode_and_warn(read_bytes(path), path, short_side)
 
 
 def _decode_and_warn(data: bytes, name: Path | str, short_side: int | None) -> Image:
     decoded = decode(data, short_side)
-    warn_if_doubtful(name, decoded)
+    warn_if_doubtful(name, decoded.damage, decoded.dim)
     return decoded.image
 
 
