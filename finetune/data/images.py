@@ -4,6 +4,7 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,18 @@ from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError
 from finetune.system.nearest_path import did_you_mean_path
 
-ImageLike = Path | str | NDArray[np.uint8] | PilImage
+
+class FaultyLine(NamedTuple):
+    """A line of a list that names no image: where it is, and why; in place of an image, one that cannot be read."""
+
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.place
+
+
+ImageLike = Path | str | NDArray[np.uint8] | PilImage | FaultyLine
 MAX_BYTES = 1 << 30  # of one file: 100 megapixels of 16 bits in four channels, uncompressed, are 800 MB
 
 
@@ -33,6 +45,8 @@ def read_input(
     """
     name = path_or_url(image)
     try:
+        if isinstance(image, FaultyLine):
+            return ImageError(image.reason)
         if isinstance(image, np.ndarray):
             pixels = array_to_bgr(image, channel_order)
         elif isinstance(image, PilImage):
@@ -48,9 +62,11 @@ def read_input(
 
 
 def path_or_url(image: ImageLike) -> Path | str | None:
-    """Return where an image comes from: a path, a URL as text, or None for an array or a PIL image."""
+    """Return where an image comes from: a path, a URL or line of a list as text, None for an array or a PIL image."""
     if isinstance(image, np.ndarray | PilImage):
         return None
+    if isinstance(image, FaultyLine):
+        return image.place
     return image if isinstance(image, Path) or is_url(image) else Path(image)
 
 
