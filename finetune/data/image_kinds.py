@@ -86,6 +86,16 @@ IMAGE_KINDS = {
     ),
 }
 
+
+def _is_tga(head: bytes) -> bool:
+    """Return whether a file begins like a TGA, which has no magic number: with a header whose every field is valid."""
+    palette, kind, width, height = head[1:2], head[2:3], head[12:14], head[14:16]
+    valid = len(head) >= 18 and kind in _TGA_KINDS and (palette == b"\1" or palette + head[3:8] == bytes(6))
+    return valid and b"\0\0" not in (width, height) and head[16] in (8, 15, 16, 24, 32) and not head[17] & 0xC0
+
+
+_TGA_KINDS = (b"\1", b"\2", b"\3", b"\x09", b"\x0a", b"\x0b")  # palette, colour and gray; from 9 with run lengths
+
 # Images that are not read, by how they begin: found among the others and reported, never omitted silently.
 _UNREAD = {
     "camera raw": _starts(b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb"),
@@ -105,6 +115,7 @@ _UNREAD = {
     "DICOM": lambda head: head[128:132] == b"DICM",
     "FITS": _starts(b"SIMPLE  ="),
     "icon": _starts(b"\0\0\1\0"),
+    "TGA": _is_tga,
     "SVG": lambda head: head.lstrip(b"\xef\xbb\xbf \r\n").startswith((b"<svg", b"<?xml")) and b"<svg" in head,
 }
 _UNREAD_EXTENSIONS = (

@@ -74,6 +74,9 @@ def test_brands_end_with_their_box() -> None:
         (b"\n\5\1\x08\0\0", "PCX"),
         (b"\1\xda\0\1\0\3", "SGI"),
         (b"DDS |\0\0\0", "DDS"),
+        (encode(RGB, "TGA"), "TGA"),
+        (encode(RGB.convert("P"), "TGA"), "TGA"),
+        (encode(RGB.convert("L"), "TGA", compression="tga_rle"), "TGA"),
         (b"gimp xcf v011", "GIMP"),
         (bytes(128) + b"DICM", "DICOM"),
         (b"SIMPLE  =                    T", "FITS"),
@@ -90,6 +93,7 @@ def test_images_that_are_not_read_are_named(head: bytes, format: str) -> None:
     [
         *(FTYP + b"isom", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b"<?xml version='1.0'?><note/>"),
         *(b"P5 is a station", b"P61 2", b"P8 2 2", b""),
+        *(bytes(300), b"\0\0\2" + bytes(9) + b"\1\0\1\0\x07\0", b"\0\0\x08\3\0\0\0\5" + bytes(200)),
     ],
 )
 def test_other_files_are_not_images(head: bytes) -> None:
