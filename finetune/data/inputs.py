@@ -16,7 +16,7 @@ from PIL.Image import Image as PilImage
 from finetune.data.folder import CLUTTER, image_files, is_image
 from finetune.data.idx import image_exists
 from finetune.data.images import FaultyLine, ImageLike
-from finetune.data.list_lines import LONGEST, csv_lines, text_lines
+from finetune.data.list_lines import CSV_EXTENSIONS, LONGEST, csv_lines, text_lines
 from finetune.data.lists import listed_path
 from finetune.data.urls import is_url
 from finetune.errors import DataError, UsageError
@@ -146,7 +146,7 @@ def _expand(argument: str, null: bool = False) -> Iterator[Input]:
         yield path
     elif argument.startswith("@"):
         yield from _to_its_end(argument, _names_in_list(Path(argument[1:])))
-    elif path.suffix.lower() == ".csv":
+    elif path.suffix.lower() in CSV_EXTENSIONS:
         yield from _to_its_end(argument, _names_in_csv(path))
     elif exists and _is_list(path):
         yield from _to_its_end(argument, _names_in_list(path))
@@ -174,7 +174,7 @@ def _to_its_end(argument: str, names: Iterator[Input]) -> Iterator[Input]:
 
 def _why_empty(argument: str) -> str:
     """Return why an argument yields no images, and what to do."""
-    if argument.startswith("@") or argument.lower().endswith(".csv"):
+    if argument.startswith("@") or Path(argument).suffix.lower() in CSV_EXTENSIONS:
         return "lists no images; write one per line"
     if os.path.isdir(argument):  # noqa: PTH112
         return "contains no images; pass a folder of images"

@@ -12,6 +12,8 @@ from finetune.system.csv_cells import original
 
 LONGEST = 1 << 16  # characters of a line; no file system allows as many for a name
 
+CSV_EXTENSIONS = frozenset((".csv", ".tsv"))
+_OPTIONAL = ("split", "group")  # columns next to a label
 _DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
 
 
@@ -55,7 +57,10 @@ def csv_lines(path: Path, needed: Sequence[str]) -> Iterator[CsvLine]:
         (names,) = csv.reader([first], delimiter=delimiter, skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
         names = []
-    header = [name.strip() for name in names]
+    ours = {*needed, *(_OPTIONAL if "label" in needed else ())}  # which may be in any case
+    header = [name.lower() if name.lower() in ours else name for name in map(str.strip, names)]
+    if "\0" in first:
+        raise DataError(f"{path} is not text: expected a CSV in UTF-8; save it as CSV UTF-8")
     if not set(needed) <= set(header):
         columns = "a column" if len(needed) == 1 else "columns"
         raise DataError(

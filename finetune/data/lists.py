@@ -30,9 +30,9 @@ class _Row(NamedTuple):
 def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of a text list: each line is a path, found as `listed_path` does, then its class.
 
-    The class is the last word of the line. Empty lines and lines that start with # are ignored; lines that repeat an
-    earlier one are skipped with a warning. Class names that are all numbers are sorted by value. Raises DataError for
-    a line without a class.
+    The class is the last word of the line, after a blank or a comma. Empty lines and lines that start with # are
+    ignored; lines that repeat an earlier one are skipped with a warning. Class names that are all numbers are sorted by
+    value. Raises DataError for a line without a class.
     """
     return make_listed_dataset(list_files(data, to_train_on), data, data, val_fraction, group_by)
 
@@ -45,7 +45,7 @@ def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
     if any("\0" in line for line in lines):
         raise DataError(f"{data} is not text: expected a list of images, a path and its label per line, in UTF-8")
     for number, line in enumerate(lines, start=1):
-        words = line.strip().rsplit(maxsplit=1)
+        words = _words(data.parent, line.strip())
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 2:
@@ -53,6 +53,16 @@ def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
             raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}{hint}")
         rows.append(_Row(number, words[0], _label(data, number, words[1]), None, ""))
     return _files(data, rows, {None: None})
+
+
+def _words(folder: Path, line: str) -> list[str]:
+    """Return path and class of a line: the class follows a blank or, if only then the path exists, a comma."""
+    words = line.rsplit(maxsplit=1)
+    by_comma = [word.strip() for word in line.rsplit(",", 1)]
+    if len(by_comma) < 2:
+        return words
+    fits = len(words) == 2 and not words[1].startswith(",") and image_exists(listed_path(folder, words[0]))
+    return by_comma if len(words) < 2 or (not fits and image_exists(listed_path(folder, by_comma[0]))) else words
 
 
 def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
@@ -85,9 +95,9 @@ def listed_path(folder: Path, name: str) -> Path:
     """Return the path of a name in a list: relative to the list's folder or, if only that exists, to the current one.
 
     The second makes the manifest.csv of a run readable: its paths are relative to where train was called. Backslashes
-    may separate folders, as on Windows, and `~/` is the user's home.
+    may separate folders, as on Windows, quotes may be around the name, and `~/` is the user's home.
     """
-    names = (name, name.replace("\\", "/")) if "\\" in name else (name,)
+    names = list(dict.fromkeys((name, name.replace("\\", "/"), name.strip('"'))))
     places = [place for each in names for place in (folder / each, Path(each))]
     if name.startswith("~/"):
         places.append(Path(os.path.expanduser(name)))  # noqa: PTH111 (Path.expanduser raises without a home)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.data.inputs import expected_inputs
-from finetune.data.list_lines import csv_lines
+from finetune.data.list_lines import CSV_EXTENSIONS, csv_lines
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def read_input_list(arguments: Sequence[str]) -> InputList:
     for name in expected_inputs(arguments):
         count += 1
         longest = max(longest, len(as_bytes(str(name))))
-    if len(arguments) != 1 or Path(arguments[0]).suffix.lower() != ".csv" or not Path(arguments[0]).is_file():
-        return InputList(count, longest, {})
     path = Path(arguments[0])
+    if len(arguments) != 1 or path.suffix.lower() not in CSV_EXTENSIONS or not path.is_file():
+        return InputList(count, longest, {})
     columns: dict[str, int] = {}
     for row in _other_cells(path):
         for name, cell in row.items():

@@ -173,6 +173,7 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
         ("", f"LIST, line 1: {HEADER} ''; {NAME_THEM}"),
         ("id,breed\nx,ants\n", f"LIST, line 1: {HEADER} 'id,breed'; {NAME_THEM}"),
         ("path|label\nx|ants\n", f"LIST, line 1: {HEADER} 'path|label'; {NAME_THEM}"),
+        ("path,label\n".encode("utf-16-le"), "LIST is not text: expected a CSV in UTF-8; save it as CSV UTF-8"),
         ('path,"label\n', f"LIST, line 1: {HEADER} 'path,\"label'; {NAME_THEM}"),
         ("path,label\na\0,ants\n", "LIST, line 2: expected text, found a NUL; save the list in UTF-8"),
         (
