@@ -56,12 +56,15 @@ def test_the_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("list.csv", 'Path,LABEL,Split\na/1.png,ants,TRAIN\nb/1.png,bees,Train\na/2 .png,ants,VAL\n"b/1,2.png",bees,val'),
+        (
+            "list.csv",
+            'Path,LABEL,Split\na/1.png,ants,TRAIN\nb/1.png,bees,Train\na/2 .png,ants,VAL\n"b/1,2.png",bees,val',
+        ),
         ("list.TSV", "path\tlabel\na/1.png\tants\nb/1.png\tbees\na/2 .png\tants\nb/1,2.png\tbees\n"),
         ("list.csv", ";path;label\n1;a/1.png;ants\n2;b/1.png;bees\n3;a/2 .png;ants\n4;b/1,2.png;bees\n"),
     ],
     ids=["any case", "TSV", "semicolons and an index"],
-)  # fmt: skip
+)
 def test_tables(root: Path, name: str, text: str) -> None:
     assert labels(root, name, text) == IMAGES
 
