@@ -199,9 +199,8 @@ class Classifier:
         """Yield the path or URL of each image with the outputs of the layers, or the error; (10, …) for ten crops."""
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}")
-        preprocessing = self.model.network.preprocessing
-        if ten_crop:
-            preprocessing = ten_crop_preprocessing(preprocessing)
+        usual = self.model.network.preprocessing
+        preprocessing = ten_crop_preprocessing(usual) if ten_crop else usual
 
         def read(image: ImageLike) -> NetworkInput:
             return path_or_url(image), read_input(image, preprocessing, channel_order)
@@ -217,15 +216,13 @@ class Classifier:
         function = self._compute_with_numpy if len(ahead) <= most else self._compute_with_tensorflow
         inputs = chain(ahead, inputs)
         del ahead  # so that it does not hold the images until the last one
-        try:
-            while batch := list(islice(inputs, batch_size)):
-                readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-                computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
-                each = count()
-                for path, pixels in batch:
-                    yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
-        finally:
-            warn_of_dim_images()
+        while batch := list(islice(inputs, batch_size)):
+            readable = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
+            computed = self._compute(function, layers, readable, batch_size, ten_crop) if readable else {}
+            each = count()
+            for path, pixels in batch:
+                yield path, pixels if isinstance(pixels, ImageError) else _of_image(computed, next(each))
+        warn_of_dim_images()
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""
