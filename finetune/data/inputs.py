@@ -264,7 +264,9 @@ def _input(name: str, where: object, number: int, folder: Path | None = None) ->
     if folder is None:
         return Path(name)
     path = listed_path(folder, name)
-    if not image_exists(path) and len(words := name.rsplit(maxsplit=1)) == 2:
-        unlabelled = listed_path(folder, words[0])  # `path label`, as in a list to train on
-        return unlabelled if image_exists(unlabelled) else path
+    if not image_exists(path):
+        for words in (name.rsplit(maxsplit=1), name.rsplit(",", 1)):  # `path label`, as in a list to train on
+            unlabelled = listed_path(folder, words[0].rstrip(" ,"))
+            if len(words) == 2 and image_exists(unlabelled):
+                return unlabelled
     return path

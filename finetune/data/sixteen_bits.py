@@ -12,8 +12,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from finetune.data.channels import Image
 from finetune.data.tiff import bits_of_tiff, white_is_zero
 
-# Pillow cuts colour to the high bytes; asked for the other byte order, it returns the low ones. By its names for how pixels
-# are stored: B, L, and N for that of this machine, which libtiff returns.
+# Pillow cuts colour to the high bytes; asked for the other byte order, it returns the low ones. Its names for
+# the orders are B, L, and N for that of this machine, which libtiff returns.
 _NATIVE = {"little": "L", "big": "B"}[sys.byteorder]
 _OTHER = {"B": "L", "L": "B", "N": "BL".replace(_NATIVE, "")}
 _MODES = ("RGB", "RGBA", "RGBX", "CMYK")

@@ -89,8 +89,11 @@ def test_other_texts_are_files(content: str) -> None:
 def test_a_label_may_follow_a_name() -> None:
     """As in a list to train on; a name with a blank comes first."""
     Path("sub/b.png").rename("a.png 1")
+    Path("a,b.png").write_bytes(Path("a.png 1").read_bytes())
     Path("list").write_text("a.png 0\na.png 1\na.png\tants\ngone.png 2\n")
     assert names("@list") == ["a.png", "a.png 1", "a.png", "gone.png 2"]
+    Path("list").write_text("a.png,ants\na.png 1, ants\na,b.png x\na,b.png\n")
+    assert names("@list") == ["a.png", "a.png 1", "a,b.png", "a,b.png"]
 
 
 @pytest.mark.parametrize(
