@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from finetune.choices import Pool
 from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
+from finetune.data.decode import warn_of_dim_images
 from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError
@@ -231,9 +232,8 @@ class Classifier:
         """Yield the path or URL of each image with the outputs of the layers, or the error; (10, …) for ten crops."""
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}")
-        preprocessing = self.model.network.preprocessing
-        if ten_crop:
-            preprocessing = ten_crop_preprocessing(preprocessing)
+        usual = self.model.network.preprocessing
+        preprocessing = ten_crop_preprocessing(usual) if ten_crop else usual
 
         def read(image: ImageLike) -> NetworkInput:
             return path_or_url(image), read_input(image, preprocessing, channel_order)
@@ -256,6 +256,7 @@ class Classifier:
             for path, pixels in batch:
                 yield path, pixels if isinstance(pixels, ImageError) else next(each)
             del computed  # all layers of a batch take 160 MB
+        warn_of_dim_images()
 
     def _compute(
         self, function: BatchFunction, layers: Sequence[str], inputs: list[Image], batch_size: int, ten_crop: bool

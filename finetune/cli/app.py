@@ -96,6 +96,7 @@ def _show_version(wanted: bool) -> None:
         ("TensorFlow", ("tensorflow", "tensorflow-cpu")),
         ("Keras", ("keras",)),
         ("OpenCV", ("opencv-python", "opencv-python-headless", "opencv-contrib-python")),
+        ("Pillow", ("pillow",)),
     ):
         print(f"{name} {next(filter(None, map(_version_of, packages)), 'of unknown version')}")
     raise typer.Exit
@@ -138,7 +139,7 @@ def _eager(flag: str, callback: Any, help: str) -> Any:
 def _options(
     context: typer.Context,
     version: Annotated[
-        bool, _eager("--version", _show_version, "Show the versions of finetune, TensorFlow, Keras and OpenCV.")
+        bool, _eager("--version", _show_version, "Show the versions of finetune, TensorFlow, Keras, OpenCV and Pillow.")
     ] = False,
     show_completion: Annotated[
         Shell | None, _eager("--show-completion", _show_completion, "Show the script that completes words in a shell.")

@@ -100,14 +100,17 @@ def predict(
         draw(classifier, only, explain)
 
 
-def _only_image(images: "Iterator[Input]", drawing: Path) -> "Input":
-    """Return the image that --explain draws; raise UsageError or RunError before anything is computed."""
+def _only_image(images: "Iterator[Input]", drawing: Path) -> Path | str:
+    """Return the image that --explain draws; raise a FinetuneError before anything is computed."""
+    from finetune.data.images import FaultyLine
     from finetune.system.figure_file import check_figure_file
 
     check_figure_file(drawing, overwrite=False, option="--explain")
     first = list(islice(images, 2))
     if len(first) != 1:
         raise UsageError("--explain draws one image; name one, or use finetune explain for each")
+    if isinstance(first[0], FaultyLine):
+        raise DataError(f"{first[0].place}: {first[0].reason}")
     return first[0]
 
 

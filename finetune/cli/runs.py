@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from shutil import get_terminal_size
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ import typer
 from finetune.cli.command import Command, CommandGroup
 from finetune.cli.options import Json, Verbose
 from finetune.cli.safe_text import printable
-from finetune.system.table import table
+from finetune.cli.terminal import Table, shortened, show, width
 
 if TYPE_CHECKING:
     from finetune.runs.compare_runs import RunComparison
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("run", "when", "data", "trained", "accuracy in %")
-SHRINK = (("run", 20), ("data", 8), ("trained", 12), ("run", 8))  # columns to shorten, in this order, and how far
-WHEN_FROM = 80  # columns of a terminal that shows when; runs without --out have the time in their name
+SHRINK = ((0, 20), (2, 8), (3, 10))
+WHEN = 1  # runs without --out have the time in their name
 LONGEST_VALUE = 40  # of a changed option: a path need not push the others off the line
-GAP = 2  # between columns of `table`
 INDENT = "    "
 
 
@@ -71,7 +69,7 @@ def list_runs(
     if as_json:
         print(json.dumps({"runs": [run.to_json() for run in runs]}))
     elif runs:
-        print(_list(runs, _width()))
+        show(_list(runs, width()))
     else:
         logger.warning("%s has no runs; make one with finetune train --data DIR --out %s", folder, folder / "NAME")
 
@@ -92,53 +90,27 @@ def compare(
     from finetune.runs.compare_runs import compare_runs
 
     comparison = compare_runs(first, second)
-    print(json.dumps(comparison.to_json()) if as_json else _comparison(comparison, _width()))
+    if as_json:
+        print(json.dumps(comparison.to_json()))
+    else:
+        show(*_comparison(comparison, width()))
 
 
-def _width() -> int:
-    """Return the width of the terminal; what is piped elsewhere is not shortened."""
-    return get_terminal_size(fallback=(10_000, 24)).columns
-
-
-def _list(runs: "Sequence[ListedRun]", width: int) -> str:
+def _list(runs: "Sequence[ListedRun]", width: int) -> Table:
     """Return the table, with the lines about each run below its row."""
     rows = [COLUMNS, *(_row(listed.run) for listed in runs)]
-    if width < WHEN_FROM:
-        rows = [row[:1] + row[2:] for row in rows]
-    header, *lines = table("l" * len(rows[0]), _shrunk(rows, width)).split("\n")
-    below = [(line, *_notes(listed, width)) for line, listed in zip(lines, runs, strict=True)]
-    return "\n".join([header, *(line for lines in below for line in lines)])
+    notes = [_notes(listed, width) for listed in runs]
+    return Table("l" * len(COLUMNS), rows, optional=(WHEN,), shrink=SHRINK, notes=notes)
 
 
 def _row(run: "RunOverview") -> tuple[str, ...]:
     accuracy = _accuracy(run.results) if run.results else run.status
-    return tuple(map(printable, (run.name, f"{run.when:%Y-%m-%d %H:%M}", run.data, run.trained, accuracy)))
+    return run.name, f"{run.when:%Y-%m-%d %H:%M}", run.data, run.trained, accuracy
 
 
 def _accuracy(results: "RunResults") -> str:
     low, high = results.interval
     return f"{100 * results.accuracy:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def _shrunk(rows: list[tuple[str, ...]], width: int) -> list[list[str]]:
-    """Return the rows with cells shortened so that they fit, as far as SHRINK allows."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    excess = sum(widths) + GAP * (len(widths) - 1) - width
-    for name, least in SHRINK:
-        place = rows[0].index(name)
-        cut = max(0, min(excess, widths[place] - least))
-        widths[place] -= cut
-        excess -= cut
-    return [[_shortened(cell, most) for cell, most in zip(row, widths, strict=True)] for row in rows]
-
-
-def _shortened(text: str, most: int) -> str:
-    """Return a text without its middle if it is longer than `most`: names often differ in their end.
-
-    >>> _shortened("hymenoptera", 8)
-    'hyme…era'
-    """
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
 
 
 def _notes(listed: "ListedRun", width: int) -> list[str]:
@@ -161,7 +133,7 @@ def _change(name: str, value: Any) -> str:
     value = tuple(value) if isinstance(value, list) else value
     if not value and value == getattr(TrainConfig, name, None):
         return f"without {flag(name)}"
-    return _shortened(printable(shlex.join(option_words(name, value))), LONGEST_VALUE)
+    return shortened(printable(shlex.join(option_words(name, value))), LONGEST_VALUE)
 
 
 def _fitting(texts: list[str], room: int) -> str:
@@ -171,23 +143,22 @@ def _fitting(texts: list[str], room: int) -> str:
         line = ", ".join(texts[:count]) + more
         if len(line) <= room:
             return line
-    return _shortened(line, room)
+    return shortened(line, room)
 
 
-def _comparison(comparison: "RunComparison", width: int) -> str:
+def _comparison(comparison: "RunComparison", width: int) -> list[Table | str]:
     """Return both runs side by side: options, then results, then whether the results can be compared."""
     rows = [*_option_rows(comparison), *_result_rows(comparison.first, comparison.second)]
-    room = max(8, (width - max(len(label) for label, *_ in rows) - 2 * GAP) // 2)
-    shown = table("lll", [(label, *(_shortened(printable(cell), room) for cell in cells)) for label, *cells in rows])
+    shown = Table("lll", rows, shrink=((1, 25), (2, 25), (1, 16), (2, 16)))  # no less than an accuracy
     first, second = comparison.first.results, comparison.second.results
     if comparison.same_images or not (first and second):
-        return shown
+        return [shown]
     warning = (
         f"The two runs were measured on different images ({first.images:,} and {second.images:,}; both have "
         f"{comparison.shared_images:,} of the paths), so their results cannot be compared. To compare them, evaluate "
         "both on images that neither was trained on: finetune evaluate RUN --data DIR"
     )
-    return "\n".join([shown, "", *wrap(warning, min(width, 100), break_on_hyphens=False)])
+    return [shown, "\n".join(wrap(warning, min(width, 100), break_on_hyphens=False))]
 
 
 def _option_rows(comparison: "RunComparison") -> Iterator[tuple[str, ...]]:

@@ -14,8 +14,10 @@ from finetune.system import table as plain
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
+    from rich.text import Text
 
 GAP = 2  # columns of the terminal between those of a table
+_UNLIMITED = 10_000
 HEADER = "cyan"  # colours only: NO_COLOR would leave bold letters
 
 
@@ -23,15 +25,18 @@ HEADER = "cyan"  # colours only: NO_COLOR would leave bold letters
 class Table:
     """Rows of cells; `align` has `l` or `r` for each column.
 
-    `header`: the first row is one. `optional`: the columns, by number, that a narrow terminal goes without, in this
-    order. If it is still too narrow, the texts in left-aligned columns are wrapped; numbers are always whole. `above`,
-    `below`: lines next to it.
+    `header`: the first row is one. `shrink`: columns, by number, whose texts are shortened where a terminal is too
+    narrow, in this order, and the width that each keeps. `optional`: the columns that a narrow terminal goes without
+    where that is not enough, in this order. If it is still too narrow, the texts in left-aligned columns are wrapped;
+    numbers are always whole. `notes`: lines below each row. `above`, `below`: lines next to the table.
     """
 
     align: str
     rows: Sequence[Sequence[str]]
     header: bool = True
     optional: Sequence[int] = ()
+    shrink: Sequence[tuple[int, int]] = ()
+    notes: Sequence[Sequence[str]] = ()
     above: str = ""
     below: str = ""
 
@@ -53,6 +58,11 @@ def console() -> "Console":
     return Console(highlight=False, markup=False, emoji=False)
 
 
+def width() -> int:
+    """Return how many columns the terminal has; what is piped elsewhere may be of any width."""
+    return console().width if is_terminal() else _UNLIMITED
+
+
 def show(*blocks: str | Table) -> None:
     """Print texts and tables with an empty line between them; names in tables cannot control the terminal."""
     if not is_terminal():
@@ -65,33 +75,60 @@ def show(*blocks: str | Table) -> None:
         parts = (
             [block]
             if isinstance(block, str)
-            else [block.above, _fitted(block, terminal.width), block.below.replace("\n", " ")]
+            else [block.above, *_fitted(block, terminal.width), block.below.replace("\n", " ")]
         )
         terminal.print(*filter(None, parts), sep="\n")
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text without its middle if it is longer than `most`: names often differ in their end.
+
+    >>> shortened("hymenoptera", 8)
+    'hyme…era'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
 def _plain(table: Table) -> str:
-    lines = plain.table(table.align, [list(map(printable, row)) for row in table.rows])
-    return "\n".join(filter(None, [table.above, lines, table.below]))
+    return "\n".join(filter(None, [table.above, *_lines(table, table.rows, table.align), table.below]))
 
 
-def _fitted(table: Table, width: int) -> "RichTable":
-    """Return the table without as many optional columns as the width asks for."""
+def _lines(table: Table, rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Return the rows as lines, each with its notes below it."""
+    lines = plain.table(align, [list(map(printable, row)) for row in rows]).split("\n")
+    notes = [*([()] if table.header else []), *table.notes] if table.notes else [()] * len(lines)
+    return [each for line, own in zip(lines, notes, strict=True) for each in (line, *own)]
+
+
+def _fitted(table: Table, width: int) -> "list[RichTable | str | Text]":
+    """Return the table with shortened texts, and without as many optional columns, as the width asks for."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
     widths = _widths(table)
-    for column in table.optional:
-        if _total(widths) > width:
-            del widths[column]
+    for dropped in range(len(table.optional) + 1):
+        kept = {column: most for column, most in widths.items() if column not in table.optional[:dropped]}
+        for column, least in table.shrink:
+            if column in kept:
+                kept[column] -= max(0, min(_total(kept) - width, kept[column] - least))
+        if _total(kept) <= width:
+            break
+    rows = [[_cell(row[column], kept[column], column in dict(table.shrink)) for column in kept] for row in table.rows]
+    if table.notes:
+        first, *others = _lines(table, rows, "".join(table.align[column] for column in kept))
+        return [Text(first, style=HEADER if table.header else ""), *others]
     grid = RichTable.grid(padding=(0, GAP, 0, 0))
-    for column in widths:
+    for column in kept:
         right = table.align[column] == "r"
         grid.add_column(justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(rows):
         style = HEADER if table.header and not number else ""
-        grid.add_row(*(Text(printable(row[column]), style=style) for column in widths))
-    return grid
+        grid.add_row(*(Text(cell, style=style) for cell in row))
+    return [grid]
+
+
+def _cell(text: str, most: int, shrink: bool) -> str:
+    return shortened(printable(text), most) if shrink else printable(text)
 
 
 def _widths(table: Table) -> dict[int, int]:

@@ -11,6 +11,7 @@ import typer
 
 from finetune.choices import LightingOption
 from finetune.cli.options import Verbose, completes
+from finetune.cli.safe_text import printable
 from finetune.config import TrainConfig
 from finetune.errors import InterruptionError, UsageError
 from finetune.option_rules import flag
@@ -43,7 +44,7 @@ def train(context: typer.Context, **options: Any) -> None:
     from finetune.training import train as training  # only now, since it imports NumPy
 
     if options["dry_run"]:
-        print(training.dry_run(config))
+        print("\n".join(map(printable, training.dry_run(config).split("\n"))))
     elif options["find_lr"]:
         found = training.find_rate(config)
         print(f"suggested: --learning-rate {found.suggestion:.2g}")

@@ -13,6 +13,7 @@ from PIL.Image import DecompressionBombError
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from finetune.data.bmp import with_usual_masks
 from finetune.data.exif import read_orientation
 from finetune.data.image_kinds import HEAD_BYTES, IMAGE_KINDS, image_format
 from finetune.data.png import read_png
@@ -79,6 +80,8 @@ def open_image(data: bytes, name: str) -> ImageFile:
     if name == "PNG":
         data, exif, bits, transparent = read_png(data)
         extra = {"exif": exif, "sbit": bits, **({} if transparent is None else {"transparency": transparent})}
+    if name == "BMP":
+        data = with_usual_masks(data)
     try:
         # The format's own reader, not PIL.Image.open: that one tries every format and has a different size limit.
         image = IMAGE_KINDS[name].reader(BytesIO(data))

@@ -19,7 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from finetune.errors import ImageError
 from finetune.system.extras import needs
 
-HEAD_BYTES = 64  # of a file: enough for every test below
+HEAD_BYTES = 256  # of a file: enough for every test below
 
 
 class ImageKind(NamedTuple):
@@ -58,9 +58,15 @@ def _has_brand(*brands: bytes) -> Callable[[bytes], bool]:
     return begins
 
 
+_LS = b"\xf7"  # the start of a frame of JPEG-LS, in place of one of JPEG
+
 # Content decides, never the extension. AVIF is before HEIF, since AVIF files may name HEIF's general brand too.
 IMAGE_KINDS = {
-    "JPEG": ImageKind(_starts(b"\xff\xd8\xff"), _JpegFile, (".jpg", ".jpeg", ".jpe", ".jfif")),
+    "JPEG": ImageKind(
+        lambda head: head.startswith(b"\xff\xd8\xff") and head[3:4] != _LS,
+        _JpegFile,
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+    ),
     "PNG": ImageKind(_starts(b"\x89PNG\r\n\x1a\n"), PngImageFile, (".png",)),
     "GIF": ImageKind(_starts(b"GIF87a", b"GIF89a"), GifImageFile, (".gif",)),
     "WebP": ImageKind(lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP", WebPImageFile, (".webp",)),
@@ -80,22 +86,43 @@ IMAGE_KINDS = {
     ),
 }
 
+
+def _is_tga(head: bytes) -> bool:
+    """Return whether a file begins like a TGA, which has no magic number: with a header whose every field is valid."""
+    palette, kind, width, height = head[1:2], head[2:3], head[12:14], head[14:16]
+    valid = len(head) >= 18 and kind in _TGA_KINDS and (palette == b"\1" or palette + head[3:8] == bytes(6))
+    return valid and b"\0\0" not in (width, height) and head[16] in (8, 15, 16, 24, 32) and not head[17] & 0xC0
+
+
+_TGA_KINDS = (b"\1", b"\2", b"\3", b"\x09", b"\x0a", b"\x0b")  # palette, colour and gray; from 9 with run lengths
+
 # Images that are not read, by how they begin: found among the others and reported, never omitted silently.
 _UNREAD = {
     "camera raw": _starts(b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb"),
     "camera raw (CR3)": _has_brand(b"crx "),
+    "JPEG-LS": _starts(b"\xff\xd8\xff" + _LS),
+    "JPEG XR": _starts(b"II\xbc"),
     "JPEG XL": _starts(b"\xff\x0a", b"\0\0\0\x0cJXL "),
     "Photoshop": _starts(b"8BPS"),
     "OpenEXR": _starts(b"\x76\x2f\x31\x01"),
     "QOI": _starts(b"qoif"),
     "PAM": _starts(b"P7\n"),
+    "PFM": _starts(b"PF\n", b"Pf\n"),
+    "PCX": _starts(b"\n\5\1\1", b"\n\5\1\2", b"\n\5\1\4", b"\n\5\1\x08"),
+    "SGI": _starts(b"\1\xda\0\1", b"\1\xda\1\1"),
+    "DDS": _starts(b"DDS |\0\0\0"),
+    "GIMP": _starts(b"gimp xcf "),
+    "DICOM": lambda head: head[128:132] == b"DICM",
+    "FITS": _starts(b"SIMPLE  ="),
     "icon": _starts(b"\0\0\1\0"),
-    "SVG": _starts(b"<svg"),
+    "TGA": _is_tga,
+    "SVG": lambda head: head.lstrip(b"\xef\xbb\xbf \r\n").startswith((b"<svg", b"<?xml")) and b"<svg" in head,
 }
 _UNREAD_EXTENSIONS = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf"),
     *(".rw2", ".sr2", ".srw", ".x3f"),  # of cameras
-    *(".exr", ".ico", ".jxl", ".jxr", ".pam", ".pcx", ".pfm", ".psd", ".qoi", ".svg", ".tga"),
+    *(".dcm", ".dds", ".exr", ".fit", ".fits", ".ico", ".jls", ".jxl", ".jxr", ".pam", ".pcx", ".pfm", ".psd", ".qoi"),
+    *(".sgi", ".svg", ".tga", ".wdp", ".xcf"),
 )
 IMAGE_EXTENSIONS = frozenset((*(e for kind in IMAGE_KINDS.values() for e in kind.extensions), *_UNREAD_EXTENSIONS))
 

@@ -4,6 +4,7 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from PIL.Image import Image as PilImage
 
 from finetune.data.arrays import ArrayOrder, array_to_bgr
 from finetune.data.channels import Image
-from finetune.data.decode import decode, warn_if_doubtful
+from finetune.data.decode import decode, warn_if_doubtful, warn_of_dim_images
 from finetune.data.idx import image_bytes, numbered_image
 from finetune.data.network_input import to_input
 from finetune.data.pil_image import pil_to_bgr
@@ -20,7 +21,18 @@ from finetune.data.urls import is_url, read_url
 from finetune.errors import ImageError
 from finetune.system.nearest_path import did_you_mean_path
 
-ImageLike = Path | str | NDArray[np.uint8] | PilImage
+
+class FaultyLine(NamedTuple):
+    """A line of a list that names no image: where it is, and why; in place of an image, one that cannot be read."""
+
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.place
+
+
+ImageLike = Path | str | NDArray[np.uint8] | PilImage | FaultyLine
 MAX_BYTES = 1 << 30  # of one file: 100 megapixels of 16 bits in four channels, uncompressed, are 800 MB
 
 
@@ -33,6 +45,8 @@ def read_input(
     """
     name = path_or_url(image)
     try:
+        if isinstance(image, FaultyLine):
+            return ImageError(image.reason)
         if isinstance(image, np.ndarray):
             pixels = array_to_bgr(image, channel_order)
         elif isinstance(image, PilImage):
@@ -48,15 +62,18 @@ def read_input(
 
 
 def path_or_url(image: ImageLike) -> Path | str | None:
-    """Return where an image comes from: a path, a URL as text, or None for an array or a PIL image."""
+    """Return where an image comes from: a path, a URL or line of a list as text, None for an array or a PIL image."""
     if isinstance(image, np.ndarray | PilImage):
         return None
+    if isinstance(image, FaultyLine):
+        return image.place
     return image if isinstance(image, Path) or is_url(image) else Path(image)
 
 
 def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Image:
     """Return the network input of a path or URL, as `read_input`; raise ImageError, naming it, if it cannot be read."""
     pixels = read_input(image, preprocessing)
+    warn_of_dim_images()
     if isinstance(pixels, ImageError):
         near = "" if is_url(str(image)) else did_you_mean_path(Path(image))
         raise ImageError(f"{image}: {pixels}{near}")
@@ -64,13 +81,13 @@ def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Imag
 
 
 def read_image(path: Path, short_side: int | None = None) -> Image:
-    """Read a file and `decode` it; warn, once per file, if it is doubtful; raise ImageError if it cannot be read."""
+    """Read a file and `decode` it; `warn_if_doubtful`; raise ImageError if it cannot be read."""
     return _decode_and_warn(read_bytes(path), path, short_side)
 
 
 def _decode_and_warn(data: bytes, name: Path | str, short_side: int | None) -> Image:
     decoded = decode(data, short_side)
-    warn_if_doubtful(name, decoded)
+    warn_if_doubtful(name, decoded.damage, decoded.dim)
     return decoded.image
 
 

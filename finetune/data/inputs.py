@@ -1,28 +1,28 @@
 """From arguments, of a command line or in Python, to the images they mean, one by one: a million are never held."""
 
-import csv
 import glob
 import logging
 import os
 import stat
 import sys
-from collections.abc import Container, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL.Image import Image as PilImage
 
 from finetune.data.folder import CLUTTER, image_files, is_image
 from finetune.data.idx import image_exists
-from finetune.data.images import ImageLike
-from finetune.data.lists import list_encoding, listed_path
+from finetune.data.images import FaultyLine, ImageLike
+from finetune.data.list_lines import CSV_EXTENSIONS, LONGEST, csv_lines, text_lines
+from finetune.data.lists import listed_path
 from finetune.data.urls import is_url
 from finetune.errors import DataError, UsageError
-from finetune.system.csv_cells import original
 
-Input = Path | str  # a file, or `FILE#NUMBER` of an IDX file; or a URL, as text
+Input = Path | str | FaultyLine  # a file, or `FILE#NUMBER` of an IDX file; or a URL, as text; or a line that is neither
+Line = TypeVar("Line")
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ STDIN = "-"
 LIST_EXTENSIONS = frozenset((".txt", ".lst", ".list"))
 _WILDCARDS = frozenset("*?[")
 _CHUNK = 1 << 16  # bytes
-_LONGEST = 1 << 16  # bytes of a name; no file system allows as many
 
 
 def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
@@ -43,8 +42,8 @@ def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
     is never taken for a pattern, nor an image or a folder for `@FILE`.
 
     An argument without images, such as an empty folder or a list that cannot be read, is yielded itself, as a missing
-    file is, with a warning. Raises DataError at once if there is no other argument, and later for a damaged line of a
-    list; UsageError for arguments that contradict each other.
+    file is, with a warning; a damaged line of a list is a `FaultyLine`. Raises DataError if there is no other argument
+    or line, and UsageError for arguments that contradict each other.
     """
     arguments = list(arguments)
     if arguments.count(STDIN) > 1:
@@ -70,16 +69,37 @@ def _faults(arguments: Iterable[str]) -> dict[str, str]:
     faults = {}
     for argument in arguments:
         try:
-            if argument != STDIN and next(_expand(argument), None) is None:
-                faults[argument] = f"{argument} {_why_empty(argument)}"
+            reason = "" if argument == STDIN else _why_unusable(argument)
         except DataError as error:
-            faults[argument] = str(error)
+            reason = str(error)
+        if reason:
+            faults[argument] = reason
     return faults
 
 
-def _images_or_names(arguments: Iterable[str], faults: Container[str], null: bool = False) -> Iterator[Input]:
+def _why_unusable(argument: str) -> str:
+    """Return why an argument yields no images, that of its first line if all are faulty; "" if it yields one."""
+    reason = ""
+    for found in _expand(argument):
+        if not isinstance(found, FaultyLine):
+            return ""
+        reason = reason or f"{found.place}: {found.reason}"
+    return reason or f"{argument} {_why_empty(argument)}"
+
+
+def _images_or_names(arguments: Collection[str], faults: Container[str], null: bool = False) -> Iterator[Input]:
     """Yield the images that the arguments mean; those with a fault as they are, as missing files."""
-    return chain.from_iterable([Path(each)] if each in faults else _expand(each, null) for each in arguments)
+    for argument in arguments:
+        if argument in faults:
+            yield Path(argument)
+        elif argument == STDIN and len(arguments) > 1:
+            try:
+                yield from _expand(argument, null)
+            except DataError as error:
+                logger.warning("%s", error)
+                yield Path(argument)
+        else:
+            yield from _expand(argument, null)
 
 
 def each_image(images: ImageLike | Iterable[ImageLike], folders: bool = True) -> Iterator[ImageLike]:
@@ -94,7 +114,7 @@ def each_image(images: ImageLike | Iterable[ImageLike], folders: bool = True) ->
     elif not isinstance(images, Iterable):
         raise _not_an_image(images)
     for image in images:
-        if not isinstance(image, str | Path | PilImage | np.ndarray):
+        if not isinstance(image, str | Path | PilImage | np.ndarray | FaultyLine):
             raise _not_an_image(image)
         if folders and isinstance(image, str | Path) and os.path.isdir(image):  # noqa: PTH112
             if next(image_files(Path(image)), None) is None:
@@ -117,7 +137,7 @@ def _expand(argument: str, null: bool = False) -> Iterator[Input]:
     path = Path(argument)
     exists = os.path.lexists(argument)
     if argument == STDIN:
-        yield from _names_on_stdin(null)
+        yield from _to_its_end(argument, _names_on_stdin(null))
     elif is_url(argument):
         yield argument
     elif os.path.isdir(argument):  # noqa: PTH112 (never raises, unlike Path.is_dir)
@@ -125,11 +145,11 @@ def _expand(argument: str, null: bool = False) -> Iterator[Input]:
     elif exists and is_image(path):
         yield path
     elif argument.startswith("@"):
-        yield from _names_in_list(Path(argument[1:]))
-    elif path.suffix.lower() == ".csv":
-        yield from _names_in_csv(path)
+        yield from _to_its_end(argument, _names_in_list(Path(argument[1:])))
+    elif path.suffix.lower() in CSV_EXTENSIONS:
+        yield from _to_its_end(argument, _names_in_csv(path))
     elif exists and _is_list(path):
-        yield from _names_in_list(path)
+        yield from _to_its_end(argument, _names_in_list(path))
     elif _WILDCARDS & set(argument) and not exists:
         matches = glob.iglob(argument, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         ignored = CLUTTER - set(path.parts)  # clutter that the pattern itself names is wanted
@@ -139,9 +159,22 @@ def _expand(argument: str, null: bool = False) -> Iterator[Input]:
         yield path
 
 
+def _to_its_end(argument: str, names: Iterator[Input]) -> Iterator[Input]:
+    """Yield the names in a list; what ends it early is its last line, unless that is the first."""
+    count = 0
+    try:
+        for name in names:
+            yield name
+            count += 1
+    except DataError as error:
+        if not count:
+            raise
+        yield FaultyLine(argument, f"{error} (what follows in it is not read)")
+
+
 def _why_empty(argument: str) -> str:
     """Return why an argument yields no images, and what to do."""
-    if argument.startswith("@") or argument.lower().endswith(".csv"):
+    if argument.startswith("@") or Path(argument).suffix.lower() in CSV_EXTENSIONS:
         return "lists no images; write one per line"
     if os.path.isdir(argument):  # noqa: PTH112
         return "contains no images; pass a folder of images"
@@ -165,54 +198,32 @@ def _is_list(path: Path) -> bool:
         first = next(_names_in_list(path), None)
     except DataError:
         return False
-    return first is not None and (isinstance(first, str) or image_exists(first))
+    return isinstance(first, str) or (isinstance(first, Path) and image_exists(first))
 
 
 def _names_in_list(path: Path) -> Iterator[Input]:
-    try:
-        _refuse_pipe(path)
-        with path.open(encoding=_encoding(path), errors="surrogateescape") as file:  # line ends of every system
-            number = 0
-            while line := file.readline(_LONGEST + 1):
-                if len(line) > _LONGEST:
-                    raise DataError(f"expected a list of names, found one of over {_LONGEST:,} bytes; is this a list?")
-                if name := line.removesuffix("\n"):
-                    number += 1
-                    yield _input(name, path, number, path.parent)
-    except OSError as error:
-        raise DataError(f"the list {path} cannot be opened ({error.strerror}); check its name after the @") from None
-    except UnicodeDecodeError:
-        raise DataError(f"the list {path} begins like UTF-16, but is damaged; save it in UTF-8") from None
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return list_encoding(file.read(2))
+    number = 0
+    for line in _opened(text_lines, path, f"the list {path}"):
+        if name := line.removesuffix("\n"):
+            number += 1
+            yield _input(name, path, number, path.parent)
 
 
 def _names_in_csv(path: Path) -> Iterator[Input]:
+    for line in _opened(partial(csv_lines, needed=("path",)), path, str(path)):
+        if line.fault:
+            yield FaultyLine(f"{path}, line {line.number}", line.fault)
+        else:
+            yield _input(line.cells["path"], path, line.number, path.parent)
+
+
+def _opened(read: Callable[[Path], Iterable[Line]], path: Path, name: str) -> Iterator[Line]:
+    """Yield what `read` yields of a list; raise DataError, which calls it `name`, if it cannot be opened."""
     try:
         _refuse_pipe(path)
-        with path.open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-            if "path" not in [name.strip() for name in reader.fieldnames or []]:
-                found = ",".join(reader.fieldnames or [])
-                raise DataError(f"{path}, line 1: expected a column named path, found {ascii(found)[:200]}")
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-            for row in reader:
-                if None in row:
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: too many fields; quote paths that contain a comma"
-                    )
-                if not row["path"]:
-                    raise DataError(f"{path}, line {reader.line_num}: no path")
-                yield _input(original(row["path"]), path, reader.line_num, path.parent)
+        yield from read(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be opened ({error.strerror}); check the path") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path} begins like UTF-16, but is damaged; save it in UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.reader.line_num}: invalid CSV ({error})") from None
+        raise DataError(f"{name} cannot be opened ({error.strerror}); check its name") from None
 
 
 def _refuse_pipe(path: Path) -> None:
@@ -229,8 +240,8 @@ def _split_names(file: BinaryIO, end: bytes) -> Iterator[str]:
     rest = b""
     while chunk := file.read1(_CHUNK):  # type: ignore[attr-defined]
         *names, rest = (rest + chunk).split(end)
-        if len(rest) > _LONGEST:
-            raise DataError(f"expected a list of names, found one of over {_LONGEST:,} bytes; is this a list?")
+        if len(rest) > LONGEST:
+            raise DataError(f"expected a list of names, found one of over {LONGEST:,} bytes; is this a list?")
         yield from _decode_names(names, end)
     yield from _decode_names([rest], end)
 
@@ -246,15 +257,16 @@ def _decode_names(names: list[bytes], end: bytes) -> Iterator[str]:
 def _input(name: str, where: object, number: int, folder: Path | None = None) -> Input:
     """Return the image that name `number` of a list means; `folder` is the list's, None for stdin."""
     if "\0" in name:
-        raise DataError(
-            f"{where}, name {number}: expected one name per line, found a NUL; pipe names ended by NUL into - with -0"
-        )
+        reason = "expected one name per line, found a NUL; pipe names ended by NUL into - with -0"
+        return FaultyLine(f"{where}, name {number}", reason)
     if is_url(name):
         return name
     if folder is None:
         return Path(name)
     path = listed_path(folder, name)
-    if not image_exists(path) and len(words := name.rsplit(maxsplit=1)) == 2:
-        unlabelled = listed_path(folder, words[0])  # `path label`, as in a list to train on
-        return unlabelled if image_exists(unlabelled) else path
+    if not image_exists(path):
+        for words in (name.rsplit(maxsplit=1), name.rsplit(",", 1)):  # `path label`, as in a list to train on
+            unlabelled = listed_path(folder, words[0].rstrip(" ,"))
+            if len(words) == 2 and image_exists(unlabelled):
+                return unlabelled
     return path

@@ -12,7 +12,7 @@ from finetune.data.pil_image import to_bgr
 # libjpeg's warnings that put no pixel in doubt; some cameras write such files.
 _HARMLESS = (
     *("Invalid SOS parameters", "Inconsistent progression", "Unknown Adobe color", "Warning: unknown JFIF"),
-    *("Corrupt JPEG data: bad ICC marker", "Could not determine subsampling"),
+    *("Corrupt JPEG data: bad ICC marker", "Could not determine subsampling", "Unsupported color conversion request"),
 )
 
 

@@ -1,11 +1,8 @@
 """From a list of images, plain text or CSV, to records."""
 
-import csv
 import logging
 import os
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +10,9 @@ from finetune.choices import SplitName
 from finetune.data.class_name import checked_names, class_name, is_valid_text, valid_text
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
+from finetune.data.list_lines import csv_lines, text_lines
 from finetune.data.split import SPLIT_NAMES, ChooseSplits, ChosenSplits, to_train_on
 from finetune.errors import DataError
-from finetune.system.csv_cells import original
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +30,9 @@ class _Row(NamedTuple):
 def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
     """Return the images of a text list: each line is a path, found as `listed_path` does, then its class.
 
-    The class is the last word of the line. Empty lines and lines that start with # are ignored; lines that repeat an
-    earlier one are skipped with a warning. Class names that are all numbers are sorted by value. Raises DataError for
-    a line without a class.
+    The class is the last word of the line, after a blank or a comma. Empty lines and lines that start with # are
+    ignored; lines that repeat an earlier one are skipped with a warning. Class names that are all numbers are sorted by
+    value. Raises DataError for a line without a class.
     """
     return make_listed_dataset(list_files(data, to_train_on), data, data, val_fraction, group_by)
 
@@ -44,8 +41,11 @@ def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
     """Return the files of a text list with their classes; such a list names no splits to choose among."""
     choose(data, {None: ()})
     rows: list[_Row] = []
-    for number, line in enumerate(StringIO(_read_text(data), newline=None), start=1):
-        words = line.strip().rsplit(maxsplit=1)
+    lines = list(text_lines(data))
+    if any("\0" in line for line in lines):
+        raise DataError(f"{data} is not text: expected a list of images, a path and its label per line, in UTF-8")
+    for number, line in enumerate(lines, start=1):
+        words = _words(data.parent, line.strip())
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 2:
@@ -53,6 +53,16 @@ def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
             raise DataError(f"{data}, line {number}: expected a path and its label, found only {words[0]!r}{hint}")
         rows.append(_Row(number, words[0], _label(data, number, words[1]), None, ""))
     return _files(data, rows, {None: None})
+
+
+def _words(folder: Path, line: str) -> list[str]:
+    """Return path and class of a line: the class follows a blank or, if only then the path exists, a comma."""
+    words = line.rsplit(maxsplit=1)
+    by_comma = [word.strip() for word in line.rsplit(",", 1)]
+    if len(by_comma) < 2:
+        return words
+    fits = len(words) == 2 and not words[1].startswith(",") and image_exists(listed_path(folder, words[0]))
+    return by_comma if len(words) < 2 or (not fits and image_exists(listed_path(folder, by_comma[0]))) else words
 
 
 def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
@@ -85,10 +95,12 @@ def listed_path(folder: Path, name: str) -> Path:
     """Return the path of a name in a list: relative to the list's folder or, if only that exists, to the current one.
 
     The second makes the manifest.csv of a run readable: its paths are relative to where train was called. Backslashes
-    may separate folders, as on Windows.
+    may separate folders, as on Windows, quotes may be around the name, and `~/` is the user's home.
     """
-    names = (name, name.replace("\\", "/")) if "\\" in name else (name,)
+    names = list(dict.fromkeys((name, name.replace("\\", "/"), name.strip('"'))))
     places = [place for each in names for place in (folder / each, Path(each))]
+    if name.startswith("~/"):
+        places.append(Path(os.path.expanduser(name)))  # noqa: PTH111 (Path.expanduser raises without a home)
     return next(filter(image_exists, places), places[0])
 
 
@@ -117,37 +129,18 @@ def _files(data: Path, rows: Iterable[_Row], chosen: ChosenSplits) -> list[Label
 
 
 def _read_rows(data: Path) -> list[_Row]:
-    reader = csv.reader(StringIO(_read_text(data), newline=""), skipinitialspace=True, strict=True)
     rows = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not {"path", "label"} <= set(header):
-            raise DataError(
-                f"{data}, line 1: expected the header path,label or path,label,split, found {','.join(header)!r}"
-            )
-        for fields in reader:
-            if fields:
-                rows.append(_row(data, reader.line_num, header, fields))
-    except csv.Error as error:
-        raise DataError(f"{data}, line {reader.line_num}: invalid CSV ({error})") from None
+    for line in csv_lines(data, ("path", "label")):
+        if line.fault:
+            raise DataError(f"{data}, line {line.number}: {line.fault}")
+        cells = line.cells
+        cell = cells.get("split", "").strip()
+        split = SPLIT_NAMES.get(cell.lower())
+        if cell and not split:
+            raise DataError(f"{data}, line {line.number}: unknown split {cell!r}; expected {', '.join(SPLIT_NAMES)}")
+        label = _label(data, line.number, cells["label"])
+        rows.append(_Row(line.number, cells["path"], label, split, cells.get("group", "")))
     return rows
-
-
-def _row(data: Path, line: int, header: list[str], fields: list[str]) -> _Row:
-    if len(fields) > len(header):
-        raise DataError(
-            f"{data}, line {line}: expected {len(header)} fields, found {len(fields)}; quote paths that contain a comma"
-        )
-    named = dict(zip(header, fields, strict=False))
-    missing = [name for name in ("path", "label") if not named.get(name, "").strip()]
-    if missing:
-        raise DataError(f"{data}, line {line}: no {missing[0]}; expected {','.join(header)}")
-    cell = named.get("split", "").strip()
-    split = SPLIT_NAMES.get(cell.lower())
-    if cell and not split:
-        raise DataError(f"{data}, line {line}: unknown split {cell!r}; expected {', '.join(SPLIT_NAMES)}")
-    label = _label(data, line, original(named["label"]))
-    return _Row(line, original(named["path"]), label, split, original(named.get("group", "")))
 
 
 def _label(data: Path, line: int, label: str) -> str:
@@ -158,20 +151,3 @@ def _label(data: Path, line: int, label: str) -> str:
             "save the list in UTF-8, in Excel as CSV UTF-8"
         )
     return label
-
-
-def _read_text(data: Path) -> str:
-    """Return the text of a list; bytes that are not UTF-8 are kept as they are, as in file names."""
-    content = data.read_bytes()
-    try:
-        text = content.decode(list_encoding(content), "surrogateescape")
-    except UnicodeDecodeError:
-        raise DataError(f"{data} begins like UTF-16, but is damaged; save the list in UTF-8") from None
-    if "\0" in text:
-        raise DataError(f"{data} is not text: expected a list of images, a path and its label per line, in UTF-8")
-    return text
-
-
-def list_encoding(start: bytes) -> str:
-    """Return how a list that begins with these bytes is encoded: UTF-16 if its byte order mark says so."""
-    return "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"

@@ -1,7 +1,6 @@
 """From a folder with MNIST's IDX files to records."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from finetune.choices import SplitName
@@ -29,8 +28,8 @@ def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = Non
 
 def mnist_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
     """Return the images of the chosen pairs of files; those of another pair are at most counted."""
-    found: dict[SplitName | None, Iterator[int]] = {
-        split: _numbers(data, prefix) for split, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)
+    found: dict[SplitName | None, Iterator[LabelledFile]] = {
+        split: _found(data, prefix) for split, prefix in MNIST_SPLITS.items() if _has_files(data, prefix)
     }
     chosen = choose(data, found)
     return [
@@ -45,10 +44,9 @@ def _has_files(data: Path, prefix: str) -> bool:
     return any(_find(data, f"{prefix}-{kind}") for kind in ("images-idx3", "labels-idx1"))
 
 
-def _numbers(data: Path, prefix: str) -> Iterator[int]:
-    """Yield the numbers of the images of a pair of files, none if they are missing or damaged."""
-    with suppress(DataError, ImageError):
-        yield from range(len(read_images(_needed(data, f"{prefix}-images-idx3"))))
+def _found(data: Path, prefix: str) -> Iterator[LabelledFile]:
+    """Yield the images of a pair of files, which is read only when they are wanted."""
+    yield from _labelled(data, prefix, None)
 
 
 def _labelled(data: Path, prefix: str, split: SplitName | None) -> list[LabelledFile]:

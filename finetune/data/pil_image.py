@@ -4,13 +4,13 @@ from threading import Lock
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL.Image import Image as PilImage
 from PIL.TiffImagePlugin import TiffImageFile
 
 from finetune.data.channels import Image
 from finetune.data.exif import read_orientation, upright
-from finetune.data.tiff import bits_of_tiff, refuse_rare_tiff, white_is_zero
+from finetune.data.sixteen_bits import eight_bit_gray
+from finetune.data.tiff import refuse_rare_tiff
 from finetune.errors import ImageError
 
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB")
@@ -40,25 +40,12 @@ def pil_to_bgr(image: PilImage) -> Image:
 def to_bgr(image: PilImage) -> Image:
     """Return the pixels of a decoded PIL image in BGR order, as Pillow has them: not turned upright."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        return cv2.cvtColor(_eight_bits(image), cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
+        return cv2.cvtColor(eight_bit_gray(image), cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
     if image.mode not in _MODES:
         raise ImageError(f"its mode {image.mode} is not supported; convert the image to RGB")
     if not image.has_transparency_data:
         return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)  # type: ignore[return-value]
     return _over_white(image)
-
-
-def _eight_bits(image: PilImage) -> Image:
-    """Return gray of 16 bits cut to 8, or of fewer, if the file says so and no value needs more, scaled to 8."""
-    gray: NDArray[np.integer] = np.asarray(image)
-    bits = bits_of_tiff(image) if isinstance(image, TiffImageFile) else image.info.get("sbit", 16)
-    bits = bits if 8 < bits < 16 and gray.max() < 2**bits else 16
-    white = 2**bits - 1
-    if white_is_zero(image):
-        gray = white - gray
-    if "transparency" in image.info:
-        gray = np.where(gray == image.info["transparency"], white, gray)
-    return (gray >> (bits - 8)).astype(np.uint8)
 
 
 def _over_white(image: PilImage) -> Image:

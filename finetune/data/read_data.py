@@ -9,6 +9,7 @@ from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile
 from finetune.data.folder import folder_files, missing_classes_hint, read_folder
 from finetune.data.image_kinds import IMAGE_EXTENSIONS
+from finetune.data.list_lines import CSV_EXTENSIONS
 from finetune.data.lists import csv_files, list_files, read_csv, read_list
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.data.split import ChooseSplits, to_check, to_evaluate
@@ -24,6 +25,16 @@ _CONTAINERS = {
     b"Rar!": "a RAR archive",
     b"SQLi": "an SQLite database",
     b"PAR1": "a Parquet file",
+}
+# The extension of a file in place of a list -> what it is, and what to do.
+_OTHER_FILES = {
+    **dict.fromkeys(
+        (".xlsx", ".xls", ".ods"), ("a spreadsheet", "save it as CSV UTF-8, with the columns path and label")
+    ),
+    **dict.fromkeys(
+        (".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml"),
+        ("not a list", "write a CSV with the columns path and label, or lines of a path and its label"),
+    ),
 }
 _LMDB = "data.mdb"  # Caffe's databases are folders with this file
 
@@ -94,11 +105,15 @@ def _form_of(data: Path) -> _DataForm:
     if data.is_file() and data.suffix.lower() in IMAGE_EXTENSIONS:
         raise UsageError(f"expected a folder or list of images, but {data} is an image; name the folder of the classes")
     _refuse_container(data)
-    return _DataForm(read_csv, csv_files) if data.suffix.lower() == ".csv" else _DataForm(read_list, list_files)
+    is_csv = data.suffix.lower() in CSV_EXTENSIONS
+    return _DataForm(read_csv, csv_files) if is_csv else _DataForm(read_list, list_files)
 
 
 def _refuse_container(data: Path) -> None:
     """Raise DataError for a file that holds images, or paths, in a way that is not read."""
+    if data.suffix.lower() in _OTHER_FILES:
+        what, to_do = _OTHER_FILES[data.suffix.lower()]
+        raise DataError(f"expected a folder or list of images, but {data} is {what}; {to_do}")
     if not data.is_file():  # nothing is read from a pipe here: what follows needs all of it
         return
     with data.open("rb") as file:

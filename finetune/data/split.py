@@ -50,15 +50,24 @@ def to_check(data: Path, found: FoundSplits) -> ChosenSplits:
 
 
 def to_train_on(data: Path, found: FoundSplits) -> ChosenSplits:
-    """Choose what training uses: every split but test, whose images a line in the log counts."""
+    """Choose what training uses: every split but test, whose images a line in the log counts.
+
+    If they cannot be found or are damaged, a warning says why.
+    """
     chosen = to_check(data, found)
-    if chosen.pop("test", None) and (count := sum(1 for _ in found["test"])):
-        logger.info(
-            "not used in training: the split test of %s, %s (evaluate --data %s --split test)",
-            data,
-            image_count(count),
-            data,
-        )
+    if chosen.pop("test", None):
+        try:
+            count = sum(1 for _ in found["test"])
+        except DataError as error:
+            logger.warning("not used in training, and cannot be evaluated: the split test of %s (%s)", data, error)
+            return chosen
+        if count:
+            logger.info(
+                "not used in training: the split test of %s, %s (evaluate --data %s --split test)",
+                data,
+                image_count(count),
+                data,
+            )
     return chosen
 
 

@@ -56,4 +56,5 @@ def white_is_zero(image: PilImage) -> bool:
 def bits_of_tiff(image: TiffImageFile) -> int:
     """Return how many bits the tags say that a sample uses: 12 in each of 12 bits, or of 16 with a largest value."""
     largest = image.tag_v2.get(_MAX_SAMPLE, ())
-    return min(max(image.tag_v2.get(BITSPERSAMPLE, (16,))), *(int(value).bit_length() for value in largest), 16)
+    stored = max(image.tag_v2.get(BITSPERSAMPLE, (16,)))
+    return min(stored, max((int(value).bit_length() for value in largest), default=16), 16)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from finetune.classifier import Classifier
 from finetune.data.channels import to_rgb
 from finetune.data.images import read_input_or_raise
+from finetune.data.inputs import Input
 from finetune.errors import ImageError, UsageError
 from finetune.explain.drawing import draw_activations, draw_kernels, draw_tiles
 from finetune.explain.map_layer import check_channels, check_map_layer, first_convolution
@@ -25,7 +26,7 @@ def show_filters(
     classifier: Classifier,
     out: Path,
     layer: str | None = None,
-    image: Path | str | None = None,
+    image: Input | None = None,
     channels: Sequence[int] = (),
     *,
     overwrite: bool = False,
@@ -47,7 +48,7 @@ def show_filters(
     rgb = to_rgb(read_input_or_raise(image, network.preprocessing), network.preprocessing.channel_order)
     strongest = strongest_activations(classifier, image, layer, channels)
     which = "channels" if channels else "strongest channels"
-    draw_activations(out, f"{Path(image).name}: {which} of {network.name}, {layer}", rgb, strongest)
+    draw_activations(out, f"{Path(str(image)).name}: {which} of {network.name}, {layer}", rgb, strongest)
     return strongest
 
 
@@ -97,7 +98,7 @@ def kernel_images(classifier: Classifier, layer: str | None = None) -> NDArray[n
 
 
 def strongest_activations(
-    classifier: Classifier, image: Path | str, layer: str | None = None, channels: Sequence[int] = ()
+    classifier: Classifier, image: Input, layer: str | None = None, channels: Sequence[int] = ()
 ) -> tuple[Activation, ...]:
     """Return the maps of `channels` or, without, of the STRONGEST with the largest maximum, the largest first.
 

@@ -151,10 +151,9 @@ def _weights(file: str, layer: _Layer) -> Iterator[tuple[str, Array]]:
     for bias in blobs[1:]:
         values = _blob(file, name, bias).reshape(-1)
         if len(values) != kernel.shape[-1]:
-            raise WeightsError(
-                f"{file}: {name} has {len(values)} biases for {kernel.shape[-1]} outputs: the file is damaged; get a "
-                "new copy"
-            )
+            turned = kernel.ndim == 2 and len(values) == kernel.shape[0]
+            advice = "its kernel is transposed; write it as outputs × inputs" if turned else "get a new copy"
+            raise WeightsError(f"{file}: {name} has {len(values)} biases for {kernel.shape[-1]} outputs; {advice}")
         yield f"{name}/bias", values
 
 

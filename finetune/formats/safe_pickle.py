@@ -19,6 +19,7 @@ Admitted = Mapping[tuple[str, str], Any]
 _MAX_OPCODES = 100_000  # VGG16's state dict has 1,100; each opcode may cost some 60 bytes of memory
 _LONG = 4096  # bytes; longer byte strings are arrays, not names, and are not copied
 _LONG_TEXT = 1 << 20  # bytes; Python 3 writes the bytes of arrays as text in protocol 2
+_OF_MODELS = ("torch.nn.", "torchvision.", "timm.", "__main__")  # modules of the classes of models
 _MAX_LINE = 4096  # a line holds a module, a name or an integer
 
 
@@ -156,8 +157,14 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a global without a name")
         if (module, name) not in self.admitted:
+            asked = ascii(f"{module}.{name}"[:100])[1:-1]
+            if module.startswith(_OF_MODELS):
+                raise WeightsError(
+                    f"{self.name}: refused: it is a whole model, not its weights: its pickle asks for {asked}, which "
+                    "could run code; nothing was run; save model.state_dict() instead, where the model can be loaded"
+                )
             raise WeightsError(
-                f"{self.name}: refused: its pickle asks for {ascii(f'{module}.{name}'[:100])[1:-1]}, which weights "
+                f"{self.name}: refused: its pickle asks for {asked}, which weights "
                 "do not need and which could run code; nothing was run; get the file from a source you trust"
             )
         return self.admitted[module, name]

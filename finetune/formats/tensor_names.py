@@ -35,6 +35,8 @@ _VGG16 = {
 }
 _VGG16 |= {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8"}
 
+_A_NETWORK = 5  # layers; AlexNets have eight, and blocks of a network with equal names have up to four
+
 
 def is_weight(name: str) -> bool:
     """Return whether a file's name of an entry ends as that of a weight does, like conv1/weights:0 and conv1_W."""
@@ -50,6 +52,7 @@ def with_our_names(file: WeightsFile) -> WeightsFile:
     found = {raw: match for raw in file.tensors if (match := _NAME.fullmatch(raw))}
     axes = dict.fromkeys((match[1] for match in found.values()), 0)  # layer -> number of axes of its kernel
     axes |= {match[1]: file.tensors[raw].ndim for raw, match in found.items() if _WEIGHTS[match[2]] == "kernel"}
+    _refuse_two_sets(file, axes)
     layers, torchvision = _our_layers(axes)
     ours = {raw: f"{layers[match[1]]}/{_WEIGHTS[match[2]]}" for raw, match in found.items()}
     fitting = {raw: name for raw, name in ours.items() if _has_rank(name, file.tensors[raw])}
@@ -86,6 +89,23 @@ def _our_layers(axes: Mapping[str, int]) -> tuple[dict[str, str], Mapping[str, s
     ours = {layer: torchvision.get(name, name) for layer, name in short.items()}
     count = Counter(ours.values())
     return {layer: name if count[name] == 1 else layer for layer, name in ours.items()}, torchvision
+
+
+def _refuse_two_sets(file: WeightsFile, layers: Iterable[str]) -> None:
+    """Raise WeightsError if containers in a file have the same layers, as of a model and its moving average."""
+    sets: dict[frozenset[str], list[str]] = {}
+    by_container: dict[str, set[str]] = {}
+    for layer in layers:
+        container, _, inside = layer.rpartition("/")
+        by_container.setdefault(container, set()).add(_short(inside))
+    for container, names in by_container.items():
+        sets.setdefault(frozenset(names), []).append(container)
+    same = next((found for names, found in sets.items() if len(found) > 1 and len(names) >= _A_NETWORK), [])
+    if same:
+        raise WeightsError(
+            f"{file.path.name}: {listed(same)} have the same layers; expected one set of weights; remove the others "
+            "from the file"
+        )
 
 
 def _only_numbers(layers: Iterable[str]) -> bool:

@@ -138,20 +138,26 @@ def _with_shapes_of(file: WeightsFile, name: str) -> Network:
     """Return the network `name` with as many classes, units and pixels as the shapes in the file suggest."""
     known = inspect.signature(NETWORKS[name]).parameters if name in NETWORKS else {}
     kernels = {layer_of(key): tensor.shape for key, tensor in file.tensors.items() if key.endswith("/kernel")}
-    options: dict[str, int | str] = {"num_classes": kernels["fc8"][-1]} if "fc8" in kernels else {}
+    options: dict[str, int | str] = {"num_classes": _outputs(file, "fc8")} if "fc8" in kernels else {}
     if cut_after := _cut_after(build(name, options), file) if "fc8" in kernels else None:
         options["cut_after"] = cut_after
     first_kernel = kernels.get("fc6", kernels.get("fc8") if cut_after else None)
     if first_kernel is None:
         return build(name, options)
     if "fc_units" in known and "fc6" in kernels:
-        options["fc_units"] = first_kernel[-1]
+        options["fc_units"] = _outputs(file, "fc6")
     for size in [{}, *({"input_size": size} for size in range(1, LARGEST_INPUT))] if "input_size" in known else [{}]:
         network = _try_build(name, **options, **size)
         first = network.first_dense() if network else None
         if network and first and prod(first.input_shape) == first_kernel[0]:
             return network
     return build(name, options)
+
+
+def _outputs(file: WeightsFile, layer: str) -> int:
+    """Return how many outputs a fully connected layer has; its bias says so even where its kernel is transposed."""
+    bias = file.tensors.get(f"{layer}/bias")
+    return file.tensors[f"{layer}/kernel"].shape[-1] if bias is None or bias.ndim != 1 else len(bias)
 
 
 def _cut_after(network: Network, file: WeightsFile) -> str | None:

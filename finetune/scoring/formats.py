@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -67,10 +67,9 @@ class JsonLinesFormat(AppendedFormat):
 
     def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
         """Return one line per row."""
-        return ("".join(f"{json.dumps(self._object(row))}\n" for row in rows).encode(),)
+        return ("".join(f"{json.dumps(self._object(row))}\n" for row in _predictions(rows)).encode(),)
 
-    def _object(self, row: ScoreRow) -> dict[str, Any]:
-        assert isinstance(row, Prediction)
+    def _object(self, row: Prediction) -> dict[str, Any]:
         fields = row.to_json()
         if self._options.probabilities and row.probabilities is not None:
             fields["probabilities"] = row.probabilities.tolist()
@@ -94,10 +93,9 @@ class CsvFormat(AppendedFormat):
 
     def encode(self, rows: Sequence[ScoreRow]) -> tuple[bytes, ...]:
         """Return one line per row; if it is abstained, its first class has a probability but no index and label."""
-        return (_csv(self._cells(row) for row in rows),)
+        return (_csv(self._cells(row) for row in _predictions(rows)),)
 
-    def _cells(self, row: ScoreRow) -> list[Any]:
-        assert isinstance(row, Prediction)
+    def _cells(self, row: Prediction) -> list[Any]:
         cells: list[Any] = [str(row.path)]
         for rank in range(self._top):
             if rank >= len(row.scores):
@@ -154,6 +152,11 @@ class NpyFormat(AppendedFormat):
 
 
 _SCORE = ("index", "label", "probability")
+
+
+def _predictions(rows: Sequence[ScoreRow]) -> Sequence[Prediction]:
+    """Return rows without features, as those of these formats are: `choose_format` refuses them for others."""
+    return cast(Sequence[Prediction], rows)
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:

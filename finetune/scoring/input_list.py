@@ -1,12 +1,11 @@
 """What is known of the inputs before the first is scored: how many there are, and the other columns of a CSV."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.data.inputs import expected_inputs
-from finetune.system.csv_cells import original
+from finetune.data.list_lines import CSV_EXTENSIONS, csv_lines
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class InputList:
 
     def lines(self) -> Iterator[tuple[str, ...]]:
         """Yield the cells of `columns` for each input, in order; nothing without a CSV."""
-        for row in _csv_rows(self.csv) if self.csv else ():
-            yield tuple(row[name] for name in self.columns)
+        for row in _other_cells(self.csv) if self.csv else ():
+            yield tuple(row.get(name, "") for name in self.columns)
 
 
 def read_input_list(arguments: Sequence[str]) -> InputList:
@@ -36,11 +35,11 @@ def read_input_list(arguments: Sequence[str]) -> InputList:
     for name in expected_inputs(arguments):
         count += 1
         longest = max(longest, len(as_bytes(str(name))))
-    if len(arguments) != 1 or Path(arguments[0]).suffix.lower() != ".csv" or not Path(arguments[0]).is_file():
-        return InputList(count, longest, {})
     path = Path(arguments[0])
+    if len(arguments) != 1 or path.suffix.lower() not in CSV_EXTENSIONS or not path.is_file():
+        return InputList(count, longest, {})
     columns: dict[str, int] = {}
-    for row in _csv_rows(path):
+    for row in _other_cells(path):
         for name, cell in row.items():
             columns[name] = max(columns.get(name, 0), len(as_bytes(cell)))
     return InputList(count, longest, columns, path)
@@ -51,10 +50,7 @@ def as_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the cells of each line by column, except `path`; `expand` has checked the lines."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file, skipinitialspace=True, strict=True, restval="")
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-        for row in reader:
-            yield {name: original(cell) for name, cell in row.items() if name and name != "path"}
+def _other_cells(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the cells of each line by column, except `path`; none of a line with a fault."""
+    for line in csv_lines(path, ("path",)):
+        yield {name: cell for name, cell in line.cells.items() if name and name != "path"}

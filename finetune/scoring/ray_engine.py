@@ -14,6 +14,7 @@ from typing import Any
 
 from finetune import __version__
 from finetune.classifier import Classifier
+from finetune.data.images import path_or_url
 from finetune.data.inputs import Input
 from finetune.errors import FinetuneError, RunError, UsageError
 from finetune.scoring.rows import ScoreRow
@@ -69,7 +70,7 @@ def compute_rows(
         rows_of_batches = _compute_window(window, model, options, min(machines, len(window)))
         for batch, rows in zip(window, rows_of_batches, strict=True):
             for name, row in zip(batch, rows, strict=True):
-                yield replace(row, path=name)  # the path as given, not the absolute one
+                yield replace(row, path=path_or_url(name))  # the path as given, not the absolute one
 
 
 def _compute_window(

@@ -17,7 +17,7 @@ from finetune.choices import Precision
 from finetune.data.augment import augmented_input, view_generator
 from finetune.data.channels import Image
 from finetune.data.dataset import Record
-from finetune.data.decode import decode, warn_if_doubtful
+from finetune.data.decode import decode, warn_if_doubtful, warn_of_dim_images
 from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
 from finetune.networks.compiled import BATCH_SIZE, Compiled
@@ -29,7 +29,7 @@ from finetune.training.store import FeatureStore, Key, cache_folder, remove_unus
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 6  # counts up when the same input gives other features, so that no older store is used
+FORMAT = 7  # counts up when the same input gives other features, so that no older store is used
 PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")  # in the order of computing
 
 
@@ -165,6 +165,7 @@ class Trunk:
                     store.keep(keys, self._output(batch.precision, np.stack(pixels)))
         finally:
             store.flush()
+            warn_of_dim_images()
         return errors
 
     def _output(self, precision: Precision, pixels: NDArray[np.uint8]) -> NDArray[Any]:
@@ -197,7 +198,7 @@ class Trunk:
             decoded = decode(_unchanged(record), self._preprocessing.short_side)
         except ImageError as error:
             return rows, error
-        warn_if_doubtful(record.path, decoded)
+        warn_if_doubtful(record.path, decoded.damage, decoded.dim)
         views = (view_generator(record.digest, row.view) for row in rows)
         return rows, [augmented_input(decoded.image, self._preprocessing, view, self._augmentation) for view in views]
 

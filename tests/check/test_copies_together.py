@@ -1,18 +1,22 @@
 """Nearly identical images are in one split, if finetune makes the split."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from finetune.check import copies_together
 from finetune.check.check import check
 from finetune.check.copies_together import keep_copies_together
-from finetune.check.hash_cache import read_hashes
 from finetune.check.look import ImageLook
+from finetune.check.look_cache import read_looks
+from finetune.data import decode
 from finetune.data.dataset import Dataset, LabelledFile
 from finetune.data.read_data import read_data
+from finetune.errors import DataError
 
 
 @pytest.fixture
@@ -105,4 +109,51 @@ def test_the_second_time_decodes_new_images_only(data: Path, monkeypatch: pytest
 
 def test_without_the_cache_nothing_is_kept(data: Path) -> None:
     keep_copies_together(read_data(data), cache=False)
-    assert read_hashes() == {}
+    assert read_looks() == {}
+
+
+def doubtful(data: Path) -> None:
+    """Add an image that cannot be decoded though its header can be read, a damaged one and two dim ones."""
+    photo = cv2.imencode(".jpg", cv2.imread(str(data / "dots" / "0.png")))[1].tobytes()
+    (data / "dots" / "cut.jpg").write_bytes(photo[: len(photo) // 2] + b"\xff\xd9")
+    png = (data / "dots" / "1.png").read_bytes()
+    at = png.index(b"IDAT")
+    broken = png[: at + 4] + b"\0\0" + png[at + 6 :]
+    length = int.from_bytes(png[at - 4 : at])
+    checksum = zlib.crc32(broken[at : at + 4 + length]).to_bytes(4)
+    (data / "dots" / "broken.png").write_bytes(broken[: at + 4 + length] + checksum + broken[at + 8 + length :])
+    for number in range(2):
+        pixels = cv2.imread(str(data / "dots" / f"{number}.png")).astype(np.uint16)
+        cv2.imwrite(str(data / "dots" / f"dim{number}.png"), pixels << 4)
+
+
+def test_doubtful_images_are_warned_of_each_time(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also from the cache, so that a training says what its dry run said."""
+    doubtful(data)
+    lines = []
+    for _ in range(2):
+        caplog.clear()
+        decode._dim.clear()
+        decode._warn.cache_clear()
+        dataset = keep_copies_together(read_data(data))
+        assert [skipped.path.name for skipped in dataset.skipped] == ["broken.png"]
+        assert dataset.skipped[0].reason == "the PNG data is damaged or cut short"
+        lines.append(caplog.messages)
+    assert lines[0] == lines[1]
+    assert lines[0] == [
+        f"{data}/dots/cut.jpg is damaged (premature end of data segment), and the decoder guessed the missing pixels; "
+        "get the file again",
+        f"2 images are dark ({data}/dots/dim0.png, …): their 16-bit values use less than half of their range; scale "
+        "them to 65535",
+    ]
+
+
+def test_too_few_images_that_can_be_decoded(data: Path) -> None:
+    doubtful(data)
+    for path in (data / "dots").iterdir():
+        if path.name != "broken.png":
+            path.unlink()
+    (data / "dots" / "copy.png").write_bytes((data / "dots" / "broken.png").read_bytes())
+    dataset = read_data(data)
+    with pytest.raises(DataError, match=r"no readable image to train on for class 'dots'; .*; 2 skipped, the first: "):
+        keep_copies_together(dataset)

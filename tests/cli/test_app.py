@@ -24,7 +24,7 @@ Finetune = Callable[..., tuple[int, str, str]]
 def test_help_and_version(finetune: Finetune) -> None:
     code, out, err = finetune("--version")
     assert (code, err) == (0, "")
-    assert re.fullmatch(rf"finetune {__version__}\nTensorFlow \d.*\nKeras \d.*\nOpenCV \d.*\n", out)
+    assert re.fullmatch(rf"finetune {__version__}\nTensorFlow \d.*\nKeras \d.*\nOpenCV \d.*\nPillow \d.*\n", out)
     code, out, err = finetune()
     assert (code, err) == (0, "")
     for command in ("train", "predict", "score", "evaluate", "report", "demo", "weights", "summary", "benchmark"):
@@ -209,7 +209,8 @@ def test_the_versions_come_without_importing_anything() -> None:
     script += "try: cli.main()\nexcept SystemExit: pass\nassert not {'tensorflow', 'keras', 'cv2'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["finetune", "TensorFlow", "Keras", "OpenCV"]
+    shown = [line.split()[0] for line in done.stdout.splitlines()]
+    assert shown == ["finetune", "TensorFlow", "Keras", "OpenCV", "Pillow"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])

@@ -18,6 +18,7 @@ from finetune.data.dataset import Dataset, Record
 from finetune.runs.run import RUNS
 
 Finetune = Callable[..., tuple[int, str, str]]
+Terminal = Callable[[int], None]
 
 CLASSES = ("ants", "bees")
 IMAGES = Dataset(tuple(Record(Path(f"{i}.png"), 0, "val", "") for i in range(10)), CLASSES)
@@ -25,11 +26,6 @@ NOON = datetime(2026, 3, 1, 12).timestamp()
 PROBE = TrainConfig(data=Path("/photos/insects"), probe="fc6")
 FC8 = TrainConfig(data=PROBE.data, skip=("fc8",), epochs=5, optimizer="sgd", learning_rate=0.001, views=1)
 STAGED = TrainConfig(data=PROBE.data, skip=("fc8",), stages="fc8:2,fc7-fc8:3,fc6-fc8:4", group_by="(" + "x" * 99 + ")")
-
-
-@pytest.fixture(autouse=True)
-def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture
@@ -48,9 +44,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "all"
 
 
-def test_the_table(folder: Path, finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table(folder: Path, finetune: Finetune, terminal: Terminal) -> None:
     """The intervals are those of scipy.stats.binomtest(…).proportion_ci(method="wilson")."""
-    monkeypatch.setenv("COLUMNS", "80")
+    terminal(80)
     code, out, err = finetune("runs", folder)
     assert (code, err) == (0, "")
     assert out.splitlines()[:7] == [
@@ -68,9 +64,9 @@ def test_the_table(folder: Path, finetune: Finetune, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("width", [60, 72, 80, 100, 140, 200])
-def test_it_fits_the_terminal(width: int, folder: Path, finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_fits_the_terminal(width: int, folder: Path, finetune: Finetune, terminal: Terminal) -> None:
     """No accuracy is shortened, and nothing is wrapped by the terminal."""
-    monkeypatch.setenv("COLUMNS", str(width))
+    terminal(width)
     for command in (("runs", folder), ("runs", "compare", folder / "probe", next(folder.glob("stages*")))):
         lines = finetune(*command)[1].splitlines()
         assert max(map(len, lines)) <= width
@@ -155,11 +151,11 @@ def test_names_cannot_control_the_terminal(finetune: Finetune, tmp_path: Path) -
     assert "\x1b" not in finetune("runs", "compare", *tmp_path.iterdir())[1]
 
 
-def test_compare(folder: Path, finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_compare(folder: Path, finetune: Finetune, terminal: Terminal) -> None:
+    terminal(80)
     code, out, err = finetune("runs", "compare", folder / "probe", folder / "2026-03-01_120100")
     assert (code, err) == (0, "")
-    assert out.splitlines() == [
+    assert [line.rstrip() for line in out.splitlines()] == [
         "                        probe             2026-03-01_120100",
         "trained                 probe on fc6      fresh fc8",
         "--probe                 fc6               -",
@@ -176,12 +172,12 @@ def test_compare(folder: Path, finetune: Finetune, monkeypatch: pytest.MonkeyPat
     ]
 
 
-def test_compare_on_different_images(finetune: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_compare_on_different_images(finetune: Finetune, tmp_path: Path, terminal: Terminal) -> None:
+    terminal(80)
     first = finished(tmp_path / "a", {"data": "x", "flip": True}, IMAGES).path
     second = finished(tmp_path / "b", {"data": "x", "flip": False}, Dataset(IMAGES.records[:4], CLASSES)).path
     out = finetune("runs", "compare", first, second)[1]
-    assert "\n--flip                  yes             no\n" in out
+    assert "\n--flip                  yes             no" in out
     assert " ".join(out.partition("\n\n")[2].split()) == (
         "The two runs were measured on different images (10 and 4; both have 4 of the paths), so their results cannot "
         "be compared. To compare them, evaluate both on images that neither was trained on: finetune evaluate RUN "

@@ -64,6 +64,16 @@ def test_optional_columns_go_first_and_numbers_are_never_wrapped(
     ]  # fmt: skip
 
 
+def test_texts_are_shortened_before_a_column_goes(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("name", "when", "n"), ("a-long-name-of-a-run", "12:00", "1"), ("x\x1b", "13:00", "2")]
+    table = Table("llr", rows, optional=(1,), shrink=((0, 8),), notes=[["  it is"], []])
+    for width, name, when in ((80, "a-long-name-of-a-run", "  12:00"), (19, "a-lo…-run", "  12:00")):
+        terminal(width)
+        assert shown(table, capsys)[1:3] == [f"{name}{when}  1", "  it is"]
+    terminal(17)
+    assert shown(table, capsys) == ["name            n", "a-long-…-a-run  1", "  it is", r"x\x1b           2"]
+
+
 def test_lines_above_and_below(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
     """What is below is one paragraph for a terminal, and two lines elsewhere."""
     table = Table("l", [("x",)], header=False, above="head", below="one\ntwo")

@@ -1,5 +1,7 @@
 """BMPs of all versions: bit fields, padding, palettes with three bytes, few bits, runs; colours by hand."""
 
+import struct
+
 import numpy as np
 import pytest
 from support.bmp_files import MASKS_555, MASKS_565, USUAL_MASKS, bmp, packed
@@ -34,6 +36,55 @@ def test_alpha_by_mask(header: int) -> None:
     data = bmp(WITHOUT_ALPHA | opacity << 24, 32, header=header, compression=3, masks=masks)
     assert_decodes(data, over_white(RGBA))
     assert_decodes(bmp(WITHOUT_ALPHA, 32, header=header, compression=3, masks=masks), RGB)
+
+
+RARE_MASKS = {
+    "red in the lowest byte": (32, (0xFF, 0xFF00, 0xFF0000, 0)),
+    "bmpsuite's rgb32bf": (32, (0xFF000000, 0xFF0, 0xFF0000, 0)),
+    "bmpsuite's rgb32-111110": (32, (0xFFE00000, 0x1FFC00, 0x3FF, 0)),
+    "bmpsuite's rgba32-61754": (32, (0xFC00000, 0x3FFFE0, 0x1F, 0xF0000000)),
+    "green only": (32, (0, 0xFF, 0, 0)),
+    "four each": (16, (0xF00, 0xF0, 0xF, 0)),
+    "four each and transparency": (16, (0xF00, 0xF0, 0xF, 0xF000)),
+    "blue above red": (16, (0x1F, 0x7E0, 0xF800, 0)),
+}
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("kind", RARE_MASKS)
+def test_rare_masks(kind: str, down: bool) -> None:
+    """Random bits under every mask; a value is 255 if all of its bits are set, and 0 if it has none."""
+    bits, masks = RARE_MASKS[kind]
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 1 << bits, (5, 7), np.uint64).astype(f"u{bits // 8}")
+    data = bytearray(bmp(rows, bits, header=108, compression=3, masks=masks))
+    if down:
+        data = bytearray(bmp(rows[::-1], bits, header=108, compression=3, masks=masks))
+        data[22:26] = (-5).to_bytes(4, "little", signed=True)
+    exact = [
+        np.zeros(rows.shape) if not mask else (rows.astype(np.int64) & mask) / mask * 255
+        for mask in map(int, masks)
+    ]
+    # The bits below a mask's are 0 in the product, so that the quotient is that of the shifted values.
+    opacity = exact[3] / 255 if masks[3] else np.ones(rows.shape)
+    expected = [channel * opacity + 255 * (1 - opacity) for channel in exact[:3]]
+    assert_decodes(bytes(data), np.round(np.dstack(expected)), tolerance=2)
+
+
+def test_rare_masks_after_a_short_header() -> None:
+    rows = packed(*np.moveaxis(PIXELS[..., ::-1], 2, 0))
+    assert_decodes(bmp(rows, 32, compression=3, masks=(0xFF, 0xFF00, 0xFF0000)), RGB)
+    opaque = bmp(rows | 0xFF000000, 32, compression=6, masks=(0xFF, 0xFF00, 0xFF0000, 0xFF000000))
+    assert_decodes(opaque, RGB)
+
+
+def test_rare_masks_cut_short() -> None:
+    data = bmp(WITHOUT_ALPHA, 32, compression=3, masks=(0xFF, 0xFF00, 0xFF0000))
+    with pytest.raises(ImageError, match=r"^the BMP data is damaged or cut short$"):
+        decode(data[:-5])
+    for at, value in ((18, 0), (22, 0), (18, 2**31 - 1), (22, -(2**31))):  # no width, no height, and far too much
+        with pytest.raises(ImageError):
+            decode(data[:at] + struct.pack("<i", value) + data[at + 4 :])
 
 
 @pytest.mark.parametrize("header", [40, 52, 56, 108])
@@ -79,8 +130,8 @@ def test_runs() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (bmp(WITHOUT_ALPHA, 32, compression=3, masks=(0xFF, 0xFF00, 0xFF0000)), "Unsupported BMP bitfields layout"),
-        (bmp(WITHOUT_ALPHA, 32, compression=6, masks=USUAL_MASKS), r"Unsupported BMP compression \(6\)"),
+        (bmp(WITHOUT_ALPHA, 32, compression=3, masks=(0xF0F, 0xF0F0, 0xFF0000)), "Unsupported BMP bitfields layout"),
+        (bmp(WITHOUT_ALPHA, 32, compression=5), r"Unsupported BMP compression \(5\)"),
         (bmp(np.zeros((1, 4), np.uint8), 2), r"Unsupported BMP pixel depth \(2\)"),
         (bmp(WITHOUT_ALPHA, 32, header=44), r"Unsupported BMP header type \(44\)"),
     ],

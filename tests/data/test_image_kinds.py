@@ -67,6 +67,19 @@ def test_brands_end_with_their_box() -> None:
         (b"P7\nWIDTH 2", "PAM"),
         (b"\0\0\1\0\1\0", "icon"),
         (b"<svg xmlns=", "SVG"),
+        (b"\xef\xbb\xbf<?xml version='1.0' standalone='no'?>\n<!-- made by hand -->\n<svg xmlns=", "SVG"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08", "JPEG-LS"),
+        (b"II\xbc\1\x20\0", "JPEG XR"),
+        (b"PF\n640 480\n-1.0\n", "PFM"),
+        (b"\n\5\1\x08\0\0", "PCX"),
+        (b"\1\xda\0\1\0\3", "SGI"),
+        (b"DDS |\0\0\0", "DDS"),
+        (encode(RGB, "TGA"), "TGA"),
+        (encode(RGB.convert("P"), "TGA"), "TGA"),
+        (encode(RGB.convert("L"), "TGA", compression="tga_rle"), "TGA"),
+        (b"gimp xcf v011", "GIMP"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"SIMPLE  =                    T", "FITS"),
     ],
 )
 def test_images_that_are_not_read_are_named(head: bytes, format: str) -> None:
@@ -76,7 +89,12 @@ def test_images_that_are_not_read_are_named(head: bytes, format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [FTYP + b"isom", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b"P5 is a station", b"P61 2", b"P8 2 2", b""]
+    "head",
+    [
+        *(FTYP + b"isom", b"RIFF\0\0\0\0WAVE", b"GIF88a", b"%PDF-1.7", b"<?xml version='1.0'?><note/>"),
+        *(b"P5 is a station", b"P61 2", b"P8 2 2", b""),
+        *(bytes(300), b"\0\0\2" + bytes(9) + b"\1\0\1\0\x07\0", b"\0\0\x08\3\0\0\0\5" + bytes(200)),
+    ],
 )
 def test_other_files_are_not_images(head: bytes) -> None:
     assert image_format(head) is None
@@ -84,6 +102,7 @@ def test_other_files_are_not_images(head: bytes) -> None:
 
 def test_extensions_of_formats_that_are_read_and_of_others() -> None:
     assert {".jpg", ".ppm", ".pgm", ".jp2", ".avif", ".heic"} < IMAGE_EXTENSIONS
+    assert {".dcm", ".dds", ".fits", ".jls", ".xcf"} < IMAGE_EXTENSIONS
     assert {".cr2", ".nef", ".dng", ".tga", ".ico", ".pcx", ".svg", ".jxl"} < IMAGE_EXTENSIONS
     assert not {".txt", ".csv", ".json", ".xml", ".mp4", ".npy", ""} & IMAGE_EXTENSIONS
 

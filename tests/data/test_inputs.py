@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from finetune.data import inputs
+from finetune.data.images import FaultyLine
 from finetune.data.inputs import each_image, expand
 from finetune.errors import DataError, UsageError
 from finetune.runs.run import MANIFEST
@@ -138,13 +139,13 @@ def test_a_long_list_is_read_only_as_far_as_it_is_used(monkeypatch: pytest.Monke
         (["@gone.txt"], DataError, r"the list gone\.txt cannot be opened \(No such file or directory\)"),
         (["@empty"], DataError, r"the list empty cannot be opened \(Is a directory\)"),
         (["@notes.txt"], DataError, r"@notes\.txt lists no images; write one per line"),
-        (["gone.csv"], DataError, r"gone\.csv cannot be opened \(No such file or directory\); check the path"),
+        (["gone.csv"], DataError, r"gone\.csv cannot be opened \(No such file or directory\); check its name"),
         (["other.csv"], DataError, r"other\.csv, line 1: expected a column named path, found 'file,label'"),
         (["none.csv"], DataError, r"none\.csv lists no images; write one per line"),
-        (["comma.csv"], DataError, r"comma\.csv, line 2: too many fields; quote paths that contain a comma"),
+        (["comma.csv"], DataError, r"comma\.csv, line 2: expected 1 fields, found 2; quote paths that contain a comma"),
         (["hole.csv"], DataError, r"hole\.csv, line 2: no path"),
         (["@nul.txt"], DataError, r"nul\.txt, name 1: expected one name per line, found a NUL; pipe .* into - with -0"),
-        (["@huge.txt"], DataError, r"expected a list of names, found one of over 65,536 bytes; is this a list\?"),
+        (["@huge.txt"], DataError, r"huge\.txt: expected a list, found a line of over 65,536 characters; check it"),
     ],
 )
 def test_wrong_arguments_are_reported_before_any_image_is_read(
@@ -173,12 +174,52 @@ def test_nul_without_stdin_and_nothing_on_stdin(monkeypatch: pytest.MonkeyPatch)
         list(expand(["-"]))
 
 
-def test_a_damaged_line_is_reported_when_it_is_reached() -> None:
-    Path("list.csv").write_text('path\nb.jpg\n"x"y\n')
-    found = expand(["list.csv"])
-    assert next(found) == Path("b.jpg")
-    with pytest.raises(DataError, match=r"list\.csv, line 3: invalid CSV"):
-        next(found)
+@pytest.mark.parametrize(
+    ("content", "place", "reason"),
+    [
+        (b'path\nb.jpg\n"x"y\nc.jpg\n', "list.csv, line 3", "invalid CSV (..."),
+        (b"path\nb.jpg\n \nc.jpg\n", "list.csv, line 3", "no path; expected path"),
+        (b"path\nb.jpg\na,d.jpg\nc.jpg\n", "list.csv, line 3", "expected 1 fields, found 2; quote paths that ..."),
+        (b"path;x\nb.jpg;\na\0;d\nc.jpg;\n", "list.csv, line 3", "expected text, found a NUL; save the list in ..."),
+        (b"path\n,,\nb.jpg\nc.jpg\n", "list.csv, line 2", "expected 1 fields, found 3; quote paths that ..."),
+        (b"b.jpg\na\0b.jpg\nc.jpg\n", "list.txt, name 2", "expected one name per line, found a NUL; pipe names ..."),
+    ],
+)
+def test_a_damaged_line_of_a_list_is_a_row(content: bytes, place: str, reason: str) -> None:
+    name = place.partition(",")[0]
+    Path(name).write_bytes(content)
+    good, bad = [Path("b.jpg"), Path("c.jpg")], FaultyLine(place, reason)
+    found = list(expand([name if name.endswith("csv") else f"@{name}"]))
+    assert [each for each in found if isinstance(each, Path)] == good
+    (fault,) = (each for each in found if isinstance(each, FaultyLine))
+    assert str(fault) == place
+    assert fault.reason.startswith(bad.reason.removesuffix("..."))
+
+
+@pytest.mark.parametrize("end", [b"x" * 70_000, b"\xff\xfe"])
+def test_what_ends_a_list_early_is_its_last_row(end: bytes) -> None:
+    """A line that is too long, and half a character of UTF-16."""
+    utf_16 = len(end) == 2
+    lines = "b.jpg\na.png\n"
+    Path("list.txt").write_bytes((lines.encode("utf-16") + b"x") if utf_16 else lines.encode() + end + b"\nc.jpg")
+    *names, last = expand(["@list.txt"])
+    assert names == [Path("b.jpg"), Path("a.png")]
+    assert isinstance(last, FaultyLine)
+    assert last.place == "@list.txt"
+    kind = "it begins like UTF-16" if utf_16 else "expected a list, found a line of over 65,536 characters"
+    assert kind in last.reason
+    assert last.reason.endswith(" (what follows in it is not read)")
+
+
+def test_nothing_on_stdin_next_to_other_arguments(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe(monkeypatch, b"\n")
+    assert names("b.jpg", "-", "a.png") == ["b.jpg", "-", "a.png"]
+    assert caplog.messages == ["expected names of images on stdin, but it was empty; pipe a list into the command"]
+    pipe(monkeypatch, b"b.jpg\nx\0y\na.png")
+    first, fault, last = expand(["-"])
+    assert (first, str(fault), last) == (Path("b.jpg"), "stdin, name 2", Path("a.png"))
 
 
 def test_overlong_names_are_passed_on() -> None:

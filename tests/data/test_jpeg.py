@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -173,6 +174,13 @@ def test_twelve_bits_are_not_called_damaged() -> None:
     data[data.index(b"\xff\xc0") + 4] = 12
     with pytest.raises(ImageError, match=r"^this kind of JPEG is not supported \(cannot handle 12-bit layers\); conv"):
         decode(bytes(data))
+
+
+def test_gray_without_loss_is_not_called_damaged() -> None:
+    gray = np.asarray(Image.open(BytesIO(jpeg("L"))))
+    found = decode(imagecodecs.ljpeg_encode(gray))
+    assert found.damage == ""
+    np.testing.assert_array_equal(found.image, np.repeat(gray[..., None], 3, axis=2))
 
 
 def test_a_harmless_fault_of_cameras_is_not_damage() -> None:

@@ -136,6 +136,7 @@ def test_a_class_whose_files_are_all_missing(root: Path) -> None:
 
 
 CSV = 'path,label\na/1.png,ants\na/2.png,ants\n\nb/1.png,bees\nb/2.png,"bees"\na/with a space.png,ants\n'
+HEADER, NAME_THEM = "expected columns named path and label, found", "name the columns in line 1"
 SPLIT = "path,label,split\na/1.png,ants,train\na/2.png,ants,{0}\nb/1.png,bees,train\nb/2.png,bees,{0}\n"
 
 
@@ -145,10 +146,12 @@ SPLIT = "path,label,split\na/1.png,ants,train\na/2.png,ants,{0}\nb/1.png,bees,tr
         CSV,
         "\ufeff" + CSV.replace("\n", "\r\n"),
         CSV.replace(",", ", "),
+        CSV.replace(",", ";"),
+        CSV.replace(",", "\t"),
         "path,label,split\n" + CSV.partition("\n")[2].replace("s\n", "s,\n"),
         "label,note,path\nants,,a/1.png\nants,x,a/2.png\nbees,,b/1.png\nbees,,b/2.png\nants,,a/with a space.png",
     ],
-    ids=["plain", "as Windows writes it", "spaces", "split empty everywhere", "columns in another order"],
+    ids=["plain", "as Windows writes it", "spaces", "semicolons", "tabs", "split empty everywhere", "other order"],
 )
 def test_a_csv_without_split(root: Path, text: str) -> None:
     dataset = read_data(write(root, "list.CSV", text))
@@ -166,8 +169,26 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a/1.png,ants\n", "LIST, line 1: expected the header path,label or path,label,split, found 'a/1.png,ants'"),
-        ("", "LIST, line 1: expected the header path,label or path,label,split, found ''"),
+        ("a/1.png,ants\n", f"LIST, line 1: {HEADER} 'a/1.png,ants'; {NAME_THEM}"),
+        ("", f"LIST, line 1: {HEADER} ''; {NAME_THEM}"),
+        ("id,breed\nx,ants\n", f"LIST, line 1: {HEADER} 'id,breed'; {NAME_THEM}"),
+        ("path|label\nx|ants\n", f"LIST, line 1: {HEADER} 'path|label'; {NAME_THEM}"),
+        ("path,label\n".encode("utf-16-le"), "LIST is not text: expected a CSV in UTF-8; save it as CSV UTF-8"),
+        ('path,"label\n', f"LIST, line 1: {HEADER} 'path,\"label'; {NAME_THEM}"),
+        ("path,label\na\0,ants\n", "LIST, line 2: expected text, found a NUL; save the list in UTF-8"),
+        (
+            "path;label\na;1.png;ants\n",
+            "LIST, line 2: expected 2 fields, found 3; quote paths that contain a semicolon",
+        ),
+        ("path\tlabel\na\t1\tx\n", "LIST, line 2: expected 2 fields, found 3; quote paths that contain a tab"),
+        (
+            "path,label\na,b\n" + "x" * 70_000,
+            "LIST, line 3: expected a list, found a line of over 65,536 characters; check it",
+        ),
+        (
+            "path,label\na,b\n".encode("utf-16") + b"x",
+            "LIST, line 3: it begins like UTF-16, but is damaged; save the list in UTF-8",
+        ),
         ("path,label\na/1.png,ants\na/2.png\n", "LIST, line 3: no label; expected path,label"),
         ("path,label\na/1.png,\n", "LIST, line 2: no label; expected path,label"),
         ("path,label\n,ants\n", "LIST, line 2: no path; expected path,label"),
@@ -204,7 +225,7 @@ def test_a_csv_with_split(root: Path, name: str) -> None:
         ('path,label\na/1.png,"ants\n', "LIST, line 2: invalid CSV (unexpected end of data)"),
     ],
 )
-def test_csvs_that_cannot_be_trained_on(root: Path, text: str, expected: str) -> None:
+def test_csvs_that_cannot_be_trained_on(root: Path, text: str | bytes, expected: str) -> None:
     assert message(write(root, "list.csv", text)) == expected
 
 

@@ -120,14 +120,34 @@ def test_counts_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", NAMES)
-def test_a_damaged_file_is_named(tmp_path: Path, damaged: str) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture) -> None:
     root = write_mnist(tmp_path, *digits(20), *digits(10))
     (root / damaged).write_bytes((root / damaged).read_bytes()[:-1])
     with pytest.raises(DataError) as caught:
         all_files(root)
     assert str(caught.value).startswith(f"{root / damaged}: the IDX header says ")
     if damaged.startswith("t10k"):
-        assert len(read_data(root).records) == 20, "training does not read them"
+        assert len(read_data(root).records) == 20, "training does not use them"
+        (warning,) = caplog.messages
+        assert warning.startswith(
+            f"not used in training, and cannot be evaluated: the split test of {root} ({root / damaged}: the IDX header"
+        )
+        with pytest.raises(DataError, match="the IDX header says"):
+            labelled_files(root)  # rather than evaluate the training images
+        assert len(labelled_files(root, "train")) == 20
+
+
+@pytest.mark.parametrize("missing", NAMES[2:])
+def test_half_a_test_pair_is_named_in_training(
+    tmp_path: Path, missing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_mnist(tmp_path, *digits(20), *digits(10))
+    (root / missing).unlink()
+    assert len(read_data(root).records) == 20
+    assert caplog.messages == [
+        f"not used in training, and cannot be evaluated: the split test of {root} ({root} has no {missing}, with or "
+        "without .gz; images and labels belong together)"
+    ]
 
 
 def test_classes_that_cannot_be_trained_on(tmp_path: Path) -> None:

@@ -279,9 +279,9 @@ def test_data_that_cannot_be_opened(root: Path, read: object, monkeypatch: pytes
     assert message(image, UsageError) == f"{expected} {image} is an image; name the folder of the classes"
     assert message(Path("/dev/null")) == "expected a folder or list of images, but /dev/null is a device or a socket"
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # simulated, since root may read everything
     table = written(root, "list.csv", "path,label\n")
+    monkeypatch.setattr(Path, "open", refuse)  # simulated, since root may read everything
     assert message(table) == f"{table} cannot be opened (Permission denied)"

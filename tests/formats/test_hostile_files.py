@@ -181,7 +181,7 @@ FILES: dict[str, tuple[Content, str]] = {
     ),
     "wrong number of biases": (
         layer("fc8", "InnerProduct", blob(FLOATS), blob(np.ones(3))),
-        "fc8 has 3 biases for 4 outputs: the file is damaged; get a new copy",
+        "fc8 has 3 biases for 4 outputs; get a new copy",
     ),
     "batch norm": (
         LAYER + layer("bn1", "BatchNorm", *[blob(np.ones(3))] * 3),

@@ -86,6 +86,11 @@ FILES: dict[str, tuple[Content, str]] = {
         calls(subprocess.check_output, lambda c: ["touch", c]),
         rf"refused: its pickle asks for commands.check_output, {RUN}",
     ),
+    "a whole model": (
+        npy(b"\x80\x02ctorch.nn.modules.container\nSequential\n)R."),
+        r"refused: it is a whole model, not its weights: its pickle asks for torch.nn.modules.container.Sequential, "
+        r"which could run code; nothing was run; save model.state_dict\(\) instead, where the model can be loaded",
+    ),
     "open": (calls(io.open, lambda c: c, 4), rf"refused: its pickle asks for io.open, {RUN}"),
     "NumPy's own eval": (
         lambda c: opcodes(b"cnumpy.f2py.crackfortran\nmyeval\n(", str(c), b"tR."),

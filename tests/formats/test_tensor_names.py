@@ -12,6 +12,7 @@ from finetune.formats.read_weights import read_weights
 from finetune.formats.tensor_names import is_weight, with_our_names
 from finetune.formats.weights_file import Array, WeightsFile
 
+EIGHT = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 DENSE, SQUARE, BIAS = np.zeros((9, 8), np.float32), np.zeros((8, 8), np.float32), np.zeros(8, np.float32)
 
 
@@ -85,6 +86,18 @@ def test_two_names_of_one_tensor_are_refused() -> None:
     assert str(caught.value) == (
         "some.npy: fc6/kernel, fc6/weights:0 are all fc6/kernel; expected one; remove the others from the file"
     )
+
+
+def test_two_sets_of_weights_are_refused() -> None:
+    """A model and its moving average, as timm's and other training scripts write them."""
+    names = [f"{container}/{layer}" for container in ("model", "model_ema") for layer in EIGHT]
+    with pytest.raises(WeightsError) as caught:
+        with_our_names(file_of(*names))
+    assert str(caught.value) == (
+        "some.npy: model, model_ema have the same layers; expected one set of weights; remove the others from the file"
+    )
+    blocks = file_of(*(f"{block}/{layer}" for block in ("block1", "block2") for layer in ("conv1", "conv2")))
+    assert with_our_names(blocks).layers() == ["block1/conv1", "block1/conv2", "block2/conv1", "block2/conv2"]
 
 
 def test_layers_that_would_become_one_keep_their_names() -> None:

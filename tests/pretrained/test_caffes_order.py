@@ -91,3 +91,13 @@ def test_the_formats_without_an_order(places: Path, tmp_path: Path) -> None:
         "alexnet",
         "caffenet",
     ]
+
+
+def test_a_transposed_kernel_is_named(tmp_path: Path, tiny_model: Model) -> None:
+    weights = {**tiny_model.weights, "fc7/kernel": np.zeros((16, 24), np.float32), "fc7/bias": np.zeros(16, np.float32)}
+    (tmp_path / "turned.caffemodel").write_bytes(caffe_net("AlexNet", ALEXNET, weights))
+    with pytest.raises(WeightsError) as caught:
+        load_model(tmp_path / "turned.caffemodel")
+    assert str(caught.value) == (
+        "turned.caffemodel: fc7 has 16 biases for 24 outputs; its kernel is transposed; write it as outputs × inputs"
+    )

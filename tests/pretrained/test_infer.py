@@ -101,6 +101,8 @@ def changed(**changes: tuple[int, ...] | None) -> WeightsFile:
             "it has stem/kernel (3×3), conv5/bias is 9, not 256, it lacks conv2/bias, conv3",
         ),
         (changed(conv1_kernel=(11, 11, 3, 95)), "conv1/kernel is 11×11×3×95, not 11×11×3×96"),
+        (changed(fc6_kernel=(24, 9216)), "fc6/kernel is 24×9216, not 9216×24"),
+        (changed(fc8_kernel=(3, 24)), "fc8/kernel is 3×24, not 24×3"),
         (changed(fc8_kernel=None, fc8_bias=None, a_kernel=(9, 3), b_kernel=(9, 3)),
          "it has a/kernel (9×3), b/kernel (9×3), it lacks fc8"),
     ],

@@ -23,3 +23,13 @@ def test_columns_of_one_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     several = read_input_list(["stimuli.CSV", "stimuli.CSV"])
     assert several == InputList(4, 7, {})
     assert list(several.lines()) == []
+
+
+def test_a_csv_from_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Semicolons, UTF-16, a column in another case, and a line that is a row of its own because it has a fault."""
+    monkeypatch.chdir(tmp_path)
+    stimuli = Path("stimuli.tsv")
+    stimuli.write_bytes('PATH;Label\na.png;ä\n"x"y;b\nb.png;c\n'.encode("utf-16"))
+    inputs = read_input_list(["stimuli.tsv"])
+    assert inputs == InputList(3, len("stimuli.tsv, line 3"), {"Label": 2}, stimuli)
+    assert list(inputs.lines()) == [("ä",), ("",), ("c",)]
