@@ -70,12 +70,12 @@ def path_or_url(image: ImageLike) -> Path | str | None:
     return image if isinstance(image, Path) or is_url(image) else Path(image)
 
 
-def read_input_or_raise(image: Path | str, preprocessing: Preprocessing) -> Image:
-    """Return the network input of a path or URL, as `read_input`; raise ImageError, naming it, if it cannot be read."""
+def read_input_or_raise(image: Path | str | FaultyLine, preprocessing: Preprocessing) -> Image:
+    """Return the network input of an image, as `read_input`; raise ImageError, naming it, if it cannot be read."""
     pixels = read_input(image, preprocessing)
     warn_of_dim_images()
     if isinstance(pixels, ImageError):
-        near = "" if is_url(str(image)) else did_you_mean_path(Path(image))
+        near = "" if isinstance(image, FaultyLine) or is_url(str(image)) else did_you_mean_path(Path(image))
         raise ImageError(f"{image}: {pixels}{near}")
     return pixels
 
