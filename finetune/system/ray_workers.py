@@ -136,6 +136,7 @@ class _Job:
         self._begun = self._yielded = 0
         self._machines: dict[str, _Machine] = {}
         self._looked = -SECONDS_BETWEEN_LOOKS
+        self._why = ""
 
     def answers(self) -> Iterator[Answer]:
         """Yield the answers in the order of the batches."""
@@ -174,8 +175,8 @@ class _Job:
         usable = [(node, machine) for node, machine in self._machines.items() if machine.deaths < MOST_DEATHS]
         if not usable:
             raise RunError(
-                f"workers died {MOST_DEATHS} times on every machine of the Ray cluster; expected machines with enough "
-                "memory for the model; fix that and continue with --resume"
+                f"workers died {MOST_DEATHS} times on every machine of the Ray cluster ({self._why}); expected "
+                "machines with enough memory for the model; fix that and continue with --resume"
             )
         for depth in range(1, SENT + 1):
             for node, machine in usable:
@@ -218,7 +219,8 @@ class _Job:
                     f"a Ray worker failed ({last_line(error)}); fix that and continue with --resume"
                 ) from None
             except ray.exceptions.RayError as error:
-                logger.debug("a Ray worker died: %s", last_line(error))
+                self._why = last_line(error)
+                logger.debug("a Ray worker died: %s", self._why)
                 # A worker that dies before it can compute, as on a machine that is gone, is not the task's fault.
                 self._again.extend(task.after_death() if _was_ready(machine) else [task])
                 self._again.extend(other for _, other in machine.tasks)

@@ -1,5 +1,6 @@
 """Ray clusters for tests: two machines, both of them this one, in a process of their own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def two_machines() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # otherwise Ray writes a token to the user's home
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for workers, which import `support` too
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=MACHINE)
         cluster.add_node(**MACHINE)
         yield cluster

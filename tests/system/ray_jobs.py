@@ -55,7 +55,7 @@ def test_an_error_of_a_worker_ends_the_job(cluster: Any, tmp_path: Path) -> None
 def test_no_machine_can_compute(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent to workers that never began is not set aside."""
     monkeypatch.setattr(ray_workers, "MOST_DEATHS", 2)
-    with pytest.raises(RunError, match="workers died 2 times on every machine of the Ray cluster; expected machines"):
+    with pytest.raises(RunError, match=r"workers died 2 times on every machine of the Ray cluster \(.+\); expected"):
         list(compute(unable, None, [["a"]]))
 
 

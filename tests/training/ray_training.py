@@ -86,9 +86,10 @@ def test_the_local_engine_finishes_what_ray_started(
         keep(self, keys, rows)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(InterruptionError, match="continue with finetune train"):
+    with monkeypatch.context() as patch:
         patch.setattr(FeatureStore, "keep", interrupted)
-        trained(patch, "ray", config, "ray", cluster.address)
+        with pytest.raises(InterruptionError, match="continue with finetune train"):
+            trained(patch, "ray", config, "ray", cluster.address)
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path("ray-cache").absolute()))
     (run,) = proceed(Path("run"))
     assert files(run) == expected
