@@ -44,7 +44,7 @@ def test_the_whole_way(name: str, image_folder: Callable[..., Path], tmp_path: P
         skip=("fc8",), train=("fc7",), precision="float32",
     )  # fmt: skip
     run = train(config)
-    assert len(list(cache_folder().rglob("*.npy"))) == 1
+    assert len(list(cache_folder().rglob("*.npy"))) == 2, "a batch for each split"
     after = load_model(run.model)
     assert after.network == build(name, {**before.network.options, "num_classes": 2})
     for key, value in before.weights.items():

@@ -43,9 +43,9 @@ def test_stored_rows_are_not_computed_again(
     compute(plan, read_folder(folder).all_to_train(), count=3)
     assert decoded == []
     (folder / "dots" / "new.png").write_bytes(image_folder("more", waves=1).joinpath("waves", "0.png").read_bytes())
-    dataset = read_folder(folder).all_to_train()
-    compute(plan, dataset, count=3)  # 33 rows; new.png has the last three of the dots, rows 15 to 17
-    assert decoded == [record.path for record in dataset.records if record.path.stem != "copy"]
+    larger = read_folder(folder).all_to_train()
+    compute(plan, larger, count=3)  # 33 rows; new.png has the last three of the dots, rows 15 to 17
+    assert decoded == [record.path for record in larger.records if record.path.stem != "copy"]
 
     decoded.clear()
     compute(replace(plan, source=SourceWeights("other", "cd" * 32)), dataset)
