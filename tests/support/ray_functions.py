@@ -13,7 +13,7 @@ def joiner(shared: tuple[str, Path]) -> Callable[[list[str]], str]:
     separator, diary = shared
 
     def join(items: list[str]) -> str:
-        with diary.open("a") as file:
+        with diary.open("a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(f"{','.join(items)}\n")
         if DEADLY in items:
             os.kill(os.getpid(), signal.SIGKILL)
