@@ -114,13 +114,31 @@ class _Task:
 class _Machine:
     """A machine with its worker, and the tasks that the worker has, the first of which it computes now.
 
-    `ready`: a reference to what the worker returns when it can compute. `deaths`: since a task was finished here.
+    `starting`: a reference that is ready once the worker is, None from then on; tasks have no reference before.
+    `deaths`: since a task was finished here.
     """
 
     worker: Any = None
-    ready: Any = None
+    starting: Any = None
     tasks: deque[tuple[Any, _Task]] = field(default_factory=deque)
     deaths: int = 0
+
+    def add(self, task: _Task) -> None:
+        reference = None if self.starting else self.worker.compute.remote(task.to_send())
+        self.tasks.append((reference, task))
+
+    def begin(self) -> None:
+        """Send the tasks that waited for the worker."""
+        self.starting = None
+        self.tasks = deque((self.worker.compute.remote(task.to_send()), task) for _, task in self.tasks)
+
+    def bury(self) -> list[_Task]:
+        """Forget the dead worker, and return the tasks that it had."""
+        tasks = [task for _, task in self.tasks]
+        self.tasks.clear()
+        self.worker = self.starting = None
+        self.deaths += 1
+        return tasks
 
 
 class _Job:
@@ -183,7 +201,7 @@ class _Job:
                 if len(machine.tasks) < depth and (task := self._next_task(LOOK_AHEAD * len(usable))):
                     if machine.worker is None:
                         self._start(node, machine)
-                    machine.tasks.append((machine.worker.compute.remote(task.to_send()), task))
+                    machine.add(task)
 
     def _next_task(self, look_ahead: int) -> _Task | None:
         if self._again:
@@ -201,19 +219,20 @@ class _Job:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         kind = ray.remote(Worker).options(num_cpus=1, scheduling_strategy=there)  # few: another one has to fit as well
         machine.worker = kind.remote(self._pickled)
-        machine.ready = machine.worker.ready.remote()
+        machine.starting = machine.worker.ready.remote()
 
     def _receive(self) -> None:
         """Wait for a result, or until it is time to look for machines, and sort in what has arrived."""
         import ray
 
-        first = {machine.tasks[0][0]: machine for machine in self._machines.values() if machine.tasks}
-        ready, _ = ray.wait(list(first), timeout=SECONDS_BETWEEN_LOOKS) if first else ([], [])
+        awaited = {
+            machine.starting or machine.tasks[0][0]: machine for machine in self._machines.values() if machine.tasks
+        }
+        ready, _ = ray.wait(list(awaited), timeout=SECONDS_BETWEEN_LOOKS) if awaited else ([], [])
         for reference in ready:
-            machine = first[reference]
-            _, task = machine.tasks.popleft()
+            machine = awaited[reference]
             try:
-                result = pickle.loads(ray.get(reference))  # noqa: S301 (from our own worker)
+                result = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise RunError(
                     f"a Ray worker failed ({last_line(error)}); fix that and continue with --resume"
@@ -221,20 +240,25 @@ class _Job:
             except ray.exceptions.RayError as error:
                 self._why = last_line(error)
                 logger.debug("a Ray worker died: %s", self._why)
-                # A worker that dies before it can compute, as on a machine that is gone, is not the task's fault.
-                self._again.extend(task.after_death() if _was_ready(machine) else [task])
-                self._again.extend(other for _, other in machine.tasks)
-                machine.tasks.clear()
-                machine.worker = None
-                machine.deaths += 1
+                was_computing = not machine.starting
+                first, *others = machine.bury()
+                self._again.extend(first.after_death() if was_computing else [first])
+                self._again.extend(others)
                 continue
-            if isinstance(result, FinetuneError):
-                raise result
-            machine.deaths = 0
-            if task.whole:
-                self._again.extend(task.after_trial())
+            if machine.starting:
+                machine.begin()
             else:
-                self._answers[task.number] = Answer(result, tuple(sorted(task.lost)))
+                self._finish(machine, pickle.loads(result))  # noqa: S301 (from our own worker)
+
+    def _finish(self, machine: _Machine, result: Any) -> None:
+        if isinstance(result, FinetuneError):
+            raise result
+        machine.deaths = 0
+        _, task = machine.tasks.popleft()
+        if task.whole:
+            self._again.extend(task.after_trial())
+        else:
+            self._answers[task.number] = Answer(result, tuple(sorted(task.lost)))
 
 
 def _pickled(make: Callable[[Any], WorkerFunction], shared: Any) -> tuple[bytes, list[NDArray[np.uint8]]]:
@@ -243,12 +267,3 @@ def _pickled(make: Callable[[Any], WorkerFunction], shared: Any) -> tuple[bytes,
     data = pickle.dumps((make, shared), protocol=5, buffer_callback=buffers.append)
     return data, [np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers]
 
-
-def _was_ready(machine: _Machine) -> bool:
-    import ray
-
-    try:
-        ray.get(machine.ready, timeout=0)
-    except ray.exceptions.RayError:  # it died before, or is not ready yet
-        return False
-    return True
