@@ -46,7 +46,8 @@ def trained(monkeypatch: pytest.MonkeyPatch, name: str, config: TrainConfig, *en
 
 
 def files(run: Run) -> dict[str, bytes]:
-    found = {path.name: path.read_bytes() for path in run.path.iterdir() if path.name not in OF_THE_TIME}
+    every = (path for path in run.path.rglob("*") if path.is_file() and path.name not in OF_THE_TIME)
+    found = {str(path.relative_to(run.path)): path.read_bytes() for path in every}
     config = json.loads(found["config.json"])
     return {**found, "config.json": json.dumps({**config, "out": None}).encode()}
 
