@@ -83,6 +83,9 @@ class Trunk:
         described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json()]
         self._name = sha256(json.dumps(described).encode())[:32]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_functions": {}}  # another process compiles its own
+
     @contextmanager
     def open_store(self, cache: bool = True) -> Iterator[FeatureStore]:
         """Yield the store of this trunk's features: in the user's cache, or in a folder that exists for the block only.

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.
 def trained(monkeypatch: pytest.MonkeyPatch, name: str, config: TrainConfig, *engine: str) -> dict[str, bytes]:
     """Train with an empty cache, and return the files of the run but for times and its own name."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path(name + "-cache").absolute()))
-    (run,) = start(config, *engine)
+    (run,) = start(replace(config, out=Path(name)), *engine)
     return files(run)
 
 
@@ -57,7 +58,7 @@ def test_the_run_is_that_of_the_local_engine(
     cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     """Byte for byte, though a worker is killed after its first batch."""
-    config = TrainConfig(data=data, weights=str(tiny_weights), out=Path("run"), overwrite=True, **options)
+    config = TrainConfig(data=data, weights=str(tiny_weights), **options)
     expected = trained(monkeypatch, "local", config)
     killed: list[int] = []
     keep = FeatureStore.keep
@@ -79,7 +80,7 @@ def test_the_run_is_that_of_the_local_engine(
 def test_the_local_engine_finishes_what_ray_started(
     cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TrainConfig(data=data, weights=str(tiny_weights), out=Path("run"), overwrite=True, skip=("fc8",), epochs=2)
+    config = TrainConfig(data=data, weights=str(tiny_weights), skip=("fc8",), epochs=2)
     expected = trained(monkeypatch, "local", config)
     keep = FeatureStore.keep
 
@@ -92,5 +93,5 @@ def test_the_local_engine_finishes_what_ray_started(
         with pytest.raises(InterruptionError, match="continue with finetune train"):
             trained(patch, "ray", config, "ray", cluster.address)
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path("ray-cache").absolute()))
-    (run,) = proceed(Path("run"))
+    (run,) = proceed(Path("ray"))
     assert files(run) == expected
