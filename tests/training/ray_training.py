@@ -1,10 +1,8 @@
 """`train --engine ray` on a cluster of two machines; `test_ray_training.py` runs this file in its own process."""
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +38,17 @@ def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.
 
 
 def trained(monkeypatch: pytest.MonkeyPatch, name: str, config: TrainConfig, *engine: str) -> dict[str, bytes]:
-    """Train with an empty cache, and return the files of the run but for times and its own name."""
+    """Train with an empty cache, and return the files of the run but for times; it is moved out of the way."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path(name + "-cache").absolute()))
-    (run,) = start(replace(config, out=Path(name)), *engine)
-    return files(run)
+    (run,) = start(config, *engine)
+    found = files(run)
+    run.path.rename(name)
+    return found
 
 
 def files(run: Run) -> dict[str, bytes]:
     every = (path for path in run.path.rglob("*") if path.is_file() and path.name not in OF_THE_TIME)
-    found = {str(path.relative_to(run.path)): path.read_bytes() for path in every}
-    config = json.loads(found["config.json"])
-    return {**found, "config.json": json.dumps({**config, "out": None}).encode()}
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in every}
 
 
 @pytest.mark.parametrize("options", [{}, {"skip": ("fc7", "fc8"), "epochs": 2, "views": 3}])
@@ -58,7 +56,7 @@ def test_the_run_is_that_of_the_local_engine(
     cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     """Byte for byte, though a worker is killed after its first batch."""
-    config = TrainConfig(data=data, weights=str(tiny_weights), **options)
+    config = TrainConfig(data=data, weights=str(tiny_weights), out=Path("run"), **options)
     expected = trained(monkeypatch, "local", config)
     killed: list[int] = []
     keep = FeatureStore.keep
@@ -80,7 +78,7 @@ def test_the_run_is_that_of_the_local_engine(
 def test_the_local_engine_finishes_what_ray_started(
     cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TrainConfig(data=data, weights=str(tiny_weights), skip=("fc8",), epochs=2)
+    config = TrainConfig(data=data, weights=str(tiny_weights), out=Path("run"), skip=("fc8",), epochs=2)
     expected = trained(monkeypatch, "local", config)
     keep = FeatureStore.keep
 
@@ -93,5 +91,5 @@ def test_the_local_engine_finishes_what_ray_started(
         with pytest.raises(InterruptionError, match="continue with finetune train"):
             trained(patch, "ray", config, "ray", cluster.address)
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path("ray-cache").absolute()))
-    (run,) = proceed(Path("ray"))
+    (run,) = proceed(Path("run"))
     assert files(run) == expected
