@@ -23,3 +23,4 @@ Kept = Literal["best", "last", "probe"]  # the model that a training keeps: of a
 SplitName = Literal["train", "val", "test"]  # what a folder or a line of a list may call its split
 Dissimilarity = Literal["correlation", "euclidean", "cosine"]
 ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy"]
+Engine = Literal["local", "ray"]  # what computes: this machine, or a Ray cluster

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES, Interpolation, Resize
+from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES, Engine, Interpolation, Resize
 from finetune.cli.output import set_up_logging
 from finetune.system.option import known_network
 
@@ -106,6 +106,22 @@ AbstainBelow = Annotated[
     ),
 ]
 BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Images per batch.")]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="Compute on this machine (local), or on a Ray cluster with one copy of the frozen layers on each machine "
+        "(ray).",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster, joined from one of its machines; the images must have the same path on all of them. "
+        "[default: start Ray on this machine]",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first input that cannot be read.")]
 
 DrawingFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The drawing to write: .png, .pdf or .svg.")]

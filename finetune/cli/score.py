@@ -8,8 +8,10 @@ import typer
 from finetune.choices import AS_TRAINED
 from finetune.cli.options import (
     AbstainBelow,
+    Address,
     BatchSize,
     ClassNamesOption,
+    EngineOption,
     Inputs,
     InterpolationOption,
     MeanOption,
@@ -70,18 +72,8 @@ def score(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace FILE, and discard what an interrupted run wrote.")
     ] = False,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Compute on this machine (local), or on a Ray cluster with one model on each machine (ray)."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="The Ray cluster, joined from one of its machines; the images must have the same path on all of them. "
-            "[default: start Ray on this machine]",
-        ),
-    ] = None,
+    engine: EngineOption = "local",
+    address: Address = None,
     verbose: Verbose = False,
 ) -> None:
     """Classify any number of images into a file, one row for each.

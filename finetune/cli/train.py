@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from finetune.choices import LightingOption
-from finetune.cli.options import Verbose, completes
+from finetune.cli.options import Address, EngineOption, Verbose, completes
 from finetune.cli.safe_text import printable
 from finetune.config import TrainConfig
 from finetune.errors import InterruptionError, UsageError
@@ -33,13 +33,15 @@ def train(context: typer.Context, **options: Any) -> None:
       finetune train --data images --skip fc7,fc8 --epochs 20
     """
     if options["resume"]:
-        _refuse_others(context, "resume", "verbose")
+        _refuse_others(context, "resume", "engine", "address", "verbose")
         from finetune.training.train import proceed
 
-        _print_results(proceed(options["resume"]))
+        _print_results(proceed(options["resume"], options["engine"], options["address"]))
         return
     if options["dry_run"] and options["find_lr"]:
         raise UsageError("--dry-run and --find-lr cannot both be given: one trains nothing, the other a little")
+    if options["engine"] != "local" and (options["dry_run"] or options["find_lr"]):
+        raise UsageError("--dry-run and --find-lr compute on this machine; omit --engine")
     config = _config(context, options)
     from finetune.training import train as training  # only now, since it imports NumPy
 
@@ -50,7 +52,7 @@ def train(context: typer.Context, **options: Any) -> None:
         print(f"suggested: --learning-rate {found.suggestion:.2g}")
         print(f"plot {found.plot}")
     else:
-        _print_results(training.start(config))
+        _print_results(training.start(config, options["engine"], options["address"]))
 
 
 def _config(context: typer.Context, options: Mapping[str, Any]) -> TrainConfig:
@@ -147,12 +149,19 @@ def _command_line_parameters() -> list[inspect.Parameter]:
         _parameter("resume", Path | None, resume, None),
         _parameter("dry_run", bool, dry_run, False),
         _parameter("find_lr", bool, find_lr, False),
-        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, annotation=Verbose, default=False),
+        _shared("engine", EngineOption, "local"),
+        _shared("address", Address, None),
+        _shared("verbose", Verbose, False),
     ]
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, option], default=default)
+
+
+def _shared(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """Return a parameter for an option that other commands have too."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
 # Typer reads the options from the signature.

@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from finetune import __version__
+from finetune.choices import Engine
 from finetune.classifier import Classifier, load
 from finetune.data.inputs import STDIN, Input, expand
 from finetune.data.unread import Unread
@@ -30,7 +31,6 @@ from finetune.system.quiet import import_tensorflow
 
 logger = logging.getLogger(__name__)
 
-Engine = Literal["local", "ray"]
 ComputeRows = Callable[[Classifier, Iterator[Input], ScoreOptions], Generator[ScoreRow, None, None]]
 
 
@@ -103,8 +103,9 @@ def _engine(name: Engine, address: str | None) -> Iterator[ComputeRows]:
         yield compute_rows
         return
     from finetune.scoring import ray_engine
+    from finetune.system.ray_cluster import connected
 
-    with ray_engine.connected(address):
+    with connected(address):
         yield ray_engine.compute_rows
 
 

@@ -8,7 +8,7 @@ PACKAGES = {
     "onnxruntime": "onnxruntime>=1.20",
     "pi_heif": "pi-heif>=1.1",
     "pyarrow": "pyarrow>=18.0",
-    "ray": "ray[data]>=2.60",
+    "ray": "ray>=2.60",
 }
 
 

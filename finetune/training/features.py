@@ -78,9 +78,13 @@ class Trunk:
         self._preprocessing = plan.network.preprocessing
         self._augmentation = plan.augmentation
         self._weights = plan.weights
+        self._engine = plan.engine
         self._functions: dict[Precision, Compiled] = {}
         described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json()]
         self._name = sha256(json.dumps(described).encode())[:32]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_functions": {}}  # another process compiles its own
 
     @contextmanager
     def open_store(self, cache: bool = True) -> Iterator[FeatureStore]:
@@ -124,7 +128,10 @@ class Trunk:
         batches = self.missing(wanted, store)
         computed = {row.record.digest for batch in batches for row in batch.rows}
         done = len({record.digest for record in wanted} - computed)
-        errors = self.compute_batches(batches, store, done)
+        if self._engine == "ray":
+            errors = self._compute_on_cluster(batches, store)
+        else:
+            errors = self.compute_batches(batches, store, done)
         return {record.path: errors[record.digest] for record in wanted if record.digest in errors}
 
     def missing(self, wanted: Mapping[Record, Iterable[View]], store: RowSink) -> list[FeatureBatch]:
@@ -155,14 +162,38 @@ class Trunk:
         was computed stays in the store when this is interrupted.
         """
         errors: dict[str, str] = {}
+        try:
+            for keys, rows in self.computed(batches, errors, done):
+                store.keep(keys, rows)
+        finally:
+            store.flush()
+        return errors
+
+    def computed(
+        self, batches: Sequence[FeatureBatch], errors: dict[str, str], done: int = 0
+    ) -> Iterator[tuple[tuple[Key, ...], NDArray[Any]]]:
+        """Yield the readable rows of each batch with their keys; digests of unreadable images go to `errors`."""
         rows = [row for batch in batches for row in batch.rows]
         inputs = self._inputs(rows, errors, done)
+        for batch in batches:
+            readable = [(row.key, pixels) for row, pixels in islice(inputs, len(batch.rows)) if pixels is not None]
+            if readable:
+                keys, pixels = zip(*readable, strict=True)
+                yield keys, self._output(batch.precision, np.stack(pixels))
+
+    def _compute_on_cluster(self, batches: Sequence[FeatureBatch], store: RowSink) -> dict[str, str]:
+        """Do as `compute_batches`, on all machines of a cluster; an image that ends workers counts as unreadable."""
+        from finetune.system.ray_workers import SET_ASIDE, compute
+
+        errors: dict[str, str] = {}
+        answers = compute(TrunkWorker, self, ([_with_absolute_path(row) for row in batch.rows] for batch in batches))
         try:
-            for batch in batches:
-                readable = [(row.key, pixels) for row, pixels in islice(inputs, len(batch.rows)) if pixels is not None]
-                if readable:
-                    keys, pixels = zip(*readable, strict=True)
-                    store.keep(keys, self._output(batch.precision, np.stack(pixels)))
+            for batch, answer in track(zip(batches, answers, strict=True), len(batches), "features", "batches"):
+                unreadable, computed = answer.result
+                errors |= unreadable
+                errors |= {batch.rows[place].record.digest: SET_ASIDE for place in answer.lost}
+                for keys, rows in computed:
+                    store.keep(keys, rows)
         finally:
             store.flush()
             warn_of_dim_images()
@@ -201,6 +232,24 @@ class Trunk:
         warn_if_doubtful(record.path, decoded.damage, decoded.dim)
         views = (view_generator(record.digest, row.view) for row in rows)
         return rows, [augmented_input(decoded.image, self._preprocessing, view, self._augmentation) for view in views]
+
+
+class TrunkWorker:
+    """Computes batches on a machine of a cluster, with its own copy of the trunk."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        self._trunk = trunk
+
+    def __call__(self, rows: list[Row]) -> tuple[dict[str, str], list[tuple[tuple[Key, ...], NDArray[Any]]]]:
+        """Return the unreadable images of one batch with the reasons, and its readable rows with their keys."""
+        errors: dict[str, str] = {}
+        batches = [FeatureBatch(rows[0].key.precision, tuple(rows))] if rows else []
+        return errors, list(self._trunk.computed(batches, errors))
+
+
+def _with_absolute_path(row: Row) -> Row:
+    """Return the row of an image whose path does not depend on the folder a worker runs in."""
+    return row._replace(record=row.record._replace(path=row.record.path.absolute()))
 
 
 def _unchanged(record: Record) -> bytes:

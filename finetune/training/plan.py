@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.choices import Precision
+from finetune.choices import Engine, Precision
 from finetune.data.augment import Augmentation
 from finetune.data.dataset import Record
 from finetune.formats.weights_file import layer_of
@@ -68,7 +68,7 @@ class Plan:
     to the fresh ones in `skip`; all others are loaded and frozen. Both in forward order. `stages`: which layers are
     trained when. `precision`: of the frozen layers' features to train on. `augmentation`: how views differ, with the
     lighting's components. `probe`: what a linear probe was chosen from, if the plan is for one. `solver`: what --solver
-    says of every weight and iteration.
+    says of every weight and iteration. `engine`: what computes the frozen layers' features.
     """
 
     config: Settled
@@ -81,6 +81,7 @@ class Plan:
     augmentation: Augmentation
     probe: Probe | None = None
     solver: Solver | None = None
+    engine: Engine = "local"
 
     def at(self, stage: Stage, weights: Arrays) -> "Plan":
         """Return the plan for one stage alone, which starts with `weights` in place of those of the same names."""

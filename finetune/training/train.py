@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finetune import __version__
 from finetune.check.before_training import training_warnings
 from finetune.check.copies_together import keep_copies_together
+from finetune.choices import Engine
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
@@ -59,12 +60,16 @@ def resume(path: Path) -> Run:
     return run
 
 
-def start(config: TrainConfig) -> Iterator[Run]:
-    """Train as `train` does; yield the run once, when it has its results and before its report is drawn."""
-    return _train(config, Run.create(config.out, config.overwrite), started=None)
+def start(config: TrainConfig, engine: Engine = "local", address: str | None = None) -> Iterator[Run]:
+    """Train as `train` does; yield the run once, when it has its results and before its report is drawn.
+
+    `engine`: "ray" computes the features of frozen layers on the Ray cluster at `address`, or on one that is started on
+    this machine. The run is the same, and either engine can continue what the other started.
+    """
+    return _train(config, Run.create(config.out, config.overwrite), None, engine, address)
 
 
-def proceed(path: Path) -> Iterator[Run]:
+def proceed(path: Path, engine: Engine = "local", address: str | None = None) -> Iterator[Run]:
     """Continue as `resume` does; yield the run once, when it has its results and before its report is drawn."""
     run = Run(path)
     pending = run.pending()
@@ -74,15 +79,24 @@ def proceed(path: Path) -> Iterator[Run]:
         config = TrainConfig.from_json({**options, "out": path})
     except UsageError as error:
         raise RunError(f"the options in {path} are invalid ({error}); start a new run") from None
-    return _train(config, run, started)
+    return _train(config, run, started, engine, address)
 
 
-def _train(config: TrainConfig, run: Run, started: Mapping[str, Any] | None) -> Iterator[Run]:
+def _train(
+    config: TrainConfig, run: Run, started: Mapping[str, Any] | None, engine: Engine, address: str | None
+) -> Iterator[Run]:
     """Train into a run, and yield it; `started` is the config.json of one that is resumed after its first state."""
-    with run.locked(config.to_json() if started is None else None):
+    if address is not None and engine != "ray":
+        raise UsageError("--address is only for --engine ray; omit it")
+    with run.locked(config.to_json() if started is None else None), ExitStack() as cluster:
         plan, dataset = _plan(config)
         if started is None:
             _announce(run, plan, dataset)
+        if engine == "ray":
+            from finetune.system.ray_cluster import connected
+
+            cluster.enter_context(connected(address))
+            plan = replace(plan, engine=engine)
         if config.is_probe:
             plan, dataset = _choose(plan, dataset)  # which layer it reads, by cross-validation
         if started is not None:

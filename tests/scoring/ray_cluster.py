@@ -6,38 +6,30 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.ray_machines import two_machines, workers
 
 from finetune.errors import DataError, RunError, WeightsError
 from finetune.formats.npy_file import write_npy
 from finetune.model import Model, save_model
 from finetune.pretrained.description import Description
-from finetune.scoring import ray_engine
 from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.score import score
 from finetune.scoring.score_options import ScoreOptions
+from finetune.system import ray_cluster, ray_workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray.*")  # it sets its own deprecated options
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A Ray cluster of two machines with one CPU each."""
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # otherwise Ray writes a token to the user's home
-        machine = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
-        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=machine)
-        cluster.add_node(**machine)
+    with two_machines() as cluster:
         yield cluster
-        cluster.shutdown()
 
 
 @pytest.fixture
@@ -50,19 +42,6 @@ def data(image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.
     (folder / os.fsdecode(b"caf\xe9.png")).symlink_to(folder / "dots" / "1.png")
     monkeypatch.chdir(tmp_path)
     return folder
-
-
-def workers(cluster: Any) -> list[set[int]]:
-    """Return the worker processes of each machine."""
-    import psutil  # Ray brings it
-
-    found: list[set[int]] = []
-    for machine in cluster.list_all_nodes():
-        found.append(set())
-        for child in psutil.Process(machine.all_processes["raylet"][0].process.pid).children():
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                found[-1] |= {child.pid} if "MapWorker" in "".join(child.cmdline()) else set()
-    return found
 
 
 @pytest.mark.slow
@@ -99,7 +78,7 @@ def test_the_local_engine_finishes_what_ray_started(
     cluster: Any, data: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With weights that do not say how images become their input."""
-    monkeypatch.setattr(ray_engine, "WINDOW", 7)
+    monkeypatch.setattr(ray_workers, "LOOK_AHEAD", 2)
     write_npy(Path("tiny.npy"), tiny_model.weights)
     options, description = ScoreOptions(batch_size=16, features=("fc7",)), Description("warp", "none", "linear")
     score(["images"], Path("local.npy"), options, "tiny.npy", "alexnet", description)
@@ -120,7 +99,7 @@ def test_errors_of_workers_are_reported_as_local_ones(
     arguments = (["images"], Path("rows.jsonl"), ScoreOptions(), "damaged.safetensors")
     with pytest.raises(WeightsError, match=r"output for .*images/000\.png is not finite"):
         score(*arguments, engine="ray", address=cluster.address)
-    monkeypatch.setattr(ray_engine, "__version__", "9.9")
+    monkeypatch.setattr(ray_cluster, "__version__", "9.9")
     with pytest.raises(
         RunError, match=r"expected finetune 9\.9, found \d.*; install the same finetune and ray on every"
     ):

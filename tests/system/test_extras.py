@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_packages_are_named_with_their_versions() -> None:
-    assert needs("ray") == "needs ray; pip install 'ray[data]>=2.60'"
+    assert needs("ray") == "needs ray; pip install 'ray>=2.60'"
     assert needs("onnx", "ai_edge_litert") == (
         "needs onnx and ai-edge-litert; pip install 'onnx>=1.16' 'ai-edge-litert>=2.0'"
     )
