@@ -9,25 +9,12 @@ from numpy.typing import NDArray
 
 from finetune.data.class_name import valid_text
 from finetune.rdm.tiles import Tile
-from finetune.system.quiet import import_matplotlib
+from finetune.system.figure_file import figure_file
 
-FIGURE_ENDINGS = (".png", ".pdf", ".svg")
 CELLS = 400  # of a drawn matrix, in each direction: more stimuli are averaged in groups
 COLUMNS = 5
-WIDTH, HEIGHT = 2.1, 1.9  # inches of a matrix with its colour bar
-STYLE = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "text.parse_math": False,  # a file may be called $5
-    "pdf.fonttype": 42,  # letters, not outlines, which journals ask for
-    "svg.fonttype": "none",
-    "svg.hashsalt": "finetune",
-}
-NO_FACTS = {  # about the time and the program, which matplotlib would write into the file
-    ".png": {"Software": None},
-    ".pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
-    ".svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
-}
+WIDTH, HEIGHT = 2.6, 2.3  # inches of a matrix with its colour bar
+FONT_SIZE = 9
 
 
 class RdmImage:
@@ -62,27 +49,21 @@ class Panel(NamedTuple):
     first: bool
 
 
-def draw_rdms(file: Path, ending: str, title: str, panels: Sequence[Panel]) -> None:
-    """Write the figure to `file`, in the format of `ending`; every matrix has a scale of its own, from 0."""
-    import_matplotlib()
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
+def draw_rdms(out: Path, title: str, panels: Sequence[Panel]) -> None:
+    """Draw the matrices to `out`, a .png, .pdf or .svg; every one has a scale of its own, from 0."""
     places = _places(panels)
     rows, columns = (max(place[axis] for place in places) + 1 for axis in (0, 1))
-    with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(columns * WIDTH + 0.2, rows * HEIGHT + 0.4), dpi=200, layout="constrained")
-        figure.suptitle(title)
+    with figure_file(out, columns * WIDTH + 0.2, rows * HEIGHT + 0.4) as figure:
+        figure.suptitle(title, fontsize=FONT_SIZE)
         grid = figure.add_gridspec(rows, columns)
         for panel, place in zip(panels, places, strict=True):
             axes = figure.add_subplot(grid[place])
             cells = panel.image.cells()
             drawn = axes.imshow(cells, cmap="viridis", vmin=0, vmax=cells.max() or 1, interpolation="nearest")
-            axes.set_title(valid_text(panel.title))
+            axes.set_title(valid_text(panel.title), fontsize=FONT_SIZE)
             axes.set_xticks([])
             axes.set_yticks([])
-            figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)
-        figure.savefig(file, format=ending[1:], metadata=NO_FACTS[ending])
+            figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03).ax.tick_params(labelsize=FONT_SIZE - 1)
 
 
 def _places(panels: Sequence[Panel]) -> list[tuple[int, int]]:

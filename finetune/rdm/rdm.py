@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from finetune.choices import Dissimilarity
 from finetune.errors import DataError, RunError, UsageError
 from finetune.rdm.activations import Activations, LayerMatrix, read_activations
-from finetune.rdm.draw_rdms import FIGURE_ENDINGS, Panel, RdmImage, draw_rdms
+from finetune.rdm.draw_rdms import Panel, RdmImage, draw_rdms
 from finetune.rdm.kernel_alignment import SquaredDistances, linear_cka
 from finetune.rdm.pairs import Pairs, consecutive, pair_count
 from finetune.rdm.ranks import kendall_tau_a, rank, spearman
 from finetune.rdm.rdm_file import DISSIMILARITIES, MEASURES, Agreement, lay_out, write_agreement
 from finetune.rdm.tiles import RowStatistics, row_statistics, tile_places, tiles, why_undefined
 from finetune.system.atomic import replacing
+from finetune.system.figure_file import FIGURE_ENDINGS
 from finetune.system.progress import track
 from finetune.system.text import first_few
 
@@ -85,9 +86,7 @@ def write_rdms(
             agreements = _agreements(tasks, matrices, distances) if distances else ()
             if agreements:
                 write_agreement(file, offsets, agreements)
-        with replacing(figure) as drawn:
-            title = f"{MEASURES[metric]} distance, {len(stimuli):,} stimuli"
-            draw_rdms(drawn, figure.suffix.lower(), title, panels)
+        draw_rdms(figure, f"{MEASURES[metric]} distance, {len(stimuli):,} stimuli", panels)
     return WrittenRdms(len(tasks), len(stimuli), agreements)
 
 

@@ -24,6 +24,7 @@ _NO_FACTS: dict[str, dict[str, Any]] = {
     ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
     ".svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
 }
+FIGURE_ENDINGS = tuple(_NO_FACTS)
 _STYLE = {
     "font.size": 10,
     "axes.titlesize": 10,
@@ -41,7 +42,7 @@ def check_figure_file(out: Path, *, overwrite: bool, option: str = "--out") -> N
 
     `option` is the option that named the file; only commands with --out have --overwrite.
     """
-    if out.suffix.lower() not in _NO_FACTS:
+    if out.suffix.lower() not in FIGURE_ENDINGS:
         raise UsageError(f"{option} {out}: expected a name that ends in .png, .pdf or .svg, for that kind of file")
     if not out.parent.is_dir():
         raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it, or choose another name")

@@ -44,10 +44,10 @@ def panels() -> list[Panel]:
 @pytest.mark.parametrize(("ending", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF-"), (".svg", b"<?xml")])
 def test_formats(ending: str, start: bytes, tmp_path: Path) -> None:
     """The same bytes every time, without a warning; a matrix of zeros is drawn too."""
-    first, second = tmp_path / "first", tmp_path / "second"
+    first, second = tmp_path / f"first{ending}", tmp_path / f"second{ending}"
     for file in (first, second):
         with warnings.catch_warnings(action="error"):
-            draw_rdms(file, ending, "correlation distance", panels())
+            draw_rdms(file, "correlation distance", panels())
     assert first.read_bytes().startswith(start)
     assert first.read_bytes() == second.read_bytes()
     if ending == ".svg":
@@ -55,7 +55,7 @@ def test_formats(ending: str, start: bytes, tmp_path: Path) -> None:
         assert all(title in text for title in ("correlation distance", "conv5", "$fc7 na\\xffme"))
     if ending == ".png":
         height, width, _ = png_shape(first)
-        assert (width, height) == (round(200 * (5 * 2.1 + 0.2)), round(200 * (3 * 1.9 + 0.4)))
+        assert (width, height) == (round(120 * (5 * 2.6 + 0.2)), round(120 * (3 * 2.3 + 0.4)))
 
 
 def png_shape(file: Path) -> tuple[int, ...]:
