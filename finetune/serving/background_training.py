@@ -38,22 +38,27 @@ class TrainingStatus:
 
 
 class BackgroundTraining:
-    """One training at a time; `trained` is called with each run as soon as it has its model, `ended` after each."""
+    """One training at a time.
 
-    def __init__(self, trained: Callable[[Path], None], ended: Callable[[], None]) -> None:
+    `trained` is called with each run as soon as it has its model, `hold` with True when a training starts and with False
+    when it has ended. `status` may be read at any time.
+    """
+
+    def __init__(self, trained: Callable[[Path], None], hold: Callable[[bool], None]) -> None:
         self.status = TrainingStatus()
-        self._trained, self._ended = trained, ended
-        self._starting = Lock()
+        self._trained, self._hold = trained, hold
+        self._changing = Lock()
 
     def start(self, config: TrainConfig) -> None:
         """Start a training; DataError if one is running."""
-        with self._starting:
+        with self._changing:
             if self.status.stage == "running":
                 raise DataError("a training is running already; wait until it is done")
+            receiver, sender = get_context("spawn").Pipe(duplex=False)
+            process = get_context("spawn").Process(target=train_and_send, args=(sender, config), daemon=True)
+            process.start()
             self.status = TrainingStatus("running", "starting")
-        receiver, sender = get_context("spawn").Pipe(duplex=False)
-        process = get_context("spawn").Process(target=train_and_send, args=(sender, config), daemon=True)
-        process.start()
+            self._hold(True)
         sender.close()  # so that the end of the process ends the receiving
         Thread(target=self._follow, args=(receiver, process), daemon=True).start()
 
@@ -79,8 +84,9 @@ class BackgroundTraining:
             error = f"{refused}; train again"
         if not error and (self.status.run is None or process.exitcode):
             error = f"the training ended before its time (exit code {process.exitcode}); train again"
-        self._ended()
-        self.status = replace(self.status, stage="failed" if error else "done", error=error)
+        with self._changing:
+            self._hold(False)
+            self.status = replace(self.status, stage="failed" if error else "done", error=error)
 
 
 def train_and_send(sender: Connection, config: TrainConfig) -> None:
