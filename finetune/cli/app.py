@@ -34,6 +34,7 @@ from finetune.cli.score import score
 from finetune.cli.serve import serve
 from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
+from finetune.cli.teach import teach
 from finetune.cli.train import train
 from finetune.system.quiet import keep_wrappers_out
 
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = (
     demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
-    serve, help,
+    serve, teach, help,
 )  # fmt: skip
 
 app = typer.Typer(

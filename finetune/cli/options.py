@@ -83,3 +83,15 @@ Verbose = Annotated[
     bool,
     typer.Option("-v", "--verbose", callback=set_up_logging, help="Show more detail, and TensorFlow's own messages."),
 ]
+
+Port = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")]
+Host = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="The address to listen on; 0.0.0.0 lets other machines in, and needs --token."
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(metavar="SECRET", help="Answer only requests that present this: Authorization: Bearer SECRET."),
+]

@@ -2,14 +2,17 @@
 
 import logging
 from importlib.util import find_spec
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finetune.choices import WEIGHTS_NAMES
-from finetune.cli.options import NetworkOption, Verbose, completes
+from finetune.cli.options import Host, NetworkOption, Port, Token, Verbose, completes
 from finetune.errors import UsageError
 from finetune.system.extras import needs
+
+if TYPE_CHECKING:
+    from socket import socket
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +30,9 @@ def serve(
         ),
     ] = None,
     network: NetworkOption = None,
-    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="The address to listen on; 0.0.0.0 lets other machines in, and needs --token."
-        ),
-    ] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(metavar="SECRET", help="Answer only requests that present this: Authorization: Bearer SECRET."),
-    ] = None,
+    port: Port = 8000,
+    host: Host = "127.0.0.1",
+    token: Token = None,
     verbose: Verbose = False,
 ) -> None:
     """Serve a page and an HTTP API that classify images.
@@ -48,27 +43,38 @@ def serve(
       finetune serve
       finetune serve runs/insects --port 8080
     """
-    missing = [module for module in NEEDED if find_spec(module) is None]
-    if missing:
-        raise UsageError(f"finetune serve {needs(*missing)}")
+    listener = open_port("finetune serve", host, port, token)
     from finetune.classifier import load
     from finetune.runs.about_model import about_model
     from finetune.runs.default_model import default_model
     from finetune.serving.app import create_app
-    from finetune.serving.server import LOOPBACK, listen, run
+    from finetune.serving.server import run
     from finetune.serving.service import Service
 
-    if host not in LOOPBACK and not token:
-        raise UsageError(f"--host {host} lets other machines in; add --token SECRET, which they have to present")
-    listener = listen(host, port)
     ref, why = (model, None) if model else default_model()
     if why:
         logger.info("model %s, %s", ref, why)
     classifier = load(ref, network)
     service = Service(classifier, lambda: about_model(classifier.model, ref))
-    if host not in LOOPBACK:
-        logger.warning("other machines can reach this server; what they send and see is not encrypted")
     logger.info("serving %s at http://%s:%d/ (Ctrl-C stops it)", ref, host, listener.getsockname()[1])
     app = create_app(service, [host], token)
     run(app, listener)
     logger.info("stopped after %d requests", app.state.counts.total())
+
+
+def open_port(command: str, host: str, port: int, token: str | None) -> "socket":
+    """Return a socket that listens, for `serve` and `teach`; other machines are let in with a token only.
+
+    Raises UsageError if the packages for it are missing, if it needs a token, or if it cannot listen.
+    """
+    missing = [module for module in NEEDED if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"{command} {needs(*missing)}")
+    from finetune.serving.server import LOOPBACK, listen
+
+    if host not in LOOPBACK and not token:
+        raise UsageError(f"--host {host} lets other machines in; add --token SECRET, which they have to present")
+    listener = listen(host, port)
+    if host not in LOOPBACK:
+        logger.warning("other machines can reach this server; what they send and see is not encrypted")
+    return listener

@@ -1,4 +1,4 @@
-"""From the bytes of any image file to a JPEG that holds its upright pixels and nothing else: no EXIF, no place, no date."""
+"""From the bytes of any image file to a JPEG that holds its upright pixels and nothing else: no EXIF."""
 
 import cv2
 

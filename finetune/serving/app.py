@@ -91,12 +91,18 @@ def _add_pages(app: FastAPI, service: Service, counts: RequestCounts) -> None:
             + gauge("finetune_tensorflow", "gauge", service.model.with_tensorflow)
         )
 
+    add_files(app, PAGE, start="index.html", route="/")
+
+
+def add_files(app: FastAPI, folder: Path, start: str, route: str) -> None:
+    """Add the files of a page: `start` at `route`, the others next to it under their names."""
+
     def send(path: Path) -> None:
-        @app.get("/" if path.name == "index.html" else f"/{path.name}", include_in_schema=False)
+        @app.get(route if path.name == start else f"/{path.name}", include_in_schema=False)
         async def file() -> FileResponse:
             return FileResponse(path)
 
-    for path in sorted(PAGE.iterdir()):
+    for path in sorted(folder.iterdir()):
         send(path)
 
 

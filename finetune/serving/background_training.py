@@ -40,8 +40,8 @@ class TrainingStatus:
 class BackgroundTraining:
     """One training at a time.
 
-    `trained` is called with each run as soon as it has its model, `hold` with True when a training starts and with False
-    when it has ended. `status` may be read at any time.
+    `trained` is called with each run as soon as it has its model, `hold` with True when a training starts and with
+    False when it has ended. `status` may be read at any time.
     """
 
     def __init__(self, trained: Callable[[Path], None], hold: Callable[[bool], None]) -> None:

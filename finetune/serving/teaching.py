@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,22 +13,25 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from finetune.check.check import check
 from finetune.check.finding_kinds import KINDS
-from finetune.classifier import load
+from finetune.classifier import Classifier, load
 from finetune.config import TrainConfig
 from finetune.data.thumbnails import thumbnail
-from finetune.errors import DataError
+from finetune.errors import DataError, RunError
 from finetune.runs.about_model import about_model
-from finetune.runs.run import Run
+from finetune.runs.run import Run, runs_with_model
+from finetune.serving.app import add_files
 from finetune.serving.background_training import BackgroundTraining
 from finetune.serving.service import Service
 from finetune.serving.teaching_folder import NotInFolderError, TeachingFolder
 from finetune.serving.zip_stream import zip_stream
 
+PAGE = Path(__file__).parent / "teach_page"
+
 Returned = TypeVar("Returned")
 Name = Annotated[str, Body(embed=True)]
 
 SHOWN_IMAGES = 48  # of a class, unless a page asks for more
-MOST_FINDING_IMAGES = 12  # of each finding
+MOST_MESSAGES, MOST_FOUND = 3, 12  # messages and images of each kind of finding
 _THREADS = 4  # that read and write images, so that a hundred at once do not fill the memory
 
 
@@ -44,10 +48,13 @@ class Teaching:
 
     def status(self) -> dict[str, Any]:
         """Return what the page shows at any time."""
-        status = self.training.status
+        status, versions = self.training.status, self.folder.versions()
         return {
             "folder": str(self.folder.path),
-            "classes": [{"name": name, "images": count} for name, count in self.folder.classes().items()],
+            "classes": [
+                {"name": name, "images": count, "version": versions.get(name, "")}
+                for name, count in self.folder.classes().items()
+            ],
             "run": self.run and self.run.name,
             "training": {
                 "stage": status.stage,
@@ -67,18 +74,23 @@ class Teaching:
         self.training.start(TrainConfig(data=self.folder.path))
 
     async def findings(self) -> list[dict[str, Any]]:
-        """Return what `finetune check FOLDER` finds, without any path of this machine."""
+        """Return what `finetune check FOLDER` finds, kind by kind, hard before soft; DataError without any class."""
         async with self._checking:  # it uses all cores
             checked = await self.in_thread(check, self.folder.path)
         names = {path: name for name, path in self.folder.images()}
+        found = {kind: checked.of(kind) for kind in KINDS}
         return [
             {
-                **finding.to_json(),
-                "title": KINDS[finding.kind].title,
-                "advice": KINDS[finding.kind].advice,
-                "files": [names[path] for path in finding.paths[:MOST_FINDING_IMAGES] if path in names],
+                "kind": kind,
+                "severity": "hard" if KINDS[kind].hard else "soft",
+                "title": KINDS[kind].title,
+                "advice": KINDS[kind].advice,
+                "count": len(findings),
+                "messages": list(dict.fromkeys(finding.message for finding in findings))[:MOST_MESSAGES],
+                "images": [names[p] for finding in findings for p in finding.paths if p in names][:MOST_FOUND],
             }
-            for finding in checked.findings
+            for kind, findings in found.items()
+            if findings
         ]
 
     async def in_thread(self, function: Callable[..., Returned], *arguments: Any) -> Returned:
@@ -87,18 +99,39 @@ class Teaching:
 
     def _use(self, run: Path) -> None:
         classifier = load(run)
-        self._service.use(classifier, lambda: about_model(classifier.model, run))
+        self._service.use(classifier, lambda: _about(classifier, run))
         self.run = run
 
 
+def open_teaching(folder: TeachingFolder) -> tuple[Service, Teaching]:
+    """Return what answers for a folder: the newest run in ./runs that was trained on it, otherwise the starter."""
+    run = next((each.path for each in runs_with_model() if _is_of(folder.path, each)), None)
+    ref = run or "starter"
+    classifier = load(ref)
+    service = Service(classifier, lambda: _about(classifier, ref))
+    return service, Teaching(folder, service, run)
+
+
+def _is_of(folder: Path, run: Run) -> bool:
+    """Return whether a run was trained on a folder; a run that cannot be read was not."""
+    with suppress(RunError):
+        return Path(str(run.config().get("data"))).resolve() == folder.resolve()
+    return False
+
+
+def _about(classifier: Classifier, ref: Path | str) -> dict[str, Any]:
+    return {**about_model(classifier.model, ref), "teaches": True}
+
+
 def add_teaching(app: FastAPI, teaching: Teaching) -> None:
-    """Add the routes below /v1/teach."""
+    """Add the page /teach and the routes below /v1/teach."""
     app.add_exception_handler(NotInFolderError, partial(_failed, 404))
     app.add_exception_handler(DataError, partial(_failed, 409))
     app.add_exception_handler(OSError, _disk)
     _add_folder(app, teaching)
     _add_images(app, teaching)
     _add_results(app, teaching)
+    add_files(app, PAGE, start="teach.html", route="/teach")
 
 
 def _add_folder(app: FastAPI, teaching: Teaching) -> None:
@@ -162,7 +195,7 @@ def _add_images(app: FastAPI, teaching: Teaching) -> None:
 def _add_results(app: FastAPI, teaching: Teaching) -> None:
     @app.get("/v1/teach/check", summary="What is wrong or unusual about the images")
     async def findings() -> list[dict[str, Any]]:
-        """What `finetune check` finds."""
+        """What `finetune check` finds, kind by kind, with the first messages and images of each."""
         return await teaching.findings()
 
     @app.post("/v1/teach/training", summary="Train", status_code=202)

@@ -51,6 +51,14 @@ class TeachingFolder:
             found[name] = found.get(name, 0) + sum(1 for _ in image_files(folder))
         return dict(sorted(found.items()))
 
+    def versions(self) -> dict[str, str]:
+        """Return class -> a text that changes when an image of it comes or goes."""
+        found: dict[str, str] = {}
+        for folder in class_folders(self.path):
+            name = class_name(folder.name)
+            found[name] = f"{found.get(name, '')}{_written(folder)}"
+        return found
+
     def newest(self, name: str, most: int) -> list[str]:
         """Return the images of a class, at most so many, the newest first."""
         paths = [path for folder in self._folders(name) for path in image_files(folder)]
@@ -65,12 +73,12 @@ class TeachingFolder:
     def image(self, image: str) -> Path:
         """Return the path of an image."""
         parts = image.split("/")
-        clean = len(parts) > 1 and not any(not part or "\\" in part or "\0" in part or is_clutter(part) for part in parts)
+        clean = len(parts) > 1 and all(part and not {"\\", "\0"} & set(part) and not is_clutter(part) for part in parts)
         if clean and parts[0] in (folder.name for folder in class_folders(self.path)):
             path = self.path.joinpath(*parts)
             if is_image(path):
                 return path
-        raise NotInFolderError(f"there is no image {image!r} here; it may have been deleted or moved, so reload the page")
+        raise NotInFolderError(f"there is no image {image!r} here; it may have been deleted or moved; reload the page")
 
     def add_class(self, text: str) -> str:
         """Make a folder for a new class and return its name; UsageError for one that cannot be used."""
@@ -147,7 +155,7 @@ class TeachingFolder:
         """Return the folders of a class: one, unless its name is written in several ways."""
         found = [folder for folder in class_folders(self.path) if class_name(folder.name) == name]
         if not found:
-            raise NotInFolderError(f"there is no class {name!r} here; it may have been renamed, so reload the page")
+            raise NotInFolderError(f"there is no class {name!r} here; it may have been renamed; reload the page")
         return found
 
     def _new_name(self, text: str, renamed: str = "") -> str:

@@ -3,7 +3,7 @@
 export const explains = true; // whether `explain` draws maps; the page hides the control otherwise
 
 const RETRIES = 20; // after 503: the queue is full for seconds at most
-const token = new URLSearchParams(location.hash.slice(1)).get("token"); // of --token, in the address: /#token=SECRET
+export const token = new URLSearchParams(location.hash.slice(1)).get("token"); // of --token, in the address: /#token=SECRET
 
 /** Return what GET /v1/model answers: name, network, classes, digest, accuracy. */
 export async function model() {
@@ -12,13 +12,13 @@ export async function model() {
 
 /** Return one row for each file (a File or Blob), like those of `predict --json`. */
 export async function predict(files, { top = 5, tenCrop = false } = {}) {
-  return (await ask(`v1/predict?top=${top}&ten_crop=${tenCrop}`, form(files))).json();
+  return (await ask(`v1/predict?top=${top}&ten_crop=${tenCrop}`, { method: "POST", body: form(files) })).json();
 }
 
 /** Return the URL of a PNG that fits over the image: what speaks for the class, by default the predicted one. */
 export async function explain(file, label) {
   const query = label === undefined ? "" : `?label=${encodeURIComponent(label)}`;
-  return URL.createObjectURL(await (await ask(`v1/explain${query}`, form([file]))).blob());
+  return URL.createObjectURL(await (await ask(`v1/explain${query}`, { method: "POST", body: form([file]) })).blob());
 }
 
 function form(files) {
@@ -28,12 +28,12 @@ function form(files) {
 }
 
 /** Return a good response; throw an Error with the server's own words otherwise. */
-async function ask(path, body) {
+export async function ask(path, { method = "GET", body, type } = {}) {
   for (let tries = 0; ; tries += 1) {
     const response = await fetch(path, {
-      method: body ? "POST" : "GET",
+      method,
       body,
-      headers: token ? { Authorization: `Bearer ${token}` } : {},
+      headers: { ...(type && { "Content-Type": type }), ...(token && { Authorization: `Bearer ${token}` }) },
     });
     if (response.ok) return response;
     if (response.status !== 503 || tries === RETRIES) throw new Error(await reason(response));

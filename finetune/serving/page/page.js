@@ -171,9 +171,11 @@ $("take").addEventListener("click", async () => {
 // --- the model
 
 async function about() {
-  const { name, network, parameters, version, classes, sha256, source, accuracy } = await model();
+  const { name, network, parameters, version, classes, sha256, source, accuracy, teaches } = await model();
   document.title = `${name} – finetune`;
   $("name").textContent = name;
+  $("teach").hidden = !teaches; // only with `finetune teach`
+  $("teach").hash = location.hash;
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const rows = {
     Network: `${network}, ${parameters.toLocaleString("en")} parameters`,
