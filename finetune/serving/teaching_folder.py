@@ -76,8 +76,9 @@ class TeachingFolder:
         clean = len(parts) > 1 and all(part and not {"\\", "\0"} & set(part) and not is_clutter(part) for part in parts)
         if clean and parts[0] in (folder.name for folder in class_folders(self.path)):
             path = self.path.joinpath(*parts)
-            if is_image(path):
-                return path
+            with suppress(OSError):  # a name that is too long
+                if path.is_file() and is_image(path):
+                    return path
         raise NotInFolderError(f"there is no image {image!r} here; it may have been deleted or moved; reload the page")
 
     def add_class(self, text: str) -> str:

@@ -29,9 +29,12 @@ const cards = classCards($("classes"), $("class"), {
   hold: record,
 });
 
-function progress(text, finished) {
+/** Show how the upload goes; in the end, what was not added stays on the page. */
+function progress(text, finished, refused) {
   say(text);
-  if (finished) refresh();
+  if (!finished) return;
+  refresh();
+  if (!refused) setTimeout(() => { if ($("status").textContent === text) say(""); }, 5000);
 }
 
 // --- the state, asked for again and again

@@ -15,7 +15,7 @@ let refused = [];
 export const busy = () => waiting.length + sending > 0;
 export const queued = () => waiting.length;
 
-/** Add files to a class; `progress(text, finished)` is called after each. */
+/** Add files to a class; `progress(text, finished, refused)` is called after each. */
 export function upload(name, files, progress) {
   for (const file of files) waiting.push({ name, file, progress });
   while (sending < AT_ONCE && waiting.length) send();
@@ -31,7 +31,7 @@ async function send() {
     } catch (error) {
       refused.push(`${file.name ?? "a photo"}: ${error.message}`);
     }
-    progress(summary(), waiting.length + sending === 1);
+    progress(summary(), waiting.length + sending === 1, refused.length);
   }
   sending -= 1;
   if (!busy()) [added, known, refused] = [0, 0, []];
