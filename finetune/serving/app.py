@@ -3,24 +3,30 @@
 `finetune teach` adds a router and a second view. Everything that takes bytes from a client goes through `Guard`.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse
 
 from finetune import __version__
 from finetune.errors import FinetuneError
 from finetune.serving.batches import QueueFullError
 from finetune.serving.counters import RequestCounts, gauge
 from finetune.serving.guard import RETRY_SECONDS, Guard
+from finetune.serving.schema import IMAGES, AboutModel, FeaturesRow, Health, PredictionRow, UnreadRow, refusals
 from finetune.serving.service import Service
 from finetune.serving.uploads import read_uploads
+from finetune.system.page_template import page_template
 
 PAGE = Path(__file__).parent / "page"
+PNG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The map."},
+    **refusals(413, 422),
+}
 
 
 def create_app(service: Service, names: Collection[str] = (), token: str | None = None) -> FastAPI:
@@ -47,39 +53,47 @@ def create_app(service: Service, names: Collection[str] = (), token: str | None 
 
 
 def _add_api(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/predict", summary="Classify images")
-    async def predict(
-        request: Request, top: Annotated[int, Query(ge=1)] = 5, ten_crop: bool = False
-    ) -> list[dict[str, Any]]:
-        """The rows of `finetune predict --json`, one for each image, in order."""
-        return await service.predict(await read_uploads(request), top, ten_crop)
+    @app.post(
+        "/v1/predict",
+        summary="Classify images",
+        responses=_answers(list[PredictionRow | UnreadRow]),
+        openapi_extra=IMAGES,
+    )
+    async def predict(request: Request, top: Annotated[int, Query(ge=1)] = 5, ten_crop: bool = False) -> Response:
+        """The rows of `finetune predict --json`: the `top` most probable classes of each image, in order."""
+        return JSONResponse(await service.predict(await read_uploads(request), top, ten_crop))
 
-    @app.post("/v1/features", summary="Outputs of layers")
-    async def features(request: Request, layers: Annotated[str, Query()] = "fc7") -> list[dict[str, Any]]:
-        """The outputs of one or more layers, separated by commas, for each image, in order."""
-        return await service.features(await read_uploads(request), layers.lower().split(","))
+    @app.post(
+        "/v1/features",
+        summary="Compute features",
+        responses=_answers(list[FeaturesRow | UnreadRow]),
+        openapi_extra=IMAGES,
+    )
+    async def features(request: Request, layers: str = "fc7") -> Response:
+        """The outputs of one or more layers, their names separated by commas, for each image, in order."""
+        return JSONResponse(await service.features(await read_uploads(request), layers.lower().split(",")))
 
-    @app.post("/v1/explain", summary="What speaks for a class", response_class=Response)
+    @app.post("/v1/explain", summary="Draw what speaks for a class", responses=PNG, openapi_extra=IMAGES)
     async def explain(request: Request, label: str | None = None) -> Response:
-        """A Grad-CAM map as a PNG that fits over the image; by default of the predicted class."""
+        """A Grad-CAM map of one image as a PNG that fits over it; by default of the predicted class."""
         uploads = await read_uploads(request)
         if len(uploads) > 1:
             raise HTTPException(422, f"expected one image, found {len(uploads)}; send a request for each")
         return Response(await service.explain(uploads[0], label), media_type="image/png")
 
-    @app.get("/v1/model", summary="About the model")
+    @app.get("/v1/model", summary="Describe the model", response_model=AboutModel, responses=refusals())
     async def model() -> dict[str, Any]:
-        """Classes, network, digest and metrics."""
+        """Its classes, network, digest and accuracy."""
         return await service.about()
 
 
 def _add_pages(app: FastAPI, service: Service, counts: RequestCounts) -> None:
-    @app.get("/healthz", summary="Whether it answers")
+    @app.get("/healthz", summary="Say that it answers", response_model=Health, responses=refusals())
     async def healthz() -> dict[str, Any]:
-        """`tensorflow` is false for the first seconds, in which NumPy computes."""
+        """For programs that watch the server."""
         return {"status": "ok", "tensorflow": service.model.with_tensorflow}
 
-    @app.get("/metrics", summary="Counts for Prometheus", response_class=PlainTextResponse)
+    @app.get("/metrics", summary="Count requests", response_class=PlainTextResponse, responses=refusals())
     async def metrics() -> str:
         """Requests, their times, images, batches and what waits, as Prometheus reads them."""
         batches = service.batches
@@ -91,13 +105,27 @@ def _add_pages(app: FastAPI, service: Service, counts: RequestCounts) -> None:
             + gauge("finetune_tensorflow", "gauge", service.model.with_tensorflow)
         )
 
-    def send(path: Path) -> None:
-        @app.get("/" if path.name == "index.html" else f"/{path.name}", include_in_schema=False)
-        async def file() -> FileResponse:
-            return FileResponse(path)
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> HTMLResponse:
+        template = page_template("finetune.serving", "reference.html.j2")
+        page = template.render(api=app.openapi(), base=str(request.base_url).rstrip("/"))
+        return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
     for path in sorted(PAGE.iterdir()):
-        send(path)
+        app.get("/" if path.name == "index.html" else f"/{path.name}", include_in_schema=False)(_file(path))
+
+
+def _file(path: Path) -> Callable[[], Awaitable[FileResponse]]:
+    """Return the route that sends a file; only those that are in the package can be asked for."""
+
+    async def send() -> FileResponse:
+        return FileResponse(path)
+
+    return send
+
+
+def _answers(rows: Any) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": rows, "description": "One row for each image, in order."}, **refusals(413, 422)}
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -134,7 +134,9 @@ class _Limited:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *_ENCODED]}
+            given = message.get("headers", ())
+            names = {name.lower() for name, _ in given}
+            message = {**message, "headers": [*given, *(each for each in _ENCODED if each[0] not in names)]}
         await self._send(message)
 
     async def answer(self, scope: Scope, error: HTTPException) -> None:

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+BEFORE_TENSORFLOW = 0.3  # seconds, in which its import would make the first answer wait
+
 
 class Service:
     """A model that answers requests; `start` and `stop` belong to the event loop that runs the app.
@@ -42,9 +44,9 @@ class Service:
             self._warm_up()
 
     def start(self) -> None:
-        """Start the threads; TensorFlow is imported in one of them."""
+        """Start the threads; TensorFlow is imported in one of them, as soon as the first requests are answered."""
         self.batches.start()
-        self._warm_up()
+        asyncio.get_running_loop().call_later(BEFORE_TENSORFLOW, self._warm_up)
 
     def stop(self) -> None:
         """End the threads, after the batch that is being computed."""
@@ -93,9 +95,9 @@ class Service:
         Raises ImageError if the image cannot be read, UsageError for an unknown class.
         """
         model = self.model
-        index = None if label is None else _index_of(label, model.classifier.class_names)
+        classes = _indices_of(label, model.classifier.class_names)
         pixels, shape = await self._in_reader(model.read_with_shape, upload.data)
-        maps = await self._computed(partial(model.grad_cam, index), [pixels])
+        maps = await self._computed(partial(model.grad_cam, classes), [pixels])
         preprocessing = model.classifier.model.network.preprocessing
         return await self._in_reader(overlay, maps[0], shape, preprocessing)
 
@@ -122,7 +124,9 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
 
-def _index_of(label: str, class_names: Sequence[str]) -> int:
-    if label not in class_names:
+def _indices_of(label: str | None, class_names: Sequence[str]) -> list[int]:
+    """Return the classes of this name, of which ImageNet has two for crane; all if it is None."""
+    found = [index for index, name in enumerate(class_names) if label in (None, name)]
+    if not found:
         raise UsageError(f"the model has no class {label!r}; GET /v1/model lists its classes")
-    return class_names.index(label)
+    return found

@@ -1,6 +1,6 @@
 // The page: images come in by drop, paste, choice or camera; each becomes a card with bars and a map to fade in.
 
-import { explain, explains, model, predict } from "./engine.js";
+import { explain, explains, model, predict, privacy } from "./engine.js";
 import { showBars } from "./bars.js";
 import { hasCamera, openCamera } from "./camera.js";
 
@@ -180,10 +180,10 @@ async function about() {
     Classes: classes.length.toLocaleString("en"),
   };
   if (accuracy) {
-    rows.Accuracy = `${percent(accuracy.top1)} of ${accuracy.images.toLocaleString("en")} ${accuracy.of} ` +
-      `(95 % interval: ${accuracy.interval.map(percent).join(" to ")})`;
+    rows.Accuracy = `${percent(accuracy.top1)} of ${accuracy.images.toLocaleString("en")} ${accuracy.of} are classified ` +
+      `correctly (95 % interval: ${accuracy.interval.map(percent).join(" to ")})`;
   }
-  $("about").textContent = Object.values(rows).slice(accuracy ? 2 : 0).join("; ") || "";
+  $("about").textContent = rows.Accuracy ?? `${rows.Network}, ${rows.Classes} classes`;
   if (source.name) rows["Trained from"] = source.name;
   rows["SHA-256"] = sha256;
   rows["Served by"] = `finetune ${version}`;
@@ -200,4 +200,5 @@ async function about() {
   }));
 }
 
+$("privacy").textContent = privacy;
 about().catch((error) => { $("status").textContent = error.message; });
