@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,7 @@ class LoadedModel:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
+        self.warmed_up = Event()  # whether `warm_up` was tried
         self._network = classifier.model.network
         self._compiled: Compiled | None = None
 

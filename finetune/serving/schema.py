@@ -99,7 +99,7 @@ IMAGES: dict[str, Any] = {
     }
 }
 
-_REFUSALS = {
+REFUSALS = {
     400: "The request cannot be understood.",
     401: "The token is missing or wrong.",
     403: "A page of another site sent it.",
@@ -115,6 +115,6 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     every = (400, 401, 403, 421, 503)
     return {
         status: {"model": Refusal, "description": text}
-        for status, text in _REFUSALS.items()
+        for status, text in REFUSALS.items()
         if status in (*every, *statuses)
     }
