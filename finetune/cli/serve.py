@@ -48,7 +48,7 @@ def serve(
     from finetune.runs.about_model import about_model
     from finetune.runs.default_model import default_model
     from finetune.serving.app import create_app
-    from finetune.serving.server import run
+    from finetune.serving.server import address, run
     from finetune.serving.service import Service
 
     ref, why = (model, None) if model else default_model()
@@ -56,8 +56,8 @@ def serve(
         logger.info("model %s, %s", ref, why)
     classifier = load(ref, network)
     service = Service(classifier, lambda: about_model(classifier.model, ref))
-    logger.info("serving %s at http://%s:%d/ (Ctrl-C stops it)", ref, host, listener.getsockname()[1])
-    app = create_app(service, [host], token)
+    logger.info("serving %s at %s (Ctrl-C stops it)", ref, address(host, listener, token))
+    app = create_app(service, token or None)
     run(app, listener)
     logger.info("stopped after %d requests", app.state.counts.total())
 
@@ -70,11 +70,12 @@ def open_port(command: str, host: str, port: int, token: str | None) -> "socket"
     missing = [module for module in NEEDED if find_spec(module) is None]
     if missing:
         raise UsageError(f"{command} {needs(*missing)}")
-    from finetune.serving.server import LOOPBACK, listen
+    from finetune.serving.server import is_loopback, listen
 
-    if host not in LOOPBACK and not token:
+    alone = is_loopback(host)
+    if not alone and not token:
         raise UsageError(f"--host {host} lets other machines in; add --token SECRET, which they have to present")
     listener = listen(host, port)
-    if host not in LOOPBACK:
+    if not alone:
         logger.warning("other machines can reach this server; what they send and see is not encrypted")
     return listener

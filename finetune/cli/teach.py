@@ -31,16 +31,14 @@ def teach(
     """
     listener = open_port("finetune teach", host, port, token)
     from finetune.serving.app import create_app
-    from finetune.serving.server import run
+    from finetune.serving.server import address, run
     from finetune.serving.teaching import add_teaching, open_teaching
     from finetune.serving.teaching_folder import held_folder
 
     with held_folder(folder) as held:
         service, teaching = open_teaching(held)
-        app = create_app(service, [host], token)
+        app = create_app(service, token or None)
         add_teaching(app, teaching)
-        name, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
-        secret = "#token=SECRET" if token else ""
-        logger.info("teaching %s at http://%s:%d/teach%s (Ctrl-C stops it)", folder, name, port, secret)
+        logger.info("teaching %s at %s (Ctrl-C stops it)", folder, address(host, listener, token, "/teach"))
         run(app, listener)
     logger.info("stopped; the images are in %s", folder)

@@ -1,7 +1,7 @@
 """Who may ask and how much: checked for every request before it reaches a route.
 
-A page of another site must not use the visitor's own browser to reach this server: its POST is recognised by its
-Origin, and one that gave its own name this machine's address (DNS rebinding) by the Host that it asks for.
+A page of another site must not reach this server through the browser of who visits it: its POST is recognised by its
+Origin, and a site that gave its own name this machine's address (DNS rebinding) by the Host that it asks for.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ import hmac
 import logging
 import time
 from ipaddress import ip_address
-from typing import Any
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finetune.serving.counters import RequestCounts
@@ -40,13 +40,12 @@ _ENCODED = [(name.lower().encode(), value.encode()) for name, value in HEADERS.i
 class Guard:
     """An ASGI middleware: refuses what must not be answered, limits bytes and time, counts, adds HEADERS.
 
-    `names`: host names, in addition to localhost and IP addresses, that this server goes by. `token`: what a request
-    below /v1 and for /metrics has to present as `Authorization: Bearer TOKEN`; None lets everybody in.
+    `token`: what every request below /v1 and for /metrics has to present as `Authorization: Bearer TOKEN`. With None,
+    a request has to ask for localhost or an IP address, and no page of another site may send one.
     """
 
-    def __init__(self, app: ASGIApp, names: frozenset[str], token: str | None, counts: RequestCounts) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, counts: RequestCounts) -> None:
         self._app = app
-        self._names = names
         self._token = token
         self._counts = counts
         self._held = 0  # bytes of the requests that are being answered
@@ -60,56 +59,63 @@ class Guard:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(MOST_SECONDS):
-                if refusal := self._refusal(scope):
-                    raise refusal
+                self._refuse(scope)
                 await self._app(scope, request.receive, request.send)
         except HTTPException as error:
-            await request.answer(scope, error)
+            await request.refuse(scope, error)
         except TimeoutError:
-            await request.answer(scope, HTTPException(503, f"not answered within {MOST_SECONDS:.0f} s; send less"))
+            await request.refuse(scope, unavailable(f"not answered within {MOST_SECONDS:.0f} s; send less at once"))
+        except ClientDisconnect:
+            pass
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             logger.warning("unexpected %s; this is a bug in finetune, please report it (-v shows where)", what)
             logger.debug("%s %s", scope["method"], scope["path"], exc_info=error)
-            await request.answer(scope, HTTPException(500, "an unexpected error; the server's log has it"))
+            await request.refuse(scope, HTTPException(500, "an unexpected error; the log of the server has more"))
         finally:
             self._held -= request.held
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(scope.get("route"), "path", "other")  # clients cannot invent names
             self._counts.add(route, request.status, time.perf_counter() - started)
 
     def hold(self, count: int) -> None:
         """Count bytes as held; raise HTTPException if all requests together hold too many."""
         if self._held + count > MOST_BYTES_AT_ONCE:
-            raise HTTPException(503, "the server holds as many images as it can; try again", _retry())
+            raise unavailable("the server holds as many images as it can; try again")
         self._held += count
 
-    def _refusal(self, scope: Scope) -> HTTPException | None:
-        """Return why a request must not be answered, if so."""
+    def _refuse(self, scope: Scope) -> None:
+        """Raise HTTPException for a request that must not be answered."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        if not self._is_ours(host):
-            return HTTPException(421, f"this server is not {host[:100]!r}; ask for its address, or give that as --host")
-        origin = headers.get("origin")
-        if scope["method"] not in SAFE and origin not in (None, f"http://{host}", f"https://{host}"):
-            return HTTPException(403, "a page of another site must not send images here")
-        if int(headers.get("content-length", "0")) > MOST_BYTES:
-            return _too_large()
-        if self._token and (scope["path"].startswith("/v1/") or scope["path"] == "/metrics"):
+        if self._token is None:
+            _refuse_foreign(scope["method"], headers)
+        elif scope["path"].startswith("/v1/") or scope["path"] == "/metrics":
             given = headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), self._token.encode()):
                 challenge = {"WWW-Authenticate": "Bearer"}
-                return HTTPException(401, "expected the header Authorization: Bearer TOKEN", challenge)
-        return None
+                raise HTTPException(401, "expected the header Authorization: Bearer TOKEN, as of --token", challenge)
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > MOST_BYTES:
+            raise _too_large()
 
-    def _is_ours(self, host: str) -> bool:
-        name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
-        if name == "localhost" or name in self._names:
-            return True
-        try:
-            ip_address(name)
-        except ValueError:
-            return False
-        return True  # an address cannot be rebound
+
+def _refuse_foreign(method: str, headers: dict[str, str]) -> None:
+    """Raise HTTPException for a request that a page of another site made the visitor's browser send."""
+    host, origin = headers.get("host", ""), headers.get("origin")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name.lower() != "localhost" and not _is_address(name):  # a name may be another's that now has our address
+        raise HTTPException(
+            421, f"this server is localhost, not {host[:100]!r}; ask for that, or start it with --token"
+        )
+    if method not in SAFE and origin not in (None, f"http://{host}", f"https://{host}"):
+        raise HTTPException(403, "a page of another site must not use this server; set --token to allow it")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _Limited:
@@ -134,11 +140,13 @@ class _Limited:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *_ENCODED]}
+            given = message.get("headers", ())
+            names = {name.lower() for name, _ in given}
+            message = {**message, "headers": [*given, *(each for each in _ENCODED if each[0] not in names)]}
         await self._send(message)
 
-    async def answer(self, scope: Scope, error: HTTPException) -> None:
-        """Send an error, unless an answer has begun, and close the connection, whose request may not be read."""
+    async def refuse(self, scope: Scope, error: HTTPException) -> None:
+        """Send an error, unless an answer has begun, and close the connection, since the request may not be read."""
         if not self.status:
             headers = {**(error.headers or {}), "Connection": "close"}
             await JSONResponse({"error": error.detail}, error.status_code, headers)(scope, self._receive, self.send)
@@ -148,5 +156,6 @@ def _too_large() -> HTTPException:
     return HTTPException(413, f"more than the limit of {MOST_BYTES // 10**6} MB; send fewer or smaller images")
 
 
-def _retry() -> dict[str, Any]:
-    return {"Retry-After": str(RETRY_SECONDS)}
+def unavailable(why: str) -> HTTPException:
+    """Return the error that tells a client to ask again a little later."""
+    return HTTPException(503, why, {"Retry-After": str(RETRY_SECONDS)})

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune.classifier import Classifier
 from finetune.data.channels import Image
@@ -33,6 +35,7 @@ class LoadedModel:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
+        self.warmed_up = Event()  # whether `warm_up` was tried
         self._network = classifier.model.network
         self._compiled: Compiled | None = None
 
@@ -95,15 +98,9 @@ class LoadedModel:
         found = outputs(network.layers, weights, network.preprocessing, np.stack(inputs), layers)
         return [{name: found[name][row] for name in layers} for row in range(len(inputs))]
 
-    def grad_cam(self, label: int | None, inputs: list[Image]) -> list[Image]:
-        """Return the Grad-CAM map of a class, (size, size) float32 from 0 to 1, for each input.
-
-        `label` is an index; None means the predicted class.
-        """
+    def grad_cam(self, classes: Sequence[int], inputs: list[Image]) -> list[NDArray[np.float32]]:
+        """Return the Grad-CAM map of the most probable of some classes, (size, size) from 0 to 1, for each input."""
         from finetune.explain.maps import grad_cam
 
-        maps = []
-        for pixels in inputs:
-            index = int(self.logits([pixels])[0].argmax()) if label is None else label
-            maps.append(grad_cam(self.classifier, pixels, [index])[0])
-        return maps
+        likeliest = [max(classes, key=lambda index: logits[index]) for logits in self.logits(inputs)]
+        return [grad_cam(self.classifier, pixels, [index])[0] for pixels, index in zip(inputs, likeliest, strict=True)]

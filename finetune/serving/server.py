@@ -4,6 +4,8 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
+from ipaddress import ip_address
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,7 +17,20 @@ logger = logging.getLogger(__name__)
 
 SILENT_SECONDS = 30.0  # a connection without a request for so long is closed
 MOST_CONNECTIONS = 512  # a process may usually open 1,024 files
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens on the host, an address or a name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address(host: str, listener: socket.socket, token: str | None, path: str = "/") -> str:
+    """Return the URL of a page; a token is in its fragment, which browsers do not send."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}{path}" + (f"#token={quote(token)}" if token else "")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,17 +1,19 @@
 """What the routes share: the model, the queue before it, and threads that read images."""
 
 import asyncio
+import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from math import prod
 from typing import Any, TypeVar
 
-from finetune.classifier import Classifier
+from finetune.classifier import Classifier, Outputs
 from finetune.data.channels import Image
-from finetune.errors import ImageError, UsageError
+from finetune.errors import ImageError, RunError, UsageError, WeightsError
 from finetune.prediction import prediction_of
 from finetune.serving.batches import Batches, Compute
 from finetune.serving.loaded_model import LoadedModel
@@ -21,6 +23,9 @@ from finetune.serving.uploads import Upload
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+MOST_VALUES = 1_000_000  # of features in one answer, 10 to 20 MB of JSON
+BEFORE_TENSORFLOW = 0.3  # seconds, in which its import would make the first answer wait
 
 
 class Service:
@@ -42,9 +47,9 @@ class Service:
             self._warm_up()
 
     def start(self) -> None:
-        """Start the threads; TensorFlow is imported in one of them."""
+        """Start the threads; TensorFlow is imported in one of them, as soon as the first requests are answered."""
         self.batches.start()
-        self._warm_up()
+        asyncio.get_running_loop().call_later(BEFORE_TENSORFLOW, self._warm_up)
 
     def stop(self) -> None:
         """End the threads, after the batch that is being computed."""
@@ -59,6 +64,8 @@ class Service:
             model.warm_up()
         except Exception as error:  # without it, everything but explanations still works
             logger.warning("TensorFlow cannot be loaded (%s), so NumPy computes everything, slower", error)
+        finally:
+            model.warmed_up.set()
 
     async def about(self) -> dict[str, Any]:
         """Return what `finetune.runs.about_model` says about the model."""
@@ -75,27 +82,34 @@ class Service:
             for upload, logits in zip(uploads, found, strict=True)
         ]
 
-    async def features(self, uploads: Sequence[Upload], layers: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the outputs of the layers for each image as nested lists; raise UsageError for an unknown layer."""
-        model = self.model
-        model.classifier.feature_shapes(layers)
-        found = await self._each(uploads, model.read, partial(model.features, layers))
-        return [
-            {"path": upload.name, "error": str(row)}
-            if isinstance(row, ImageError)
-            else {"path": upload.name, "features": {name: values.tolist() for name, values in row.items()}}
-            for upload, row in zip(uploads, found, strict=True)
-        ]
+    async def features(self, uploads: Sequence[Upload], layers: Sequence[str]) -> str:
+        """Return the outputs of the layers for each image as JSON.
 
-    async def explain(self, upload: Upload, label: str | None) -> bytes:
-        """Return the Grad-CAM map of a class as a PNG that fits over the image.
-
-        Raises ImageError if the image cannot be read, UsageError for an unknown class.
+        Raises UsageError for an unknown layer and for more than MOST_VALUES numbers.
         """
         model = self.model
-        index = None if label is None else _index_of(label, model.classifier.class_names)
+        values = len(uploads) * sum(map(prod, model.classifier.feature_shapes(layers).values()))
+        if values > MOST_VALUES:
+            raise UsageError(
+                f"{values:,} numbers are more than the limit of {MOST_VALUES:,}; ask for fewer images or layers, "
+                "or use finetune score --features"
+            )
+        found = await self._each(uploads, model.read, partial(model.features, layers))
+        return await self._in_reader(_features_json, [upload.name for upload in uploads], found)
+
+    async def explain(self, upload: Upload, label: str | None) -> bytes:
+        """Return the Grad-CAM map of a class, by default the predicted one, as a PNG that fits over the image.
+
+        Waits for TensorFlow. Raises ImageError if the image cannot be read, UsageError for an unknown class, RunError
+        if TensorFlow cannot be loaded.
+        """
+        model = self.model
+        classes = _indices_of(label, model.classifier.class_names)
         pixels, shape = await self._in_reader(model.read_with_shape, upload.data)
-        maps = await self._computed(partial(model.grad_cam, index), [pixels])
+        await asyncio.to_thread(model.warmed_up.wait)  # here, since what waits in the queue keeps others waiting
+        if not model.with_tensorflow:
+            raise RunError("explanations need TensorFlow, which cannot be loaded; the log of the server says why")
+        maps = await self._computed(partial(model.grad_cam, classes), [pixels])
         preprocessing = model.classifier.model.network.preprocessing
         return await self._in_reader(overlay, maps[0], shape, preprocessing)
 
@@ -122,7 +136,25 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
 
-def _index_of(label: str, class_names: Sequence[str]) -> int:
-    if label not in class_names:
+def _features_json(names: Sequence[str | None], rows: Sequence[Outputs | ImageError]) -> str:
+    """Return a row for each image as JSON; raise WeightsError for numbers that JSON does not have."""
+    try:
+        return json.dumps(
+            [
+                {"path": name, "error": str(row)}
+                if isinstance(row, ImageError)
+                else {"path": name, "features": {layer: values.tolist() for layer, values in row.items()}}
+                for name, row in zip(names, rows, strict=True)
+            ],
+            allow_nan=False,
+        )
+    except ValueError:
+        raise WeightsError("the model's output is not finite: its weights are damaged; get another file") from None
+
+
+def _indices_of(label: str | None, class_names: Sequence[str]) -> list[int]:
+    """Return the classes of this name, of which ImageNet has two for crane; all if it is None."""
+    found = [index for index, name in enumerate(class_names) if label in (None, name)]
+    if not found:
         raise UsageError(f"the model has no class {label!r}; GET /v1/model lists its classes")
-    return class_names.index(label)
+    return found

@@ -101,17 +101,20 @@ def test_the_newest_images_of_a_class(client: "testclient.TestClient") -> None:
     assert set(client.get("/v1/teach/classes/ants/images?most=100").json()) == added
 
 
+NO_CLASS = "there is no class 'wasps' here; it may have been renamed; reload the page"
+NO_IMAGE = "there is no image 'ants/gone.jpg' here; it may have been deleted or moved; reload the page"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "error"),
     [
-        ("GET", "classes/wasps/images", 404, "there is no class 'wasps' here; it may have been renamed; reload the page"),
-        ("POST", "classes/wasps/images", 404, "there is no class 'wasps' here; it may have been renamed; reload the page"),
-        ("DELETE", "classes/wasps", 404, "there is no class 'wasps' here; it may have been renamed; reload the page"),
+        ("GET", "classes/wasps/images", 404, NO_CLASS),
+        ("POST", "classes/wasps/images", 404, NO_CLASS),
+        ("DELETE", "classes/wasps", 404, NO_CLASS),
         ("GET", "images/../secret.jpg", 404, None),
         ("GET", "images/%2e%2e/secret.jpg", 404, None),
         ("GET", "images/ants/..%2f..%2fsecret.jpg", 404, None),
-        ("GET", "images/ants/gone.jpg", 404, "there is no image 'ants/gone.jpg' here; it may have been deleted or moved; "
-         "reload the page"),
+        ("GET", "images/ants/gone.jpg", 404, NO_IMAGE),
         ("DELETE", "images/ants%2f..%2f..%2fsecret.jpg", 404, None),
         ("POST", "training", 409, "training needs images in at least two classes, and 0 has some; add images"),
         ("GET", "model", 404, "the model is not written yet; train first"),
@@ -173,7 +176,7 @@ def test_what_check_finds(client: "testclient.TestClient") -> None:
     one, two = add(client, "ants", 1), add(client, "ants", 2)
     Path("images", two).write_bytes(Path("images", one).read_bytes())
     found = {each["kind"]: each for each in client.get("/v1/teach/check").json()}
-    assert list(found)[0] == "empty-class", "hard ones first"
+    assert next(iter(found)) == "empty-class", "hard ones first"
     assert found["empty-class"]["messages"] == ["class 'bees' has no images"]
     assert found["identical"]["severity"] == "soft"
     assert found["identical"]["count"] == 1
@@ -201,16 +204,27 @@ def test_the_guard_is_that_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert client.get("/v1/teach").status_code == 401
         allowed = {"Authorization": "Bearer secret"}
         assert client.get("/v1/teach", headers=allowed).status_code == 200
-        assert client.get("/v1/teach", headers={**allowed, "Host": "rebound.example"}).status_code == 421
-        foreign = {**allowed, "Origin": "http://elsewhere.example"}
-        assert client.post("/v1/teach/classes", json={"name": "ants"}, headers=foreign).status_code == 403
-        assert client.post("/v1/teach/training", headers=foreign).status_code == 403
-        assert folder.classes() == {}
+
+
+def test_no_page_of_another_site_changes_the_folder(client: "testclient.TestClient") -> None:
+    client.post("/v1/teach/classes", json={"name": "ants"})
+    image = add(client, "ants", 1)
+    foreign = {"Origin": "http://elsewhere.example"}
+    assert client.get("/v1/teach", headers={"Host": "rebound.example"}).status_code == 421
+    for method, path in (
+        ("POST", "classes/ants/images"),
+        ("POST", "training"),
+        ("DELETE", f"images/{image}"),
+        ("DELETE", "classes/ants"),
+    ):
+        answer = client.request(method, f"/v1/teach/{path}", headers=foreign, content=encoded(photo(2)))
+        assert answer.status_code == 403
+    assert counts(client) == {"ants": 1}
 
 
 def test_the_page_and_its_files_ask_for_nothing_elsewhere(client: "testclient.TestClient") -> None:
-    for path in ("/teach", "/teach.js", "/teach.css", "/cards.js", "/teaching.js", "/uploads.js", "/page.css", "/engine.js"):
-        answer = client.get(path)
+    for name in ("teach", "teach.js", "teach.css", "cards.js", "teaching.js", "uploads.js", "page.css", "engine.js"):
+        answer = client.get(f"/{name}")
         assert answer.status_code == 200
         assert "://" not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -231,7 +245,8 @@ def test_a_training_that_fails_says_why_and_changes_nothing(client: "testclient.
         Path("images", name, "words.jpg").write_text("words")
     assert client.post("/v1/teach/training").json() == {"stage": "running"}
     answer = client.post("/v1/teach/training")
-    assert (answer.status_code, answer.json()) == (409, {"error": "a training is running already; wait until it is done"})
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "a training is running already; wait until it is done"}
     answer = client.delete("/v1/teach/images/ants/words.jpg")
     assert answer.status_code == 409
     assert "while a training reads the images; wait until it is done" in answer.json()["error"]
@@ -245,7 +260,9 @@ def test_a_training_that_fails_says_why_and_changes_nothing(client: "testclient.
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_the_model_is_that_of_train_to_the_bit(client: "testclient.TestClient", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_that_of_train_to_the_bit(
+    client: "testclient.TestClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Trained by the page and, without its cached features, by the library as the command line does."""
     from finetune.config import TrainConfig
     from finetune.training.train import train

@@ -135,8 +135,8 @@ def test_names_that_can(folder: TeachingFolder, name: str) -> None:
 @pytest.mark.parametrize(
     "image",
     ["", "ants/", "ants/../../secret.jpg", "../secret.jpg", "/etc/passwd", "ants//1.jpg", "ants/.hidden.jpg",
-     "ants/./1.jpg", "ants\\1.jpg", "ants/1.jpg\0", ".deleted/ants/1.jpg", "secret.jpg", "wasps/1.jpg", "ants/notes.txt",
-     "ants/gone.jpg", f"ants/{'x' * 300}.jpg", "ants"],
+     "ants/./1.jpg", "ants\\1.jpg", "ants/1.jpg\0", ".deleted/ants/1.jpg", "secret.jpg", "wasps/1.jpg",
+     "ants/notes.txt", "ants/gone.jpg", f"ants/{'x' * 300}.jpg", "ants"],
 )  # fmt: skip
 def test_only_images_in_the_classes_can_be_named(folder: TeachingFolder, image: str) -> None:
     for path in ("ants/1.jpg", "ants/.hidden.jpg", ".deleted/ants/1.jpg", "secret.jpg", "../secret.jpg"):
@@ -144,7 +144,7 @@ def test_only_images_in_the_classes_can_be_named(folder: TeachingFolder, image: 
         (folder.path / path).write_bytes(encoded(photo(0)))
     (folder.path / "ants/notes.txt").write_text("words")
     for change in (folder.image, folder.delete, lambda name: folder.relabel(name, "bees")):
-        with pytest.raises(NotInFolderError, match="there is no image .* here; it may have been deleted or moved"):
+        with pytest.raises(NotInFolderError, match=r"there is no image .* here; it may have been deleted or moved"):
             change(image)
 
 
@@ -232,13 +232,13 @@ def test_training_reads_the_same_classes(folder: TeachingFolder) -> None:
 
 
 def test_a_second_process_is_refused(folder: TeachingFolder) -> None:
-    with pytest.raises(RunError, match="another finetune teach has .* open; use its page, or name another folder"):
+    with pytest.raises(RunError, match=r"another finetune teach has .* open; use its page, or name another folder"):
         held_folder(folder.path).__enter__()
 
 
 def test_folders_that_cannot_be_taught_from(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="but .*file is a file; name a folder"):
+    with pytest.raises(UsageError, match=r"but .*file is a file; name a folder"):
         held_folder(tmp_path / "file").__enter__()
     for split in ("train", "val"):
         (tmp_path / "data" / split / "ants").mkdir(parents=True)

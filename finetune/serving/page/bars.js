@@ -1,6 +1,7 @@
 // The classes of one image as bars.
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+/** Return a share as text: 0.947 is 94.7 %. */
+export const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 /**
  * Fill a list with the predictions of a row, or with the reason why the image was not read.

@@ -1,7 +1,7 @@
 // The page: images come in by drop, paste, choice or camera; each becomes a card with bars and a map to fade in.
 
-import { explain, explains, model, predict } from "./engine.js";
-import { showBars } from "./bars.js";
+import { explain, explains, model, predict, privacy } from "./engine.js";
+import { percent, showBars } from "./bars.js";
 import { hasCamera, openCamera } from "./camera.js";
 
 const AT_ONCE = 8; // images in one request, so that the first results appear soon
@@ -176,16 +176,15 @@ async function about() {
   $("name").textContent = name;
   $("teach").hidden = !teaches; // only with `finetune teach`
   $("teach").hash = location.hash;
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const rows = {
     Network: `${network}, ${parameters.toLocaleString("en")} parameters`,
     Classes: classes.length.toLocaleString("en"),
   };
   if (accuracy) {
-    rows.Accuracy = `${percent(accuracy.top1)} of ${accuracy.images.toLocaleString("en")} ${accuracy.of} ` +
+    rows.Accuracy = `${percent(accuracy.top1)} on ${accuracy.images.toLocaleString("en")} ${accuracy.of} ` +
       `(95 % interval: ${accuracy.interval.map(percent).join(" to ")})`;
   }
-  $("about").textContent = Object.values(rows).slice(accuracy ? 2 : 0).join("; ") || "";
+  $("about").textContent = accuracy ? `Accuracy: ${rows.Accuracy}` : `${rows.Network}, ${rows.Classes} classes`;
   if (source.name) rows["Trained from"] = source.name;
   rows["SHA-256"] = sha256;
   rows["Served by"] = `finetune ${version}`;
@@ -202,4 +201,5 @@ async function about() {
   }));
 }
 
+$("privacy").textContent = privacy;
 about().catch((error) => { $("status").textContent = error.message; });
