@@ -5,6 +5,7 @@ A process, since TensorFlow's memory goes with it, and what it sets for its thre
 
 import logging
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -92,6 +93,7 @@ class BackgroundTraining:
 def train_and_send(sender: Connection, config: TrainConfig) -> None:
     """Train in this process, and send its progress, the lines of its log, its run or why it failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal ends the server, and that this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that no unfinished run stays
     logger = logging.getLogger("finetune")
     logger.setLevel(logging.INFO)
     logger.addHandler(_Sending(sender))
@@ -103,7 +105,7 @@ def train_and_send(sender: Connection, config: TrainConfig) -> None:
             for run in start(config):
                 sender.send(("trained", run.path))
                 sender.send(("progress", "drawing the report", 0, None))
-    except BrokenPipeError:  # the server was killed; a training by hand starts the run again
+    except BrokenPipeError:  # the server was killed
         return
     except FinetuneError as error:
         sender.send(("failed", str(error)))

@@ -1,9 +1,9 @@
 """What `finetune teach` adds to the app of `finetune serve`: a folder of classes to fill, and a training on it."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +16,7 @@ from finetune.check.finding_kinds import KINDS
 from finetune.classifier import Classifier, load
 from finetune.config import TrainConfig
 from finetune.data.thumbnails import thumbnail
-from finetune.errors import DataError, RunError
+from finetune.errors import DataError, RunError, WeightsError
 from finetune.runs.about_model import about_model
 from finetune.runs.run import Run, runs_with_model
 from finetune.serving.app import add_files
@@ -24,6 +24,8 @@ from finetune.serving.background_training import BackgroundTraining
 from finetune.serving.service import Service
 from finetune.serving.teaching_folder import NotInFolderError, TeachingFolder
 from finetune.serving.zip_stream import zip_stream
+
+logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "teach_page"
 
@@ -101,22 +103,26 @@ class Teaching:
         classifier = load(run)
         self._service.use(classifier, lambda: _about(classifier, run))
         self.run = run
+        logger.info("trained %s, whose model answers from now on", run)
 
 
 def open_teaching(folder: TeachingFolder) -> tuple[Service, Teaching]:
     """Return what answers for a folder: the newest run in ./runs that was trained on it, otherwise the starter."""
-    run = next((each.path for each in runs_with_model() if _is_of(folder.path, each)), None)
-    ref = run or "starter"
+    for run in runs_with_model():
+        try:
+            if Path(str(run.config().get("data"))).resolve() == folder.path.resolve():
+                service = _service(run.path)
+                logger.info("%s answers, trained on %s", run.path, folder.path)
+                return service, Teaching(folder, service, run.path)
+        except (RunError, WeightsError) as error:  # a damaged run is no reason not to collect images
+            logger.warning("%s", error)
+    service = _service("starter")
+    return service, Teaching(folder, service, None)
+
+
+def _service(ref: Path | str) -> Service:
     classifier = load(ref)
-    service = Service(classifier, lambda: _about(classifier, ref))
-    return service, Teaching(folder, service, run)
-
-
-def _is_of(folder: Path, run: Run) -> bool:
-    """Return whether a run was trained on a folder; a run that cannot be read was not."""
-    with suppress(RunError):
-        return Path(str(run.config().get("data"))).resolve() == folder.resolve()
-    return False
+    return Service(classifier, lambda: _about(classifier, ref))
 
 
 def _about(classifier: Classifier, ref: Path | str) -> dict[str, Any]:

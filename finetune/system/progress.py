@@ -75,6 +75,8 @@ def saying(what: str) -> Iterator[None]:
     """Show on a terminal what happens while the block runs, where `track` would show a bar and there is none."""
     if _report:
         _report(what, 0, None)
+        yield
+        return
     shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty() and not _is_counting
     if shown:
         print(what, end="\r", file=sys.stderr, flush=True)

@@ -55,7 +55,7 @@ def test_a_damaged_image_is_refused_since_the_damage_would_no_longer_show() -> N
 
 
 def test_a_dark_image_of_16_bits_is_refused() -> None:
-    with pytest.raises(ImageError, match="the image is dark: .*; scale them to 65535"):
+    with pytest.raises(ImageError, match=r"the image is dark: .*; scale them to 65535"):
         upright_jpeg(encoded(np.full((8, 8), 4000, np.uint16), ".png"))
 
 

@@ -2,11 +2,13 @@
 
 import * as teaching from "./teaching.js";
 
+const BACK = "to .deleted in the folder, from where you can move them back";
 const SHOWN = 48; // thumbnails of a class, until all are asked for
 
 /**
  * Keep a list of cards like the classes of the server.
- * `add(name, files)` uploads, `hold(name)` records until `hold()`, `change(action)` runs an action and refreshes.
+ * `add(name, files)` uploads; `hold(name)` records until `hold()`, without a camera it is null; `change(action)` runs
+ * an action, shows what it returns, and refreshes.
  */
 export function classCards(list, template, { add, change, hold }) {
   const cards = new Map(); // from the name of a class to its <li>, and what is shown in it
@@ -24,7 +26,7 @@ export function classCards(list, template, { add, change, hold }) {
       if (list.children[index] !== card.item) list.insertBefore(card.item, list.children[index] ?? null);
       card.item.querySelector(".count").textContent = `${images.toLocaleString("en")} image${images === 1 ? "" : "s"}`;
       card.count = images;
-      if (card.version !== version) fill(name, card, version);
+      if (card.version !== version) fill(name, card, version).catch(() => { card.version = undefined; }); // next time
       choices(name, card, names);
     });
   }
@@ -41,13 +43,12 @@ export function classCards(list, template, { add, change, hold }) {
     button(".thumbs").setAttribute("aria-label", `Images of ${name}`);
     button(".rename").addEventListener("click", () => {
       const wanted = prompt("New name of the class", name);
-      if (wanted !== null && wanted !== name) change(() => teaching.renameClass(name, wanted));
+      if (wanted === null || wanted === name) return;
+      change(async () => { await teaching.renameClass(name, wanted); });
     });
     button(".delete").addEventListener("click", () => {
-      const kept = "Its images move to .deleted in the folder, from where you can move them back.";
-      if (!card.count || confirm(`Delete the class ${name} with ${card.count} images? ${kept}`)) {
-        change(() => teaching.deleteClass(name));
-      }
+      const question = `Delete the class ${name} with its images? They move ${BACK}.`;
+      if (!card.count || confirm(question)) change(async () => { await teaching.deleteClass(name); });
     });
     const files = button("input");
     button(".add").addEventListener("click", () => files.click());
@@ -59,9 +60,15 @@ export function classCards(list, template, { add, change, hold }) {
       card.most = Number.MAX_SAFE_INTEGER;
       change(() => fill(name, card, card.version));
     });
-    button("select").addEventListener("change", ({ target }) => onSelected(card, (image) => teaching.relabel(image, target.value)));
-    button(".remove").addEventListener("click", () => onSelected(card, teaching.deleteImage));
-    holding(button(".hold"), name);
+    button(".move").addEventListener("click", () => {
+      const to = button("select").value;
+      onSelected(card, (image) => teaching.relabel(image, to), `moved to ${to}`);
+    });
+    button(".remove").addEventListener("click", () => {
+      onSelected(card, teaching.deleteImage, `moved ${BACK}`);
+    });
+    button(".hold").hidden = !hold;
+    if (hold) holding(button(".hold"), name);
     return card;
   }
 
@@ -93,14 +100,15 @@ export function classCards(list, template, { add, change, hold }) {
     card.version = version;
     card.images = await teaching.images(name, card.most);
     const before = new Map([...card.item.querySelectorAll(".thumbs li")].map((each) => [each.dataset.image, each]));
-    const thumbs = card.images.map((image, index) => before.get(image) ?? newThumb(card, image, `${name}, image ${card.count - index}`));
+    const thumbs = card.images.map((image) => before.get(image) ?? newThumb(card, image));
+    thumbs.forEach((thumb, index) => { thumb.querySelector("img").alt = `${name}, image ${index + 1}`; });
     card.item.querySelector(".thumbs").replaceChildren(...thumbs);
     card.item.querySelector(".more").hidden = card.count <= card.images.length;
     for (const image of card.selected) if (!card.images.includes(image)) card.selected.delete(image);
     showSelected(card);
   }
 
-  function newThumb(card, image, alt) {
+  function newThumb(card, image) {
     const [item, button] = ["li", "button"].map((tag) => document.createElement(tag));
     item.dataset.image = image;
     button.type = "button";
@@ -110,7 +118,7 @@ export function classCards(list, template, { add, change, hold }) {
       button.setAttribute("aria-pressed", card.selected.has(image));
       showSelected(card);
     });
-    button.append(teaching.thumbnail(image, alt));
+    button.append(teaching.thumbnail(image));
     item.append(button);
     return item;
   }
@@ -123,23 +131,21 @@ export function classCards(list, template, { add, change, hold }) {
   /** Offer the other classes to move chosen images to. */
   function choices(name, { item }, names) {
     const select = item.querySelector("select");
-    const wanted = ["", ...names.filter((each) => each !== name)];
-    if (select.length === wanted.length && [...select.options].every((option, at) => option.value === wanted[at])) return;
-    select.replaceChildren(...wanted.map((each) => new Option(each || "Move to…", each)));
+    const others = names.filter((each) => each !== name);
+    item.querySelector(".move").disabled = !others.length;
+    if (select.length === others.length && others.every((each, at) => select.options[at].value === each)) return;
+    const before = select.value;
+    select.replaceChildren(...others.map((each) => new Option(each, each, false, each === before)));
   }
 
-  function onSelected(card, action) {
+  function onSelected(card, action, what) {
     const images = [...card.selected];
     change(async () => {
-      try {
-        for (const image of images) {
-          await action(image);
-          card.selected.delete(image);
-        }
-      } finally {
-        card.item.querySelector("select").value = "";
-        showSelected(card);
+      for (const image of images) {
+        await action(image);
+        card.selected.delete(image);
       }
+      return `${images.length} image${images.length === 1 ? "" : "s"} ${what}.`;
     });
   }
 

@@ -25,8 +25,11 @@ async function attempt(action) {
 
 const cards = classCards($("classes"), $("class"), {
   add: (name, files) => upload(name, files, progress),
-  change: (action) => attempt(async () => { await action(); await refresh(); }),
-  hold: record,
+  change: (action) => attempt(async () => {
+    say((await action()) ?? "");
+    await refresh();
+  }),
+  hold: hasCamera ? record : null,
 });
 
 /** Show how the upload goes; in the end, what was not added stays on the page. */
@@ -57,6 +60,7 @@ function show(state) {
   cards.show(state.classes);
   showTraining(state.training);
   for (const part of document.querySelectorAll(".trained")) part.hidden = !state.run;
+  $("report").hidden ||= state.training.stage === "running"; // it may not be drawn yet
   if (state.run && trained) attempt(showResult);
 }
 
@@ -105,12 +109,11 @@ async function take(found, name) {
   const groups = Map.groupBy(found, ({ folder }) => name ?? folder);
   if (groups.has("")) say("Drop single images on a class, so that it is known what they show.");
   groups.delete("");
+  await refresh();
   for (const [folder, images] of groups) {
-    if (!shown.classes.some((known) => known.name === folder.normalize("NFC").trim())) {
-      await teaching.addClass(folder);
-      await refresh();
-    }
-    upload(folder.normalize("NFC").trim(), images.map(({ file }) => file), progress);
+    const known = folder.normalize("NFC").trim();
+    if (!shown.classes.some((each) => each.name === known)) await teaching.addClass(folder);
+    upload(known, images.map(({ file }) => file), progress);
   }
 }
 

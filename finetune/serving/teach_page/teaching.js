@@ -22,7 +22,7 @@ export const addImage = async (name, body) =>
 export const download = async (url) => URL.createObjectURL(await (await ask(url)).blob());
 
 /** Return an <img> with the small copy of an image, which is fetched once the image is on the screen. */
-export function thumbnail(image, alt) {
+export function thumbnail(image, alt = "") {
   const small = document.createElement("img");
   small.alt = alt;
   small.dataset.image = image;
