@@ -29,16 +29,16 @@ def teach(
       finetune teach
       finetune teach insects --port 8080
     """
-    listener = open_port("finetune teach", host, port, token)
-    from finetune.serving.app import create_app
-    from finetune.serving.server import address, run
-    from finetune.serving.teaching import add_teaching, open_teaching
-    from finetune.serving.teaching_folder import held_folder
+    with open_port("finetune teach", host, port, token) as listener:
+        from finetune.serving.app import create_app
+        from finetune.serving.server import address, run
+        from finetune.serving.teaching import add_teaching, open_teaching
+        from finetune.serving.teaching_folder import held_folder
 
-    with held_folder(folder) as held:
-        service, teaching = open_teaching(held)
-        app = create_app(service, token or None)
-        add_teaching(app, teaching)
-        logger.info("teaching %s at %s (Ctrl-C stops it)", folder, address(host, listener, token, "/teach"))
-        run(app, listener)
+        with held_folder(folder) as held:
+            service, teaching = open_teaching(held)
+            app = create_app(service, token or None)
+            add_teaching(app, teaching)
+            logger.info("teaching %s at %s (Ctrl-C stops it)", folder, address(host, listener, token, "/teach"))
+            run(app, listener)
     logger.info("stopped; the images are in %s", folder)
