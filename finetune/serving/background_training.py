@@ -15,6 +15,7 @@ from threading import Lock, Thread
 from typing import Any, Literal
 
 from finetune.config import TrainConfig
+from finetune.data.class_name import valid_text
 from finetune.errors import DataError, FinetuneError
 from finetune.system.progress import reporting
 from finetune.system.quiet import keep_wrappers_out
@@ -70,9 +71,9 @@ class BackgroundTraining:
             while True:
                 kind, *values = receiver.recv()
                 if kind == "failed":
-                    (error,) = values
+                    error = valid_text(values[0])
                 elif kind == "line":
-                    lines = (*self.status.lines, *str(values[0]).splitlines())
+                    lines = (*self.status.lines, *valid_text(values[0]).splitlines())
                     self.status = replace(self.status, lines=lines[-MOST_LINES:])
                 elif kind == "progress":
                     self.status = replace(self.status, **dict(zip(("what", "done", "total"), values, strict=True)))

@@ -15,6 +15,7 @@ from finetune.check.check import check
 from finetune.check.finding_kinds import KINDS
 from finetune.classifier import Classifier, load
 from finetune.config import TrainConfig
+from finetune.data.class_name import valid_text
 from finetune.data.thumbnails import thumbnail
 from finetune.errors import DataError, RunError, WeightsError
 from finetune.runs.about_model import about_model
@@ -52,7 +53,7 @@ class Teaching:
         """Return what the page shows at any time."""
         status, versions = self.training.status, self.folder.versions()
         return {
-            "folder": str(self.folder.path),
+            "folder": valid_text(str(self.folder.path)),
             "classes": [
                 {"name": name, "images": count, "version": versions.get(name, "")}
                 for name, count in self.folder.classes().items()
@@ -88,7 +89,7 @@ class Teaching:
                 "title": KINDS[kind].title,
                 "advice": KINDS[kind].advice,
                 "count": len(findings),
-                "messages": list(dict.fromkeys(finding.message for finding in findings))[:MOST_MESSAGES],
+                "messages": list(dict.fromkeys(valid_text(finding.message) for finding in findings))[:MOST_MESSAGES],
                 "images": [names[p] for finding in findings for p in finding.paths if p in names][:MOST_FOUND],
             }
             for kind, findings in found.items()
@@ -114,7 +115,7 @@ def open_teaching(folder: TeachingFolder) -> tuple[Service, Teaching]:
                 service = _service(run.path)
                 logger.info("%s answers, trained on %s", run.path, folder.path)
                 return service, Teaching(folder, service, run.path)
-        except (RunError, WeightsError) as error:  # a damaged run is no reason not to collect images
+        except (RunError, WeightsError) as error:  # a damaged run does not keep anybody from collecting images
             logger.warning("%s", error)
     service = _service("starter")
     return service, Teaching(folder, service, None)

@@ -12,7 +12,7 @@ from threading import Lock
 
 from filelock import FileLock, Timeout
 
-from finetune.data.class_name import checked_names, class_name, is_valid_text
+from finetune.data.class_name import checked_names, class_name, is_valid_text, valid_text
 from finetune.data.folder import class_folders, find_split_folders, image_files, is_clutter, is_image
 from finetune.data.mnist import is_mnist
 from finetune.data.split import SPLIT_NAMES, to_check
@@ -62,8 +62,8 @@ class TeachingFolder:
     def newest(self, name: str, most: int) -> list[str]:
         """Return the images of a class, at most so many, the newest first."""
         paths = [path for folder in self._folders(name) for path in image_files(folder)]
-        names = (self._name(path) for path in sorted(paths, key=_written, reverse=True))
-        return [image for image in names if is_valid_text(image)][:most]
+        named = [path for path in paths if is_valid_text(path.name)]  # a client cannot ask for others
+        return [self._name(path) for path in sorted(named, key=_written, reverse=True)[:most]]
 
     def images(self) -> Iterator[tuple[str, Path]]:
         """Yield the name and the path of every image, class by class."""
@@ -197,7 +197,7 @@ class TeachingFolder:
             path.rename(_free(target / path.name))
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.path).as_posix()
+        return valid_text(path.relative_to(self.path).as_posix())
 
 
 @contextmanager
