@@ -1,6 +1,9 @@
 """`finetune serve`."""
 
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,27 +46,27 @@ def serve(
       finetune serve
       finetune serve runs/insects --port 8080
     """
-    listener = open_port("finetune serve", host, port, token)
-    from finetune.classifier import load
-    from finetune.runs.about_model import about_model
-    from finetune.runs.default_model import default_model
-    from finetune.serving.app import create_app
-    from finetune.serving.server import address, run
-    from finetune.serving.service import Service
+    with open_port("finetune serve", host, port, token) as listener:
+        from finetune.classifier import load
+        from finetune.runs.about_model import about_model
+        from finetune.runs.default_model import default_model
+        from finetune.serving.app import create_app
+        from finetune.serving.server import address, run
+        from finetune.serving.service import Service
 
-    ref, why = (model, None) if model else default_model()
-    if why:
-        logger.info("model %s, %s", ref, why)
-    classifier = load(ref, network)
-    service = Service(classifier, lambda: about_model(classifier.model, ref))
-    logger.info("serving %s at %s (Ctrl-C stops it)", ref, address(host, listener, token))
-    app = create_app(service, token or None)
-    run(app, listener)
-    logger.info("stopped after %d requests", app.state.counts.total())
+        ref, why = (model, "") if model else default_model()
+        if why:
+            logger.info("model %s, %s", ref, why)
+        classifier = load(ref, network)
+        app = create_app(Service(classifier, lambda: about_model(classifier.model, ref)), token or None)
+        logger.info("serving %s at %s (Ctrl-C stops it)", ref, address(host, listener, token))
+        run(app, listener)
+        logger.info("stopped after %d requests", app.state.counts.total())
 
 
-def open_port(command: str, host: str, port: int, token: str | None) -> "socket":
-    """Return a socket that listens, for `serve` and `teach`; other machines are let in with a token only.
+@contextmanager
+def open_port(command: str, host: str, port: int, token: str | None) -> Iterator["socket"]:
+    """Yield a socket that listens, for `serve` and `teach`; other machines are let in with a token only.
 
     Raises UsageError if the packages for it are missing, if it needs a token, or if it cannot listen.
     """
@@ -75,7 +78,14 @@ def open_port(command: str, host: str, port: int, token: str | None) -> "socket"
     alone = is_loopback(host)
     if not alone and not token:
         raise UsageError(f"--host {host} lets other machines in; add --token SECRET, which they have to present")
-    listener = listen(host, port)
-    if not alone:
-        logger.warning("other machines can reach this server; what they send and see is not encrypted")
-    return listener
+    with listen(host, port) as listener, _own_stderr():
+        if not alone:
+            logger.warning("other machines can reach this server; what they send and see is not encrypted")
+        yield listener
+
+
+@contextmanager
+def _own_stderr() -> Iterator[None]:
+    """Let the log through while TensorFlow is imported in another thread, which silences file descriptor 2."""
+    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as log, redirect_stderr(log):
+        yield

@@ -41,4 +41,4 @@ def teach(
             add_teaching(app, teaching)
             logger.info("teaching %s at %s (Ctrl-C stops it)", folder, address(host, listener, token, "/teach"))
             run(app, listener)
-    logger.info("stopped; the images are in %s", folder)
+        logger.info("stopped; the images are in %s", folder)

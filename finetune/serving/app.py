@@ -103,6 +103,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
         "/v1/model",
         summary="Describe the model",
         response_model=AboutModel,
+        response_model_exclude_unset=True,
         response_description="What is known.",
         responses=refusals(),
     )

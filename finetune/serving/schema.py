@@ -52,7 +52,7 @@ class ModelAccuracy(BaseModel):
 class AboutModel(BaseModel):
     """The model; `sha256` is the digest of its file, `layers` are the names for `/v1/features`.
 
-    `teaches`: whether it is that of `finetune teach`, at `/teach`.
+    `teaches`: true for the model of `finetune teach`, whose page is at `/teach`.
     """
 
     name: str

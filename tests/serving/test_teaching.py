@@ -3,29 +3,23 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
-from support.drawn_photos import encoded, photo
-
-pytest.importorskip("fastapi")
-
 from support import taught
-
-if TYPE_CHECKING:
-    from fastapi.testclient import TestClient
+from support.drawn_photos import encoded, photo
+from support.served import Client
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["TestClient"]:
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.chdir(tmp_path)
     with taught.teaching_client(Path("images")) as opened:
         yield opened
 
 
-def test_from_names_to_a_folder_per_class(client: "TestClient") -> None:
+def test_from_names_to_a_folder_per_class(client: Client) -> None:
     assert client.get("/v1/teach").json() == {
         "folder": "images",
         "classes": [],
@@ -35,19 +29,19 @@ def test_from_names_to_a_folder_per_class(client: "TestClient") -> None:
     assert client.post("/v1/teach/classes", json={"name": "ants"}).json() == {"name": "ants"}
     assert client.post("/v1/teach/classes", json={"name": " Bärlauch 🌿 "}).json() == {"name": "Bärlauch 🌿"}
     first = taught.add(client, "ants", 1)
-    moved = client.patch(f"/v1/teach/images/{first}", json={"name": "Bärlauch 🌿"}).json()["image"]
+    moved = client.request("PATCH", f"/v1/teach/images/{first}", json={"name": "Bärlauch 🌿"}).json()["image"]
     assert moved == first.replace("ants", "Bärlauch 🌿")
     assert taught.counts(client) == {"Bärlauch 🌿": 1, "ants": 0}
     assert Path("images", moved).read_bytes().startswith(b"\xff\xd8\xff")
     assert client.get("/v1/teach/classes/Bärlauch 🌿/images").json() == [moved]
-    assert client.delete(f"/v1/teach/images/{moved}").status_code == 204
-    assert client.patch("/v1/teach/classes/ants", json={"name": "wasps"}).json() == {"name": "wasps"}
-    assert client.delete("/v1/teach/classes/wasps").status_code == 204
+    assert client.request("DELETE", f"/v1/teach/images/{moved}").status_code == 204
+    assert client.request("PATCH", "/v1/teach/classes/ants", json={"name": "wasps"}).json() == {"name": "wasps"}
+    assert client.request("DELETE", "/v1/teach/classes/wasps").status_code == 204
     assert taught.counts(client) == {"Bärlauch 🌿": 0}
     assert sorted(path.name for path in Path("images/.deleted").iterdir()) == ["Bärlauch 🌿", "wasps"]
 
 
-def test_the_version_of_a_class_changes_with_its_images(client: "TestClient") -> None:
+def test_the_version_of_a_class_changes_with_its_images(client: Client) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
     before = client.get("/v1/teach").json()["classes"]
     assert client.get("/v1/teach").json()["classes"] == before
@@ -55,7 +49,7 @@ def test_the_version_of_a_class_changes_with_its_images(client: "TestClient") ->
     assert client.get("/v1/teach").json()["classes"][0]["version"] != before[0]["version"]
 
 
-def test_a_small_copy_of_an_image(client: "TestClient") -> None:
+def test_a_small_copy_of_an_image(client: Client) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
     answer = client.get(f"/v1/teach/images/{taught.add(client, 'ants', 1)}")
     assert answer.headers["content-type"] == "image/jpeg"
@@ -65,7 +59,7 @@ def test_a_small_copy_of_an_image(client: "TestClient") -> None:
     assert (answer.status_code, answer.json()) == (404, {"error": "ants/words.jpg cannot be read"})
 
 
-def test_the_newest_images_of_a_class(client: "TestClient") -> None:
+def test_the_newest_images_of_a_class(client: Client) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
     added = {taught.add(client, "ants", number) for number in range(50)}
     assert len(client.get("/v1/teach/classes/ants/images").json()) == 48
@@ -93,18 +87,18 @@ NO_IMAGE = "there is no image 'ants/gone.jpg' here; it may have been deleted or 
     ],
 )  # fmt: skip
 def test_what_is_refused(
-    client: "TestClient", method: str, path: str, status: int, error: str | None
+    client: Client, method: str, path: str, status: int, error: str | None
 ) -> None:
     Path("secret.jpg").write_bytes(encoded(photo(0)))
     client.post("/v1/teach/classes", json={"name": "ants"})
-    answer = client.request(method, f"/v1/teach/{path}", content=encoded(photo(1)) if method == "POST" else None)
+    answer = client.request(method, f"/v1/teach/{path}", data=encoded(photo(1)) if method == "POST" else None)
     assert answer.status_code == status
     assert error is None or answer.json() == {"error": error}
     assert Path("secret.jpg").exists()
     assert taught.counts(client) == {"ants": 0}
 
 
-def test_what_cannot_be_added(client: "TestClient") -> None:
+def test_what_cannot_be_added(client: Client) -> None:
     for name in ("ants", "bees"):
         client.post("/v1/teach/classes", json={"name": name})
     taught.add(client, "ants", 1)
@@ -113,10 +107,10 @@ def test_what_cannot_be_added(client: "TestClient") -> None:
         ("ants", b"words", 422, "not an image: expected JPEG"),
         ("bees", encoded(photo(1)), 409, "the image is in class 'ants' already; move it from there"),
     ):
-        answer = client.post(f"/v1/teach/classes/{name}/images", content=data)
+        answer = client.post(f"/v1/teach/classes/{name}/images", data=data)
         assert answer.status_code == status
         assert answer.json()["error"].startswith(error)
-    again = client.post("/v1/teach/classes/ants/images", content=encoded(photo(1)))
+    again = client.post("/v1/teach/classes/ants/images", data=encoded(photo(1)))
     assert again.json()["new"] is False
     answer = client.post("/v1/teach/classes", json={"name": "../up"})
     assert (answer.status_code, answer.json()["error"].startswith("'../up' has the character '/'")) == (422, True)
@@ -124,7 +118,7 @@ def test_what_cannot_be_added(client: "TestClient") -> None:
 
 
 def test_a_full_disk_is_reported_and_leaves_nothing(
-    client: "TestClient", monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
 
@@ -132,7 +126,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    answer = client.post("/v1/teach/classes/ants/images", content=encoded(photo(1)))
+    answer = client.post("/v1/teach/classes/ants/images", data=encoded(photo(1)))
     assert answer.status_code == 507
     assert answer.json() == {"error": "the folder cannot be written (No space left on device); fix that and try again"}
     assert list(Path("images/ants").iterdir()) == []
@@ -140,18 +134,14 @@ def test_a_full_disk_is_reported_and_leaves_nothing(
 
 def test_the_guard_is_that_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with held_folder(Path("images")) as folder:
-        service, teaching = open_teaching(folder)
-        app = create_app(service, token="secret")
-        add_teaching(app, teaching)
-        client = testclient.TestClient(app, base_url=ADDRESS)
+    with taught.teaching_client(Path("images"), token="secret") as client:
         assert client.get("/teach").status_code == 200, "a page has no token before its address is read"
         assert client.get("/v1/teach").status_code == 401
         allowed = {"Authorization": "Bearer secret"}
         assert client.get("/v1/teach", headers=allowed).status_code == 200
 
 
-def test_no_page_of_another_site_changes_the_folder(client: "TestClient") -> None:
+def test_no_page_of_another_site_changes_the_folder(client: Client) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
     image = taught.add(client, "ants", 1)
     foreign = {"Origin": "http://elsewhere.example"}
@@ -162,12 +152,12 @@ def test_no_page_of_another_site_changes_the_folder(client: "TestClient") -> Non
         ("DELETE", f"images/{image}"),
         ("DELETE", "classes/ants"),
     ):
-        answer = client.request(method, f"/v1/teach/{path}", headers=foreign, content=encoded(photo(2)))
+        answer = client.request(method, f"/v1/teach/{path}", headers=foreign, data=encoded(photo(2)))
         assert answer.status_code == 403
     assert taught.counts(client) == {"ants": 1}
 
 
-def test_the_page_and_its_files_ask_for_nothing_elsewhere(client: "TestClient") -> None:
+def test_the_page_and_its_files_ask_for_nothing_elsewhere(client: Client) -> None:
     for name in ("teach", "teach.js", "teach.css", "cards.js", "teaching.js", "uploads.js", "page.css", "engine.js"):
         answer = client.get(f"/{name}")
         assert answer.status_code == 200
@@ -175,7 +165,7 @@ def test_the_page_and_its_files_ask_for_nothing_elsewhere(client: "TestClient") 
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_thirty_clients_at_once(client: "TestClient") -> None:
+def test_thirty_clients_at_once(client: Client) -> None:
     for name in ("ants", "bees"):
         client.post("/v1/teach/classes", json={"name": name})
     with ThreadPoolExecutor(30) as pool:

@@ -3,30 +3,24 @@
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import pytest
+from support import taught
 from support.drawn_photos import encoded, photo
+from support.served import Client
 
 from finetune.runs.run import Run
 
-pytest.importorskip("fastapi")
-
-from support import taught
-
-if TYPE_CHECKING:
-    from fastapi.testclient import TestClient
-
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["TestClient"]:
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.chdir(tmp_path)
     with taught.teaching_client(Path("images")) as opened:
         yield opened
 
 
-def test_what_check_finds(client: "TestClient") -> None:
+def test_what_check_finds(client: Client) -> None:
     answer = client.get("/v1/teach/check")
     assert answer.status_code == 409
     assert answer.json()["error"].startswith("expected class folders with images in images, found none")
@@ -42,7 +36,7 @@ def test_what_check_finds(client: "TestClient") -> None:
     assert found["identical"]["images"] == sorted([one, two])
 
 
-def test_a_name_that_is_not_utf8_is_counted_checked_and_in_the_zip(client: "TestClient") -> None:
+def test_a_name_that_is_not_utf8_is_counted_checked_and_in_the_zip(client: Client) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
     Path("images/ants/fourmi \udce9.jpg").write_bytes(encoded(photo(1)))
     Path("images/ants/notes.\udce9").write_text("words")
@@ -54,7 +48,7 @@ def test_a_name_that_is_not_utf8_is_counted_checked_and_in_the_zip(client: "Test
         assert archive.namelist() == [r"ants/fourmi \xe9.jpg"]
 
 
-def test_the_zip_has_a_folder_for_each_class(client: "TestClient") -> None:
+def test_the_zip_has_a_folder_for_each_class(client: Client) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
     names = sorted(taught.add(client, "ants", number) for number in range(3))
     answer = client.get("/v1/teach/images.zip")
@@ -64,7 +58,7 @@ def test_the_zip_has_a_folder_for_each_class(client: "TestClient") -> None:
         assert archive.read(names[0]) == Path("images", names[0]).read_bytes()
 
 
-def test_a_training_that_fails_says_why_and_changes_nothing(client: "TestClient") -> None:
+def test_a_training_that_fails_says_why_and_changes_nothing(client: Client) -> None:
     """In a process of its own, as every training; the error comes before TensorFlow."""
     for name in ("ants", "bees"):
         client.post("/v1/teach/classes", json={"name": name})
@@ -73,13 +67,13 @@ def test_a_training_that_fails_says_why_and_changes_nothing(client: "TestClient"
     answer = client.post("/v1/teach/training")
     assert answer.status_code == 409
     assert answer.json() == {"error": "a training is running already; wait until it is done"}
-    answer = client.delete("/v1/teach/images/ants/words.jpg")
+    answer = client.request("DELETE", "/v1/teach/images/ants/words.jpg")
     assert answer.status_code == 409
     assert "while a training reads the images; wait until it is done" in answer.json()["error"]
     status = taught.ended(client)
     assert status["stage"] == "failed"
     assert str(status["error"]).startswith("no readable image was found; 2 skipped, the first: images/ants/words.jpg")
-    assert client.delete("/v1/teach/images/ants/words.jpg").status_code == 204
+    assert client.request("DELETE", "/v1/teach/images/ants/words.jpg").status_code == 204
     assert client.get("/v1/teach").json()["run"] is None
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
 
@@ -87,7 +81,7 @@ def test_a_training_that_fails_says_why_and_changes_nothing(client: "TestClient"
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_model_is_that_of_train_to_the_bit(
-    client: "TestClient", monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trained by the page and, without its cached features, by the library as the command line does."""
     from finetune.config import TrainConfig
@@ -114,6 +108,7 @@ def test_the_model_is_that_of_train_to_the_bit(
 
 def test_after_a_restart_the_newest_run_of_the_folder_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from finetune.model import save_model
+    from finetune.serving.teaching import open_teaching
     from finetune.serving.teaching_folder import TeachingFolder
 
     monkeypatch.chdir(tmp_path)
