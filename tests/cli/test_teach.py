@@ -63,7 +63,9 @@ def test_a_folder_with_splits_is_refused_and_stays_as_it_is(finetune: Finetune) 
     assert sorted(Path().rglob("*")) == before
 
 
-def test_it_serves_the_folder_until_it_is_stopped(finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_serves_the_folder_until_it_is_stopped(
+    finetune: Finetune, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("fastapi")
     seen: list[str] = []
 
@@ -72,10 +74,10 @@ def test_it_serves_the_folder_until_it_is_stopped(finetune: Finetune, monkeypatc
         assert Path("lessons", ".teach.lock").exists()
 
     monkeypatch.setattr("finetune.serving.server.run", run)
-    code, output, error = finetune("teach", "lessons", "--port", 0, "--token", "secret")
+    code, output, _ = finetune("teach", "lessons", "--port", 0, "--token", "secret")
     assert (code, output) == (0, "")
     assert {"/", "/teach", "/v1/predict", "/v1/teach"} <= set(seen)
-    first, last = error.splitlines()
+    first, last = caplog.messages
     assert first.startswith("teaching lessons at http://127.0.0.1:")
     assert first.endswith("/teach#token=secret (Ctrl-C stops it)")
     assert last == "stopped; the images are in lessons"
