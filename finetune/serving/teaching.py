@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from pydantic import BaseModel
 
 from finetune.check.check import check
 from finetune.check.finding_kinds import KINDS
@@ -22,6 +23,7 @@ from finetune.runs.about_model import about_model
 from finetune.runs.run import Run, runs_with_model
 from finetune.serving.app import add_files
 from finetune.serving.background_training import BackgroundTraining
+from finetune.serving.schema import Refusal, refusals
 from finetune.serving.service import Service
 from finetune.serving.teaching_folder import NotInFolderError, TeachingFolder
 from finetune.serving.zip_stream import zip_stream
@@ -30,12 +32,31 @@ logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "teach_page"
 
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    **refusals(413, 422),
+    404: {"model": Refusal, "description": "There is no such class, image or file."},
+    409: {"model": Refusal, "description": "What is there, or a training that runs, is in the way."},
+    507: {"model": Refusal, "description": "The disk is full or refuses."},
+}
+_IMAGE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "One image as it is.",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
 Returned = TypeVar("Returned")
-Name = Annotated[str, Body(embed=True)]
 
 SHOWN_IMAGES = 48  # of a class, unless a page asks for more
 MOST_MESSAGES, MOST_FOUND = 3, 12  # messages and images of each kind of finding
 _THREADS = 4  # that read and write images, so that a hundred at once do not fill the memory
+
+
+class ClassToName(BaseModel):
+    """The name of a class: to add it, to rename one to it, or to move an image to it."""
+
+    name: str
 
 
 class Teaching:
@@ -135,51 +156,53 @@ def add_teaching(app: FastAPI, teaching: Teaching) -> None:
     app.add_exception_handler(NotInFolderError, partial(_failed, 404))
     app.add_exception_handler(DataError, partial(_failed, 409))
     app.add_exception_handler(OSError, _disk)
-    _add_folder(app, teaching)
-    _add_images(app, teaching)
-    _add_results(app, teaching)
+    routes = APIRouter(prefix="/v1/teach", responses=_REFUSED)
+    _add_folder(routes, teaching)
+    _add_images(routes, teaching)
+    _add_results(routes, teaching)
+    app.include_router(routes)
     add_files(app, PAGE, start="teach.html", route="/teach")
 
 
-def _add_folder(app: FastAPI, teaching: Teaching) -> None:
+def _add_folder(routes: APIRouter, teaching: Teaching) -> None:
     folder = teaching.folder
 
-    @app.get("/v1/teach", summary="Classes, their images, and the training")
+    @routes.get("", summary="Classes, their images, and the training")
     async def status() -> dict[str, Any]:
         """The folder, how many images each class has, how far a training is, and the run that answers."""
         return await teaching.in_thread(teaching.status)
 
-    @app.post("/v1/teach/classes", summary="Add a class", status_code=201)
-    async def add_class(name: Name) -> dict[str, str]:
+    @routes.post("/classes", summary="Add a class", status_code=201)
+    async def add_class(wanted: ClassToName) -> dict[str, str]:
         """A new folder for its images."""
-        return {"name": await teaching.in_thread(folder.add_class, name)}
+        return {"name": await teaching.in_thread(folder.add_class, wanted.name)}
 
-    @app.patch("/v1/teach/classes/{old}", summary="Rename a class")
-    async def rename_class(old: str, name: Name) -> dict[str, str]:
+    @routes.patch("/classes/{old}", summary="Rename a class")
+    async def rename_class(old: str, wanted: ClassToName) -> dict[str, str]:
         """Its folder gets the new name."""
-        return {"name": await teaching.in_thread(folder.rename_class, old, name)}
+        return {"name": await teaching.in_thread(folder.rename_class, old, wanted.name)}
 
-    @app.delete("/v1/teach/classes/{name}", summary="Delete a class", status_code=204)
+    @routes.delete("/classes/{name}", summary="Delete a class", status_code=204)
     async def delete_class(name: str) -> None:
         """Its folder moves to `.deleted` in the folder that is taught from."""
         await teaching.in_thread(folder.delete_class, name)
 
 
-def _add_images(app: FastAPI, teaching: Teaching) -> None:
+def _add_images(routes: APIRouter, teaching: Teaching) -> None:
     folder = teaching.folder
 
-    @app.get("/v1/teach/classes/{name}/images", summary="The images of a class")
+    @routes.get("/classes/{name}/images", summary="The images of a class")
     async def images(name: str, most: Annotated[int, Query(ge=1)] = SHOWN_IMAGES) -> list[str]:
         """Their names, the newest first."""
         return await teaching.in_thread(folder.newest, name, most)
 
-    @app.post("/v1/teach/classes/{name}/images", summary="Add an image", status_code=201)
+    @routes.post("/classes/{name}/images", summary="Add an image", status_code=201, openapi_extra=_IMAGE)
     async def add_image(name: str, request: Request) -> dict[str, Any]:
         """The body is an image in any format; it is kept as an upright JPEG without EXIF, and once."""
         image, new = await teaching.in_thread(folder.add, name, await request.body())
         return {"image": image, "new": new}
 
-    @app.get("/v1/teach/images/{image:path}", summary="A small copy of an image", response_class=Response)
+    @routes.get("/images/{image:path}", summary="A small copy of an image", response_class=Response)
     async def small_image(image: str) -> Response:
         """A JPEG of at most 160 × 160 pixels."""
         path = await teaching.in_thread(folder.image, image)
@@ -188,40 +211,40 @@ def _add_images(app: FastAPI, teaching: Teaching) -> None:
             raise HTTPException(404, f"{image} cannot be read")
         return Response(jpeg, media_type="image/jpeg")
 
-    @app.patch("/v1/teach/images/{image:path}", summary="Relabel an image")
-    async def relabel(image: str, name: Name) -> dict[str, str]:
-        """It moves to the class `name`."""
-        return {"image": await teaching.in_thread(folder.relabel, image, name)}
+    @routes.patch("/images/{image:path}", summary="Relabel an image")
+    async def relabel(image: str, wanted: ClassToName) -> dict[str, str]:
+        """It moves to the class that is named."""
+        return {"image": await teaching.in_thread(folder.relabel, image, wanted.name)}
 
-    @app.delete("/v1/teach/images/{image:path}", summary="Delete an image", status_code=204)
+    @routes.delete("/images/{image:path}", summary="Delete an image", status_code=204)
     async def delete(image: str) -> None:
         """It moves to `.deleted` in the folder that is taught from."""
         await teaching.in_thread(folder.delete, image)
 
 
-def _add_results(app: FastAPI, teaching: Teaching) -> None:
-    @app.get("/v1/teach/check", summary="What is wrong or unusual about the images")
+def _add_results(routes: APIRouter, teaching: Teaching) -> None:
+    @routes.get("/check", summary="What is wrong or unusual about the images")
     async def findings() -> list[dict[str, Any]]:
         """What `finetune check` finds, kind by kind, with the first messages and images of each."""
         return await teaching.findings()
 
-    @app.post("/v1/teach/training", summary="Train", status_code=202)
+    @routes.post("/training", summary="Train", status_code=202)
     async def train() -> dict[str, str]:
         """Start `finetune train --data FOLDER`; `GET /v1/teach` shows how far it is."""
         await teaching.in_thread(teaching.train)
         return {"stage": "running"}
 
-    @app.get("/v1/teach/model", summary="The model", response_class=FileResponse)
+    @routes.get("/model", summary="The model", response_class=FileResponse)
     async def model() -> FileResponse:
         """`model.safetensors` of the last run, for `finetune predict --model`."""
         return _download(teaching.run and Run(teaching.run).model, "the model")
 
-    @app.get("/v1/teach/report", summary="The report", response_class=FileResponse)
+    @routes.get("/report", summary="The report", response_class=FileResponse)
     async def report() -> FileResponse:
         """`report.html` of the last run."""
         return _download(teaching.run and Run(teaching.run).report, "the report")
 
-    @app.get("/v1/teach/images.zip", summary="All images", response_class=StreamingResponse)
+    @routes.get("/images.zip", summary="All images", response_class=StreamingResponse)
     async def archive() -> StreamingResponse:
         """A zip with a folder for each class."""
         files = await teaching.in_thread(lambda: list(teaching.folder.images()))

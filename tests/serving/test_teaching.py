@@ -165,6 +165,14 @@ def test_the_page_and_its_files_ask_for_nothing_elsewhere(client: Client) -> Non
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+def test_the_reference_has_every_route(client: Client) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert f"{path}</code>" in page.text
+    assert "curl -X DELETE http://localhost" in page.text
+
+
 def test_thirty_clients_at_once(client: Client) -> None:
     for name in ("ants", "bees"):
         client.post("/v1/teach/classes", json={"name": name})
