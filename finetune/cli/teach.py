@@ -32,8 +32,9 @@ def teach(
     with open_port("finetune teach", host, port, token) as listener:
         from finetune.serving.app import create_app
         from finetune.serving.server import address, run
-        from finetune.serving.teaching import add_teaching, open_teaching
+        from finetune.serving.teaching import open_teaching
         from finetune.serving.teaching_folder import held_folder
+        from finetune.serving.teaching_routes import add_teaching
 
         with held_folder(folder) as held:
             service, teaching = open_teaching(held)

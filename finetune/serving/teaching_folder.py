@@ -41,7 +41,8 @@ class TeachingFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.in_training = False  # then its images stay where they are: nothing is deleted, renamed or moved
-        self._changing = Lock()
+        self.changes = 0  # made through this object, so that what was counted before one is known to be old
+        self._lock = Lock()
 
     def classes(self) -> dict[str, int]:
         """Return class -> how many images it has, sorted by name."""
@@ -83,14 +84,14 @@ class TeachingFolder:
 
     def add_class(self, text: str) -> str:
         """Make a folder for a new class and return its name; UsageError for one that cannot be used."""
-        with self._changing:
+        with self._change():
             name = self._new_name(text)
             (self.path / name).mkdir()
         return name
 
     def rename_class(self, old: str, text: str) -> str:
         """Rename the folder of a class and return the new name; UsageError as for `add_class`."""
-        with self._changing:
+        with self._change():
             self._refuse_in_training("renamed")
             folder, *others = self._folders(old)
             name = self._new_name(text, renamed=old)
@@ -102,7 +103,7 @@ class TeachingFolder:
 
     def delete_class(self, name: str) -> None:
         """Move the folder of a class to DELETED."""
-        with self._changing:
+        with self._change():
             self._refuse_in_training("deleted")
             for folder in self._folders(name):
                 (self.path / DELETED).mkdir(exist_ok=True)
@@ -118,7 +119,7 @@ class TeachingFolder:
             return known, False
         jpeg = upright_jpeg(data)
         digest = sha256(jpeg)
-        with self._changing:
+        with self._change():
             folder = self._folders(name)[0]
             if known := self._known(name, digest):
                 return known, False
@@ -129,7 +130,7 @@ class TeachingFolder:
 
     def relabel(self, image: str, name: str) -> str:
         """Move an image to another class and return its new name."""
-        with self._changing:
+        with self._change():
             self._refuse_in_training("moved")
             path, folder = self.image(image), self._folders(name)[0]
             if class_name(image.split("/")[0]) == name:
@@ -140,7 +141,7 @@ class TeachingFolder:
 
     def delete(self, image: str) -> None:
         """Move an image to DELETED."""
-        with self._changing:
+        with self._change():
             self._refuse_in_training("deleted")
             path = self.image(image)
             kept = self.path / DELETED / image
@@ -149,8 +150,16 @@ class TeachingFolder:
 
     def hold_for_training(self, held: bool) -> None:
         """Begin or end to refuse what would take an image away from a training that reads it; adding stays possible."""
-        with self._changing:
+        with self._change():
             self.in_training = held
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            finally:
+                self.changes += 1
 
     def _folders(self, name: str) -> list[Path]:
         """Return the folders of a class: one, unless its name is written in several ways."""

@@ -14,8 +14,9 @@ from support.served import Client, running
 def teaching_client(folder: Path, token: str | None = None) -> Iterator[Client]:
     """Yield a client of a server that teaches a folder."""
     from finetune.serving.app import create_app
-    from finetune.serving.teaching import add_teaching, open_teaching
+    from finetune.serving.teaching import open_teaching
     from finetune.serving.teaching_folder import held_folder
+    from finetune.serving.teaching_routes import add_teaching
 
     with held_folder(folder) as held:
         service, teaching = open_teaching(held)
