@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def teach(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Folder for a folder of images per class; made if it is missing.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder for a folder of images per class; made if it is missing.")
     ] = Path("images"),
     port: Port = 8000,
     host: Host = "127.0.0.1",

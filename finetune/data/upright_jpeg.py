@@ -3,19 +3,21 @@
 import cv2
 
 from finetune.data.decode import decode
+from finetune.data.header import Header
 from finetune.errors import ImageError
 
 _QUALITY = 95  # of 100
 _LONGEST = 65_500  # pixels of a side that libjpeg writes
 
 
-def upright_jpeg(data: bytes) -> bytes:
+def upright_jpeg(data: bytes, header: Header | None = None) -> bytes:
     """Return the image as `decode` returns it, as a JPEG; the same data always gives the same bytes.
 
+    `header`: that of the same data, if it has been read already.
     Raises ImageError for data that `decode` does not take, and for an image whose pixels are in doubt: once they are
     written again, nothing would show that the decoder guessed them.
     """
-    image, damage, dim = decode(data)
+    image, damage, dim = decode(data, header=header)
     if damage:
         raise ImageError(f"the image is damaged ({damage}); get the file again")
     if dim:

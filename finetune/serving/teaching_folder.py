@@ -18,6 +18,7 @@ from finetune.data.mnist import is_mnist
 from finetune.data.split import SPLIT_NAMES, to_check
 from finetune.data.upright_jpeg import upright_jpeg
 from finetune.errors import DataError, RunError, UsageError
+from finetune.serving.loaded_model import header_of
 from finetune.system.atomic import replacing
 from finetune.system.digest import sha256
 
@@ -112,12 +113,12 @@ class TeachingFolder:
     def add(self, name: str, data: bytes) -> tuple[str, bool]:
         """Add an image to a class, as `upright_jpeg`; return its name, and whether it is new.
 
-        Raises ImageError if it cannot be read or is damaged, DataError if another class has it.
+        Raises ImageError if it cannot be read, is damaged or too large, DataError if another class has it.
         """
         self._folders(name)  # before the work
         if known := self._known(name, sha256(data)):  # a file that was downloaded from here
             return known, False
-        jpeg = upright_jpeg(data)
+        jpeg = upright_jpeg(data, header_of(data))
         digest = sha256(jpeg)
         with self._change():
             folder = self._folders(name)[0]

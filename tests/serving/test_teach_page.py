@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.browser import chromium
 from support.drawn_photos import write_photos
 
 if TYPE_CHECKING:
@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("fastapi")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-ui-for-media-stream"]
 TRAINED = 180_000  # milliseconds, of which TensorFlow's import takes most
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.tensorflow,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 expect = playwright.expect
 
 
@@ -73,15 +67,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def page() -> Iterator["Page"]:
     """A page that may ask its server only, and where every error of a script fails the test."""
     errors: list[str] = []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM, args=[*SWITCHES, "--use-fake-device-for-media-stream"]
-        )
+    with chromium() as browser:
         opened = browser.new_page()
         opened.on("pageerror", lambda error: errors.append(str(error)))
         opened.on("request", lambda request: _is_ours(request.url) or errors.append(request.url))
         yield opened
-        browser.close()
     assert errors == []
 
 

@@ -127,6 +127,15 @@ def test_what_cannot_be_added(client: Client) -> None:
     assert taught.counts(client) == {"ants": 1, "bees": 0}
 
 
+def test_an_image_may_have_as_many_pixels_as_for_serve(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.serving.loaded_model.MOST_PIXELS", 200 * 150)
+    client.post("/v1/teach/classes", json={"name": "ants"})
+    assert client.post("/v1/teach/classes/ants/images", data=encoded(photo(1, 150, 200))).status_code == 201
+    answer = client.post("/v1/teach/classes/ants/images", data=encoded(photo(1, 151, 200)))
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("200×151 pixels are more than the server's limit")
+
+
 def test_a_full_disk_is_reported_and_leaves_nothing(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,8 +43,8 @@ def running(app: Any) -> Iterator[Client]:
     """Yield a client of a server of this app, and stop the server."""
     from finetune.serving.server import listen, server_of
 
-    listener = listen("127.0.0.1", 0)
     server = server_of(app)
+    listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     client = Client(f"http://localhost:{listener.getsockname()[1]}")
