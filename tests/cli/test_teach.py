@@ -1,7 +1,6 @@
 """`finetune teach`: what is refused before anything is made; the page itself is tested in tests/serving."""
 
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,4 +81,3 @@ def test_it_serves_the_folder_until_it_is_stopped(
     assert first.endswith("/teach#token=secret (Ctrl-C stops it)")
     assert last == "stopped; the images are in lessons"
     assert list(Path("lessons").iterdir()) == []
-    assert "tensorflow" not in sys.modules
