@@ -84,11 +84,12 @@ class BackgroundTraining:
             process.join()
         except (FinetuneError, OSError) as refused:  # the model that was just written cannot be used
             error = f"{refused}; train again"
-        if not error and (self.status.run is None or process.exitcode):
-            error = f"the training ended before its time (exit code {process.exitcode}); train again"
-        with self._changing:
-            self._hold(False)
-            self.status = replace(self.status, stage="failed" if error else "done", error=error)
+        finally:
+            if not error and (self.status.run is None or process.exitcode):
+                error = f"the training ended before its time (exit code {process.exitcode}); train again"
+            with self._changing:
+                self._hold(False)
+                self.status = replace(self.status, stage="failed" if error else "done", error=error)
 
 
 def train_and_send(sender: Connection, config: TrainConfig) -> None:

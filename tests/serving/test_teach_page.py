@@ -28,19 +28,21 @@ expect = playwright.expect
 class Server:
     """`finetune teach images` in a folder; it can be killed and started again."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self._folder, self.options = folder, options
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = 0
+        self.options: tuple[str, ...] = ()
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "finetune", "teach", "images", "--port", "0", *self.options]
+        command = [sys.executable, "-m", "finetune", "teach", "images", f"--port={self._port}", *self.options]
         self._process = subprocess.Popen(
             command, cwd=self._folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": _paths()}
         )
         assert self._process.stderr
         for line in self._process.stderr:
-            if found := re.search(r"http://\S+", line):
-                self.address = found[0]
+            if found := re.search(r"http://127.0.0.1:(\d+)\S*", line):
+                self.address, self._port = found[0], int(found[1])
                 return
         pytest.fail("the server did not start")
 
@@ -110,6 +112,8 @@ def test_from_two_classes_to_a_live_prediction(page: "Page", server: Server, tmp
     expect(page.locator("#result")).to_contain_text("are classified correctly (95 % interval")
     page.get_by_role("button", name="Live at the camera").click()
     expect(page.locator("#bars li").first).to_contain_text("camera", timeout=20_000)
+    page.locator("#image").set_input_files(files[0])
+    expect(page.locator("#bars li").first).to_contain_text("clouds")
 
     for name, link in (("model.safetensors", "Model"), ("report.html", "Report"), ("images.zip", "All images (zip)")):
         with page.expect_download() as download:
@@ -117,7 +121,7 @@ def test_from_two_classes_to_a_live_prediction(page: "Page", server: Server, tmp
         assert download.value.suggested_filename == name
         assert Path(download.value.path()).stat().st_size > 1000
     (run,) = (tmp_path / "runs").iterdir()
-    page.get_by_role("link", name="Classify images with the last model").click()
+    page.get_by_role("link", name="Classify images").click()
     expect(page.locator("#name")).to_have_text(run.name)
     page.get_by_role("link", name="Teach").click()
     expect(page.get_by_role("heading", name="1. Classes and images")).to_be_visible()
@@ -131,10 +135,15 @@ def test_killed_and_started_again_nothing_is_lost(page: "Page", server: Server, 
     expect(page.locator('[data-name="clouds"] .count')).to_have_text("6 images")
     server.end(signal.SIGKILL)
     expect(page.locator("#status")).to_contain_text("The server does not answer. Is finetune teach running?")
+    write_photos(tmp_path / "more", range(10, 14))
+    files = sorted((tmp_path / "more").iterdir())
+    page.locator('[data-name="clouds"] input[type=file]').set_input_files(files)
+    expect(page.locator("#status")).to_have_text(re.compile(r"The server does not answer; \d waiting."))
     server.start()
+    expect(page.locator('[data-name="clouds"] .count')).to_have_text("10 images", timeout=20_000)
     page.goto(server.address)
-    expect(page.locator('[data-name="clouds"] .count')).to_have_text("6 images")
-    assert len(list((tmp_path / "images" / "clouds").iterdir())) == 6
+    expect(page.locator('[data-name="clouds"] .count')).to_have_text("10 images")
+    assert len(list((tmp_path / "images" / "clouds").iterdir())) == 10
     assert server.end(signal.SIGTERM) == 0
     assert not (tmp_path / "images" / ".teach.lock").exists()
     server.start()

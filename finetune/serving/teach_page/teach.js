@@ -5,7 +5,7 @@ import { hasCamera, openCamera } from "./camera.js";
 import { model, predict, token } from "./engine.js";
 import { classCards } from "./cards.js";
 import * as teaching from "./teaching.js";
-import { busy, chosen, dropped, queued, upload } from "./uploads.js";
+import { busy, chosen, dropped, isAway, queued, upload } from "./uploads.js";
 
 const FRAME = 200; // milliseconds between two frames of the camera that are kept
 const AWAY = "The server does not answer. Is finetune teach running? Nothing in its folder is lost.";
@@ -19,7 +19,7 @@ async function attempt(action) {
   try {
     await action();
   } catch (error) {
-    say(error instanceof TypeError ? AWAY : error.message); // as fetch throws without an answer
+    say(isAway(error) ? AWAY : error.message);
   }
 }
 
@@ -32,8 +32,12 @@ const cards = classCards($("classes"), $("class"), {
   hold: hasCamera ? record : null,
 });
 
+let told = 0; // when the page last showed how the upload goes: a screen reader reads every change
+
 /** Show how the upload goes; in the end, what was not added stays on the page. */
 function progress(text, finished, refused) {
+  if (!finished && Date.now() - told < 1000) return;
+  told = Date.now();
   say(text);
   if (!finished) return;
   refresh();
@@ -43,36 +47,38 @@ function progress(text, finished, refused) {
 // --- the state, asked for again and again
 
 let shown = {}; // the last state
-let asking;
+let asking = Promise.resolve();
 
+/** Ask for the state, after an answer that is on its way and may be older than what was done since. */
 function refresh() {
-  asking ??= attempt(async () => {
+  asking = asking.then(() => attempt(async () => {
     show(await teaching.status());
     if ($("status").textContent === AWAY) say("");
-  }).finally(() => { asking = undefined; });
+  }));
   return asking;
 }
 
 function show(state) {
-  const trained = state.run !== shown.run;
+  const { run: before, training: { stage } = {} } = shown;
   shown = state;
   $("folder").textContent = state.folder;
   cards.show(state.classes);
-  showTraining(state.training);
+  showTraining(state.training, stage);
   for (const part of document.querySelectorAll(".trained")) part.hidden = !state.run;
   $("report").hidden ||= state.training.stage === "running"; // it may not be drawn yet
-  if (state.run && trained) attempt(showResult);
+  if (state.run && state.run !== before) attempt(showResult);
 }
 
-function showTraining({ stage, what, done, total, lines, error }) {
+function showTraining({ stage, what, done, total, lines, error }, before) {
   const running = stage === "running";
-  const wasRunning = $("train").disabled;
   $("train").disabled = running;
   $("progress").hidden = !running;
   if (running && total) Object.assign($("progress"), { max: total, value: done });
   else $("progress").removeAttribute("value"); // how long it takes is not known
-  if (running) $("training").textContent = total ? `${what}: ${done} of ${total}` : what;
-  if (wasRunning && !running) $("training").textContent = error ? `Not trained: ${error}` : "The model and its report are ready.";
+  $("counted").textContent = running && total ? `${done} of ${total}` : "";
+  if (running && $("training").textContent !== what) $("training").textContent = what;
+  if (stage !== before && stage === "done") $("training").textContent = "The model and its report are ready.";
+  if (stage !== before && stage === "failed") $("training").textContent = `Not trained: ${error}`;
   $("log").hidden = !lines.length;
   $("lines").textContent = lines.join("\n");
 }
@@ -139,7 +145,8 @@ addEventListener("beforeunload", (event) => { if (busy()) event.preventDefault()
 // --- the camera: hold a class's button to record, or watch what the model says
 
 let camera;
-let recording; // the name of the class whose button is held
+let recording; // an object for as long as a button is held
+let live; // an object for as long as the model watches
 
 async function turnOn() {
   camera ??= await openCamera($("video"));
@@ -158,31 +165,30 @@ function turnOff() {
 }
 
 async function record(name) {
-  recording = name;
-  if (name === undefined) return;
+  const mine = recording = name && {};
+  if (!mine) return;
   await attempt(async () => {
     await turnOn();
-    while (recording === name && camera) {
+    while (recording === mine && camera) {
       if (queued() < MOST_QUEUED) upload(name, [await camera.photo()], progress);
       await new Promise((resolve) => setTimeout(resolve, FRAME));
     }
   });
 }
 
-let live = false;
-
 async function watchLive(wanted) {
-  live = wanted;
+  const mine = live = wanted && {};
   $("live").setAttribute("aria-pressed", wanted);
-  if (!wanted) return;
+  if (!mine) return;
   await attempt(async () => {
     await turnOn();
-    while (live && camera) {
+    while (live === mine && camera) {
       const [row] = await predict([await camera.photo()], { top: 10 });
-      if (live) showBars($("bars"), row);
+      if (live === mine) showBars($("bars"), row);
       await new Promise((resolve) => setTimeout(resolve, FRAME / 2));
     }
   });
+  if (live === mine) watchLive(false);
 }
 
 $("camera").hidden = !hasCamera;
@@ -193,7 +199,7 @@ $("live").addEventListener("click", () => watchLive(!live));
 $("choose-image").addEventListener("click", () => $("image").click());
 $("image").addEventListener("change", ({ target }) => attempt(async () => {
   watchLive(false);
-  const [row] = await predict(target.files, { top: 10 });
+  const [row] = await predict([...target.files], { top: 10 });
   showBars($("bars"), row);
   target.value = "";
 }));

@@ -3,6 +3,7 @@
 import { addImage } from "./teaching.js";
 
 const AT_ONCE = 4; // images on their way
+const AGAIN = 2000; // milliseconds until an image is sent again to a server that does not answer
 const IMAGE = /\.(jpe?g|jpe|jfif|png|gif|webp|bmp|dib|tiff?|p[bgpn]m|jp2|j2k|jpx|avif|hei[cf]|hif)$/i;
 
 const waiting = []; // of { name, file }
@@ -14,6 +15,9 @@ let refused = [];
 /** Whether images are still on their way, so that the browser should not close yet. */
 export const busy = () => waiting.length + sending > 0;
 export const queued = () => waiting.length;
+
+/** Whether an error is that of `fetch` without an answer, in the words of Chromium, Firefox or Safari. */
+export const isAway = (error) => error instanceof TypeError && /fetch|network|load failed/i.test(error.message);
 
 /** Add files to a class; `progress(text, finished, refused)` is called after each. */
 export function upload(name, files, progress) {
@@ -29,6 +33,12 @@ async function send() {
       if ((await addImage(name, file)).new) added += 1;
       else known += 1;
     } catch (error) {
+      if (isAway(error)) { // the server may be starting again: the image waits
+        waiting.unshift(next);
+        progress(`The server does not answer; ${waiting.length} waiting.`, false, 0);
+        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+        continue;
+      }
       refused.push(`${file.name ?? "a photo"}: ${error.message}`);
     }
     progress(summary(), waiting.length + sending === 1, refused.length);
