@@ -5,12 +5,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from finetune.choices import WEIGHTS_NAMES
-from finetune.cli.options import Host, NetworkOption, Port, Token, Verbose, completes
+from finetune.cli.options import Host, ModelArgument, NetworkOption, Port, Token, Verbose
 from finetune.errors import UsageError
 from finetune.system.extras import needs
 
@@ -23,15 +20,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
 
 def serve(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RUN|FILE|NAME]",
-            help="Run directory, model or weights file, or name of published weights. "
-            "[default: the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter]",
-            autocompletion=completes(*WEIGHTS_NAMES),
-        ),
-    ] = None,
+    model: ModelArgument = None,
     network: NetworkOption = None,
     port: Port = 8000,
     host: Host = "127.0.0.1",

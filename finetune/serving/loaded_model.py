@@ -14,6 +14,7 @@ from finetune.data.images import ten_crop_preprocessing, ten_crops
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError
+from finetune.networks.layer_outputs import up_to
 from finetune.networks.layers import Dropout
 from finetune.networks.numpy_forward import outputs
 from finetune.prediction import LayerOutput
@@ -84,7 +85,7 @@ class LoadedModel:
 
         With NumPy, always: TensorFlow would keep another compiled network for every choice of layers.
         """
-        network, weights = self.classifier.cut_after(layers)
+        network, weights = up_to(self._network, self.classifier.model.weights, layers)
 
         def of_layers(pixels: Image) -> list[Outputs]:
             found = outputs(network.layers, weights, network.preprocessing, pixels, layers)

@@ -115,9 +115,13 @@ def test_ten_crops_compute_again(browser: Any, client: Client) -> None:
         assert bars(visit.page.locator(".card")) == shown(rows)[0]
 
 
-def test_what_cannot_be_read_is_said(browser: Any, client: Client) -> None:
+def test_what_cannot_be_read_is_said(browser: Any, client: Client, tmp_path: Path) -> None:
+    for name, data in (IMAGES[0], ("notes.txt", b"text"), ("huge.png", b"")):
+        (tmp_path / name).write_bytes(data)
+    with (tmp_path / "huge.png").open("r+b") as file:
+        file.truncate(60_000_001)
     with visiting(browser, client.base + "/") as visit:
-        visit.drop("#drop", [IMAGES[0], ("notes.txt", b"text"), ("huge.png", bytes(60_000_001))])
+        visit.page.set_input_files("#files", [tmp_path / name for name in ("0.jpg", "notes.txt", "huge.png")])
         cards = visit.page.locator(".card")
         cards.nth(1).locator(".error").wait_for()
         assert cards.nth(1).locator(".error").inner_text().startswith("Not read: not an image: expected JPEG")

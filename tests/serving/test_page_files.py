@@ -8,6 +8,7 @@ import pytest
 from support.served import Client
 
 from finetune.serving.app import PAGE
+from finetune.serving.teaching_routes import PAGE as TEACH_PAGE
 
 ROOT = Path(__file__).parents[2]
 COLORS = re.compile(r"(--\w+): (#\w+)")
@@ -20,7 +21,7 @@ def test_the_colours_are_those_of_the_reports() -> None:
     assert ours == reports
 
 
-@pytest.mark.parametrize("path", sorted(PAGE.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*sorted(PAGE.iterdir()), *sorted(TEACH_PAGE.iterdir())], ids=lambda path: path.name)
 def test_nothing_foreign_is_named(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not re.findall(r"https?:|//\w+\.\w+|@import|eval\(|innerHTML", text)
@@ -43,6 +44,6 @@ def test_the_wheel_has_the_page(tmp_path: Path) -> None:
     (wheel,) = builder.build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
-    for path in PAGE.iterdir():
-        assert f"finetune/serving/page/{path.name}" in names
+    for path in [*PAGE.iterdir(), *TEACH_PAGE.iterdir()]:
+        assert f"finetune/serving/{path.parent.name}/{path.name}" in names
     assert "finetune/serving/reference.html.j2" in names
