@@ -2,4 +2,5 @@
 
 from finetune.cli.app import main
 
-main()
+if __name__ == "__main__":  # not in a process that `finetune teach` starts to train in
+    main()

@@ -7,7 +7,6 @@ names make a `Prediction` of each output.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -23,11 +22,10 @@ from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_pr
 from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError
 from finetune.model import Model
-from finetune.networks.layer_outputs import output_shapes, split_relus
+from finetune.networks.layer_outputs import output_shapes, up_to
 from finetune.networks.layers import Shape
-from finetune.networks.network import Network
-from finetune.networks.numpy_forward import WeightArrays, most_images, outputs
-from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, features_of, predicted
+from finetune.networks.numpy_forward import most_images, outputs
+from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, features_of, prediction_of
 from finetune.pretrained.description import NOTHING_GIVEN, Description
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
@@ -117,9 +115,8 @@ class Classifier:
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
         rows = self._logits(each_image(images, folders), batch_size, channel_order, ten_crop)
-        return (
-            predicted(path, logits, self.class_names, self._temperature, top, abstain_below) for path, logits in rows
-        )
+        names, temperature = self.class_names, self._temperature
+        return (prediction_of(path, logits, names, temperature, top, abstain_below) for path, logits in rows)
 
     @overload
     def features(
@@ -244,7 +241,8 @@ class Classifier:
         self, inputs: Iterator[NetworkInput], layers: Sequence[str], batch_size: int, ten_crop: bool
     ) -> Iterator[tuple[PathOrUrl, Outputs | ImageError]]:
         """Yield the inputs in order, each readable one replaced by the outputs of the layers for it."""
-        most = 0 if self._many else most_images(self._cut_after(layers)[0], crops=10 if ten_crop else 1)
+        network, _ = up_to(self.model.network, self.model.weights, layers)
+        most = 0 if self._many else most_images(network, crops=10 if ten_crop else 1)
         ahead = list(islice(inputs, most + 1))
         function = self._compute_with_numpy if len(ahead) <= most else self._compute_with_tensorflow
         inputs = chain(ahead, inputs)
@@ -271,7 +269,7 @@ class Classifier:
 
     def _compute_with_numpy(self, layers: Sequence[str], pixels: Image) -> Outputs:
         """Return the outputs of the layers for a batch."""
-        network, weights = self._cut_after(layers)
+        network, weights = up_to(self.model.network, self.model.weights, layers)
         return outputs(network.layers, weights, network.preprocessing, pixels, layers)
 
     def _compute_with_tensorflow(self, layers: Sequence[str], pixels: Image) -> Outputs:
@@ -282,13 +280,7 @@ class Classifier:
             import_tensorflow()
             from finetune.networks.compiled import Compiled
 
-            network, weights = self._cut_after(layers)
+            network, weights = up_to(self.model.network, self.model.weights, layers)
             self._compiled[key] = Compiled(network.layers, weights, network.preprocessing, names=key)
         return self._compiled[key].outputs(pixels)
 
-    def _cut_after(self, layers: Sequence[str]) -> tuple[Network, WeightArrays]:
-        """Return the network up to the last of the layers, and its weights."""
-        network, weights = split_relus(self.model.network, self.model.weights, layers)
-        names = [layer.name for layer in network.layers]
-        last = max(names.index(name) for name in layers)
-        return replace(network, layers=network.layers[: last + 1]), weights

@@ -68,25 +68,13 @@ class Prediction:
         return {"path": path, "predictions": [asdict(score) for score in self.scores], **abstained}
 
 
-@dataclass(frozen=True)
-class Features(Generic[LayerValues]):
-    """The output of one layer for one image, float32, or of several by name, or the error that kept it from being read.
-
-    `path`: the path or URL; None for an array or a PIL image.
-    """
-
-    path: PathOrUrl
-    values: LayerValues | None = field(default=None, compare=False)
-    error: str | None = None
-
-
-def predicted(
+def prediction_of(
     path: PathOrUrl,
     logits: LayerOutput | ImageError,
     class_names: Sequence[str],
     temperature: float,
     top: int,
-    abstain_below: float,
+    abstain_below: float = 0.0,
 ) -> Prediction:
     """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for.
 
@@ -103,6 +91,18 @@ def predicted(
     scores = tuple(Score(int(i), class_names[i], float(probabilities[i])) for i in best)
     abstained = bool(probabilities.max() < abstain_below)
     return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
+
+
+@dataclass(frozen=True)
+class Features(Generic[LayerValues]):
+    """The output of one layer for one image, float32, or of several by name, or the error that kept it from being read.
+
+    `path`: the path or URL; None for an array or a PIL image.
+    """
+
+    path: PathOrUrl
+    values: LayerValues | None = field(default=None, compare=False)
+    error: str | None = None
 
 
 def features_of(

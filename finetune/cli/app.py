@@ -33,8 +33,10 @@ from finetune.cli.rdm import rdm
 from finetune.cli.report import report
 from finetune.cli.reproduce import reproduce
 from finetune.cli.score import score
+from finetune.cli.serve import serve
 from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
+from finetune.cli.teach import teach
 from finetune.cli.train import train
 from finetune.system.quiet import import_for_own_program
 
@@ -42,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = (
     demo, train, predict, score, rdm, explain, filters, check, summary, benchmark, evaluate, report, export,
-    reproduce, help,
+    serve, teach, reproduce, help,
 )  # fmt: skip
 
 app = typer.Typer(

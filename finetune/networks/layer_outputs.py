@@ -34,6 +34,11 @@ def output_shapes(network: Network, names: Sequence[str]) -> dict[str, Shape]:
     return {name: known[name] for name in names}
 
 
+def output_names(network: Network) -> list[str]:
+    """Return every name that `output_shapes` knows, in forward order, those before a ReLU last."""
+    return [step.layer.name for step in network.steps()] + [f"{name}{LINEAR}" for name in _with_relu(network)]
+
+
 def split_relus(
     network: Network, weights: Mapping[str, NDArray[np.float32]], names: Collection[str]
 ) -> tuple[Network, Mapping[str, NDArray[np.float32]]]:
@@ -69,6 +74,16 @@ def before_relu(network: Network, name: str) -> str:
             f"those are {', '.join(known)}"
         )
     return f"{layer}{LINEAR}" if layer in _with_relu(network) else layer
+
+
+def up_to(
+    network: Network, weights: Mapping[str, NDArray[np.float32]], names: Collection[str]
+) -> tuple[Network, Mapping[str, NDArray[np.float32]]]:
+    """Return the network up to the last of the layers, and its weights, as `split_relus`."""
+    network, weights = split_relus(network, weights, names)
+    order = [layer.name for layer in network.layers]
+    last = max(order.index(name) for name in names)
+    return replace(network, layers=network.layers[: last + 1]), weights
 
 
 def _with_relu(network: Network) -> list[str]:

@@ -1,4 +1,7 @@
-"""Progress with rate and time left, on stderr: a bar on a terminal, otherwise a line every few seconds."""
+"""Progress with rate and time left, on stderr: a bar on a terminal, otherwise a line every few seconds.
+
+Or, for a program that shows it in its own way, numbers (`reporting`).
+"""
 
 import logging
 import sys
@@ -12,9 +15,13 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Show = Callable[[int], None]  # from how many are done
 
+Report = Callable[[str, int, int | None], None]  # from the heading, how many are done, and of how many
+
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_REPORTS = 0.2
 
 _is_counting = False
+_report: Report | None = None
 
 
 def track(items: Iterable[Item], total: int | None, what: str, unit: str, done: int = 0) -> Iterator[Item]:
@@ -41,7 +48,9 @@ def counting(total: int | None, what: str, unit: str, done: int = 0) -> Iterator
         return
     _is_counting = True
     try:
-        if sys.stderr.isatty():
+        if _report:
+            yield _numbers(_report, total, what)
+        elif sys.stderr.isatty():
             with _bar(total, what, unit, done) as show:
                 yield show
         else:
@@ -51,8 +60,23 @@ def counting(total: int | None, what: str, unit: str, done: int = 0) -> Iterator
 
 
 @contextmanager
+def reporting(report: Report) -> Iterator[None]:
+    """Within the block, call `report`, a few times a second and at the end of each count, in place of showing it."""
+    global _report
+    _report = report
+    try:
+        yield
+    finally:
+        _report = None
+
+
+@contextmanager
 def saying(what: str) -> Iterator[None]:
     """Show on a terminal what happens while the block runs, where `track` would show a bar and there is none."""
+    if _report:
+        _report(what, 0, None)
+        yield
+        return
     shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty() and not _is_counting
     if shown:
         print(what, end="\r", file=sys.stderr, flush=True)
@@ -85,6 +109,19 @@ def _bar(total: int | None, what: str, unit: str, before: int) -> Iterator[Show]
             progress.update(task, completed=done, rate=f"{rate:.0f} {unit}/s")
 
         yield show
+
+
+def _numbers(report: Report, total: int | None, what: str) -> Show:
+    last = float("-inf")
+
+    def show(done: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if now - last >= SECONDS_BETWEEN_REPORTS or done == total:
+            report(what, done, total)
+            last = now
+
+    return show
 
 
 def _lines(total: int | None, what: str, unit: str, before: int) -> Show:

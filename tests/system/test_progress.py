@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from finetune.system import progress
-from finetune.system.progress import counting, saying, track
+from finetune.system.progress import counting, reporting, saying, track
 
 
 @pytest.fixture
@@ -47,6 +47,22 @@ def test_quick_work_shows_nothing(seconds: list[float], caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO, "finetune"):
         run(seconds, items=100, each=0.04)
     assert caplog.messages == []
+
+
+def test_numbers_for_a_program_a_few_times_a_second_and_at_the_end(
+    seconds: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An eighth of a second an item: every second one, and the last."""
+    seen: list[tuple[str, int, int | None]] = []
+    with caplog.at_level(logging.INFO, "finetune"), reporting(lambda *numbers: seen.append(numbers)):
+        run(seconds, items=6, each=0.125)
+        with saying("loading…"):
+            pass
+    assert seen == [*(("reading", done, 6) for done in (1, 3, 5, 6)), ("loading…", 0, None)]
+    with caplog.at_level(logging.INFO, "finetune"):
+        run(seconds, items=8, each=2)
+    assert len(seen) == 5, "only within the block"
+    assert len(caplog.messages) == 2
 
 
 def test_silent_unless_the_logger_lets_info_through(
