@@ -19,14 +19,13 @@ from finetune.data.arrays import ArrayOrder
 from finetune.data.channels import Image
 from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_preprocessing, ten_crops
 from finetune.data.inputs import each_image
-from finetune.errors import ImageError, UsageError, WeightsError
-from finetune.metrics import softmax
+from finetune.errors import ImageError, UsageError
 from finetune.model import Model
 from finetune.networks.layer_outputs import output_shapes, split_relus
 from finetune.networks.layers import Shape
 from finetune.networks.network import Network
 from finetune.networks.numpy_forward import WeightArrays, outputs
-from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, Score
+from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, prediction_of
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
@@ -110,7 +109,8 @@ class Classifier:
         if not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie between 0 and 1, not {abstain_below}")
         rows = self._logits(each_image(images, folders), batch_size, channel_order, ten_crop)
-        return (self._prediction(path, logits, top, abstain_below) for path, logits in rows)
+        names, temperature = self.class_names, self._temperature
+        return (prediction_of(path, logits, names, temperature, top, abstain_below) for path, logits in rows)
 
     @overload
     def features(
@@ -225,7 +225,7 @@ class Classifier:
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""
-        steps = self._cut_after(layers)[0].steps()
+        steps = self.cut_after(layers)[0].steps()
         one = sum(step.layer.multiply_adds(step.input_shape) for step in steps) * (10 if ten_crop else 1)
         return min(MOST_WITH_NUMPY, int(NUMPY_MULTIPLY_ADDS / one))
 
@@ -242,7 +242,7 @@ class Classifier:
 
     def _compute_with_numpy(self, layers: Sequence[str], pixels: Image) -> Outputs:
         """Return the outputs of the layers for a batch."""
-        network, weights = self._cut_after(layers)
+        network, weights = self.cut_after(layers)
         return outputs(network.layers, weights, network.preprocessing, pixels, layers)
 
     def _compute_with_tensorflow(self, layers: Sequence[str], pixels: Image) -> Outputs:
@@ -253,32 +253,16 @@ class Classifier:
             import_tensorflow()
             from finetune.networks.compiled import Compiled
 
-            network, weights = self._cut_after(layers)
+            network, weights = self.cut_after(layers)
             self._compiled[key] = Compiled(network.layers, weights, network.preprocessing, names=key)
         return self._compiled[key].outputs(pixels)
 
-    def _cut_after(self, layers: Sequence[str]) -> tuple[Network, WeightArrays]:
-        """Return the network up to the last of the layers, and its weights."""
+    def cut_after(self, layers: Sequence[str]) -> tuple[Network, WeightArrays]:
+        """Return the network up to the last of the layers (names as in `features`), and its weights."""
         network, weights = split_relus(self.model.network, self.model.weights, layers)
         names = [layer.name for layer in network.layers]
         last = max(names.index(name) for name in layers)
         return replace(network, layers=network.layers[: last + 1]), weights
-
-    def _prediction(
-        self, path: PathOrUrl, logits: LayerOutput | ImageError, top: int, abstain_below: float
-    ) -> Prediction:
-        """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for."""
-        if isinstance(logits, ImageError):
-            return Prediction(path, error=str(logits))
-        if not np.isfinite(logits).all():
-            raise WeightsError(
-                f"the model's output for {path or 'an image'} is not finite: its weights are damaged; get another file"
-            )
-        probabilities = softmax(np.atleast_2d(logits), self._temperature).mean(axis=0)
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        scores = tuple(Score(int(i), self.class_names[i], float(probabilities[i])) for i in best)
-        abstained = bool(probabilities.max() < abstain_below)
-        return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
 
 
 def _features(path: PathOrUrl, found: Outputs | ImageError, layer: str | Sequence[str], pool: Pool) -> Features[Any]:

@@ -1,5 +1,6 @@
 """What a model finds in one image: a `Prediction`, or the `Features` of a layer; or why the image cannot be read."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -7,7 +8,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.errors import ImageError
+from finetune.errors import ImageError, WeightsError
+from finetune.metrics import softmax
 
 PathOrUrl = Path | str | None  # of an image; None for an array or a PIL image
 LayerOutput = NDArray[np.float32]  # of one image: (units,) or (height, width, channels)
@@ -63,6 +65,31 @@ class Prediction:
             return {"path": path, "error": self.error}
         abstained = {"abstained": True} if self.abstained else {}
         return {"path": path, "predictions": [asdict(score) for score in self.scores], **abstained}
+
+
+def prediction_of(
+    path: PathOrUrl,
+    logits: LayerOutput | ImageError,
+    class_names: Sequence[str],
+    temperature: float,
+    top: int,
+    abstain_below: float = 0.0,
+) -> Prediction:
+    """Return the prediction that logits (classes,), or (10, classes) for ten crops, stand for.
+
+    Raises WeightsError if they are not finite.
+    """
+    if isinstance(logits, ImageError):
+        return Prediction(path, error=str(logits))
+    if not np.isfinite(logits).all():
+        raise WeightsError(
+            f"the model's output for {path or 'an image'} is not finite: its weights are damaged; get another file"
+        )
+    probabilities = softmax(np.atleast_2d(logits), temperature).mean(axis=0)
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    scores = tuple(Score(int(i), class_names[i], float(probabilities[i])) for i in best)
+    abstained = bool(probabilities.max() < abstain_below)
+    return Prediction(path, scores, abstained=abstained, probabilities=probabilities)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from finetune.cli.output import set_up_logging
 from finetune.cli.predict import predict
 from finetune.cli.report import report
 from finetune.cli.score import score
+from finetune.cli.serve import serve
 from finetune.cli.signals import end_politely_on_sigterm
 from finetune.cli.summary import summary
 from finetune.cli.train import train
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = (
     demo, train, predict, score, explain, filters, check, summary, benchmark, evaluate, report, export,
-    help,
+    serve, help,
 )  # fmt: skip
 
 app = typer.Typer(

@@ -23,7 +23,8 @@ class Compiled:
 
     `names`: the layers whose outputs are computed, in one pass; by default only the last.
     It is prepared on first use, for many images: normalisation is compiled, fully connected kernels are transposed, and
-    a short batch is padded to BATCH_SIZE so that nothing is compiled again for it. `numpy_forward.py` is for a few.
+    a short batch is padded to the next of `sizes` (batches, ascending), so that nothing is compiled again for it.
+    `numpy_forward.py` is for a few.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Compiled:
         preprocessing: Preprocessing,
         precision: Precision = "float32",
         names: Sequence[str] = (),
+        sizes: Sequence[int] = (BATCH_SIZE,),
     ) -> None:
         self._layers = layers
         self._names = names or [layers[-1].name]
         self._weights = weights
         self._preprocessing = preprocessing
         self._precision = precision
+        self._sizes = sizes
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the output of the last layer for a batch."""
@@ -47,7 +50,7 @@ class Compiled:
     def outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the output of each of `names` for a batch."""
         count = len(pixels)
-        missing = max(0, BATCH_SIZE - count)
+        missing = max(0, next((size for size in self._sizes if size >= count), count) - count)
         if missing:
             pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
         computed = self._compute(tf.constant(pixels))

@@ -34,6 +34,11 @@ def output_shapes(network: Network, names: Sequence[str]) -> dict[str, Shape]:
     return {name: known[name] for name in names}
 
 
+def output_names(network: Network) -> list[str]:
+    """Return every name that `output_shapes` knows, in forward order, those before a ReLU last."""
+    return [step.layer.name for step in network.steps()] + [f"{name}{LINEAR}" for name in _with_relu(network)]
+
+
 def split_relus(
     network: Network, weights: Mapping[str, NDArray[np.float32]], names: Collection[str]
 ) -> tuple[Network, Mapping[str, NDArray[np.float32]]]:

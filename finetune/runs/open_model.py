@@ -29,10 +29,17 @@ def open_weights(ref: str | Path) -> WeightsFile:
     Raises RunError and WeightsError as `open_model`.
     """
     if Path(ref).is_dir():
-        from finetune.runs.run import open_run
-
-        return read_weights(open_run(Path(ref)).model)
+        return read_weights(model_file(ref))
     path, name = resolve(str(ref))
     file = describe(read_weights(path), name)
     warn_if_unverified(path)
     return file
+
+
+def model_file(ref: str | Path) -> Path:
+    """Return the file of the model that `ref` names; raise RunError or WeightsError if there is none."""
+    if Path(ref).is_dir():
+        from finetune.runs.run import open_run
+
+        return open_run(Path(ref)).model
+    return resolve(str(ref))[0]

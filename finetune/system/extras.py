@@ -4,11 +4,14 @@
 PACKAGES = {
     "ai_edge_litert": "ai-edge-litert>=2.0",
     "cleanlab": "cleanlab>=2.7",
+    "fastapi": "fastapi>=0.120",
     "onnx": "onnx>=1.16",
     "onnxruntime": "onnxruntime>=1.20",
     "pi_heif": "pi-heif>=1.1",
     "pyarrow": "pyarrow>=18.0",
+    "python_multipart": "python-multipart>=0.0.20",
     "ray": "ray[data]>=2.60",
+    "uvicorn": "uvicorn>=0.35",
 }
 
 
