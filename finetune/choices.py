@@ -17,4 +17,4 @@ NETWORK_NAMES = ("alexnet", "caffenet", "alexnet-owt", "alexnet-book", "alexnet-
 WEIGHTS_NAMES = ("bvlc_alexnet", "bvlc_caffenet", "torchvision_alexnet", "torchvision_vgg16", "vgg16", "starter")
 Kept = Literal["best", "last", "probe"]  # the model that a training keeps: of an epoch, or a linear probe
 SplitName = Literal["train", "val", "test"]  # what a folder or a line of a list may call its split
-ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy"]
+ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy", "web", "web-int8"]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from finetune.export.int8 import Int8Loss
 
 LISTED = 100  # classes that the card names; classes.txt has all of them
-_RUNTIMES = {"litert": "ai-edge-litert", "litert-int8": "ai-edge-litert", "onnx": "onnxruntime"}
+_RUNTIMES = {
+    **dict.fromkeys(("litert", "litert-int8"), "ai-edge-litert"),
+    **dict.fromkeys(("onnx", "web", "web-int8"), "onnxruntime"),
+}
 
 
 def card(format: str, model: Model, ref: str, run: Run | None, difference: float, loss: "Int8Loss | None") -> str:
@@ -50,6 +53,8 @@ _FORMATS = {
     "litert-int8": "LiteRT, 8 bits",
     "onnx": "ONNX",
     "npy": "NumPy",
+    "web": "web browsers",
+    "web-int8": "web browsers, 8 bits",
 }
 
 
@@ -60,9 +65,11 @@ def _preprocessing(preprocessing: Preprocessing, format: str) -> str:
         if preprocessing.resize == "crop"
         else f"squeezed into {side} × {side} pixels as a whole"
     )
-    who = {"saved_model": "The model does all of this", "npy": "The caller does all of this"}.get(
-        format, "The model does the last step, mean and scale; the caller does the others"
-    )
+    who = {
+        "saved_model": "The model does all of this",
+        "npy": "The caller does all of this",
+        **dict.fromkeys(("web", "web-int8"), "The page does all of this"),
+    }.get(format, "The model does the last step, mean and scale; the caller does the others")
     values = f"mean {list(preprocessing.mean)} and scale {list(preprocessing.std)} for {preprocessing.channel_order}"
     return (
         f"{who}. The image is turned upright by its EXIF orientation, laid over white where it is transparent, and "

@@ -1,8 +1,8 @@
 // Where answers come from: the model in this folder, computed in the browser by onnxruntime-web. Nothing is sent.
 
-import * as ort from "./onnxruntime-web.mjs";
+import * as ort from "./onnxruntime-web.js";
 import { readImage } from "./image.js";
-import { networkInput, tenCrops } from "./network_input.js";
+import { networkInput, shortSide, tenCrops, withMargin } from "./network_input.js";
 
 export const explains = false; // maps need gradients, which ONNX Runtime does not compute
 
@@ -30,8 +30,7 @@ export async function predict(files, { top = 5, tenCrop = false } = {}) {
 
 async function predictions(file, top, tenCrop) {
   const { preprocessing, classes } = await about;
-  const shortSide = preprocessing.resize === "crop" || tenCrop ? preprocessing.resize_to : preprocessing.size;
-  const image = await readImage(file, shortSide);
+  const image = await readImage(file, shortSide(tenCrop ? withMargin(preprocessing) : preprocessing));
   const crops = tenCrop ? tenCrops(image, preprocessing) : [networkInput(image, preprocessing)];
   const means = new Float64Array(classes.length);
   for (const crop of crops) {

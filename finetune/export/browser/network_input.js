@@ -10,22 +10,31 @@ export function networkInput(image, preprocessing) {
   return inChannels(square(image, preprocessing), preprocessing).data;
 }
 
+/** Return the preprocessing whose input is the larger square that `tenCrops` cuts from. */
+export function withMargin(preprocessing) {
+  const { size, resize_to: shortest } = preprocessing;
+  const side = shortest > size ? shortest : roundHalfEven((size * 256) / 227);
+  return { ...preprocessing, size: side, resize_to: side };
+}
+
 /** Return the inputs of ten crops: the four corners, the centre, and their mirror images. */
 export function tenCrops(image, preprocessing) {
   const { size } = preprocessing;
-  const side = preprocessing.resize_to > size ? preprocessing.resize_to : roundHalfEven((size * 256) / 227);
-  const larger = square(image, { ...preprocessing, size: side, resize_to: side });
-  const free = side - size;
+  const larger = square(image, withMargin(preprocessing));
+  const free = larger.width - size;
   const middle = Math.floor(free / 2);
   const corners = [[0, 0], [free, 0], [0, free], [free, free], [middle, middle]];
   const crops = corners.map(([left, top]) => crop(larger, left, top, size, size));
   return [...crops, ...crops.map(mirrored)].map((each) => inChannels(each, preprocessing).data);
 }
 
-function square(image, { size, resize: way, resize_to: shortSide }) {
+/** Return how many pixels the short side of an image needs before it is resized. */
+export const shortSide = ({ resize: way, resize_to: side, size }) => (way === "crop" ? side : size);
+
+function square(image, { size, resize: way, resize_to: side }) {
   if (way === "warp") return resize(image, size, size);
   const middle = withoutFarEnds(image);
-  const scale = shortSide / Math.min(middle.width, middle.height);
+  const scale = side / Math.min(middle.width, middle.height);
   const resized = resize(middle, roundHalfEven(middle.width * scale), roundHalfEven(middle.height * scale));
   return crop(resized, Math.floor((resized.width - size) / 2), Math.floor((resized.height - size) / 2), size, size);
 }
