@@ -1,9 +1,9 @@
 // JPEG decoding as in libjpeg-turbo, to the bit, at 1/1, 1/2, 1/4 or 1/8 of the size.
 //
 // A browser decodes at the full size only, and a network's probabilities then differ by a tenth: reducing by DCT and
-// reducing the decoded pixels are not the same. Baseline and progressive JPEGs of 8 bits, gray or of three colours.
+// reducing the decoded pixels are not the same. Baseline and progressive JPEGs of 8 bits, gray, YCbCr, RGB or CMYK.
 
-import { decodeScan, huffmanTable, ZIGZAG } from "./jpeg_scan.js";
+import { decodeScan, huffmanTable, nextMarker, ZIGZAG } from "./jpeg_scan.js";
 import { INVERSE } from "./idct.js";
 
 const MOST_PIXELS = 100e6;
@@ -30,9 +30,9 @@ function readJpeg(bytes) {
   const jpeg = { orientation: 1, components: null, restartInterval: 0 };
   const tables = { quantization: [], dc: [], ac: [] };
   for (let at = 2; ;) {
-    while (bytes[at] === 0xff && bytes[at + 1] === 0xff) at += 1; // fill bytes
-    if (bytes[at] !== 0xff) throw new Error("the JPEG data is damaged or cut short");
+    at = nextMarker(bytes, at); // past fill bytes and, as libjpeg, past what some programs leave between segments
     const marker = bytes[at + 1];
+    if (marker === undefined) throw new Error("the JPEG data is cut short");
     if (marker === 0xd9) break;
     const length = view.getUint16(at + 2);
     const segment = bytes.subarray(at + 4, at + 2 + length);
@@ -80,7 +80,7 @@ function readHuffman(segment, tables) {
 function readFrame(jpeg, segment, progressive) {
   const [height, width] = [1, 3].map((at) => (segment[at] << 8) | segment[at + 1]);
   const count = segment[5];
-  if (segment[0] !== 8 || !height || ![1, 3].includes(count) || jpeg.components) return false;
+  if (segment[0] !== 8 || !height || ![1, 3, 4].includes(count) || jpeg.components) return false;
   if (width * height > MOST_PIXELS) {
     throw new Error(`${width}×${height} pixels are more than the limit of 100 megapixels; shrink it`);
   }
@@ -117,9 +117,9 @@ function readScan(jpeg, segment, tables) {
   return { components, from, to, high: bits >> 4, low: bits & 15, progressive: jpeg.progressive };
 }
 
-/** Return whether three components are YCbCr, as libjpeg finds out (jdapimin.c: default_decompress_parms). */
+/** Return whether the first three components are YCbCr, as libjpeg finds out (jdapimin.c: default_decompress_parms). */
 function isYcc({ components, jfif, adobe }) {
-  if (components.length === 1) return false;
+  if (components.length !== 3) return components.length === 4 && adobe === 2;
   if (jfif) return true;
   if (adobe !== undefined) return adobe !== 0;
   return text(Uint8Array.from(components, ({ id }) => id), 0, 3) !== "RGB";
@@ -196,9 +196,9 @@ function enlarge({ samples, stride, width: from, height: rows }, across, down, f
   return out;
 }
 
-/** Return RGB pixels of one gray plane, or of three of YCbCr or RGB (jdcolor.c, in 16 bits). */
+/** Return RGB pixels of one gray plane, of three of YCbCr or RGB, or of four of CMYK or YCCK (jdcolor.c, in 16 bits). */
 function toRgb(planes, ycc) {
-  const [first, second = first, third = first] = planes;
+  const [first, second = first, third = first, black] = planes;
   const out = new Uint8ClampedArray(3 * first.length);
   for (let i = 0; i < first.length; i += 1) {
     const [luma, cb, cr] = [first[i], second[i] - 128, third[i] - 128];
@@ -206,5 +206,14 @@ function toRgb(planes, ycc) {
     out[3 * i + 1] = ycc ? luma + ((-22554 * cb - 46802 * cr + 32768) >> 16) : second[i];
     out[3 * i + 2] = ycc ? luma + ((116130 * cb + 32768) >> 16) : third[i];
   }
+  if (black) withBlack(out, black, ycc);
   return new Uint8Array(out.buffer);
+}
+
+/** Turn CMY, which files have inverted, into RGB in place, as simplejpeg does; those of YCCK are inverted once more. */
+function withBlack(colours, black, ycck) {
+  for (let i = 0; i < colours.length; i += 1) {
+    const light = black[Math.floor(i / 3)];
+    colours[i] = light - (((ycck ? colours[i] : 255 - colours[i]) * light) >> 8);
+  }
 }

@@ -23,6 +23,12 @@ export function huffmanTable(counts, symbols) {
   return table;
 }
 
+/** Return where the next marker is, or the end. */
+export function nextMarker(bytes, at) {
+  while (at < bytes.length && !(bytes[at] === 0xff && bytes[at + 1] > 0 && bytes[at + 1] < 0xff)) at += 1;
+  return at;
+}
+
 /** The bits of a scan, most significant first; after its end they are 0. */
 class Bits {
   constructor(bytes, at) {
@@ -71,7 +77,7 @@ class Bits {
   /** Go to the next marker; throw if bits after the end were used. */
   end() {
     if (this.count < this.padding) throw new Error("the JPEG data is damaged or cut short");
-    while (this.at < this.bytes.length && !(this.bytes[this.at] === 0xff && this.bytes[this.at + 1] > 0)) this.at += 1;
+    this.at = nextMarker(this.bytes, this.at);
     this.value = this.count = this.padding = 0;
   }
 }
