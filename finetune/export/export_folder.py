@@ -26,8 +26,9 @@ PAGE = (
 )
 ABOUT = "model.json"
 RUNTIME = {
-    "onnxruntime-web.js": "ort.wasm.bundle.min.mjs",  # no server knows an ending better than .js
-    "onnxruntime-web.wasm.gz": "ort-wasm-simd-threaded.wasm",
+    "onnxruntime-web.js": "ort.wasm.min.mjs",  # servers know .js as JavaScript; some do not know .mjs
+    "onnxruntime-wasm.js": "ort-wasm-simd-threaded.mjs",
+    "onnxruntime-wasm.wasm.gz": "ort-wasm-simd-threaded.wasm",
 }
 COMPOSE, SERVED = "compose.yaml", "models.config"  # for TensorFlow Serving
 

@@ -137,8 +137,9 @@ def _metrics(model: Model, run: Run | None, format: str, difference: float, loss
     elif format == "npy":
         lines.append("- The weights are those of the model, bit for bit.")
     else:
+        runtime = "ONNX Runtime for Python" if format in ("web", "web-int8") else "The format's own runtime"
         lines.append(
-            "- The format's own runtime has loaded this export; on four synthetic images its probabilities differed "
+            f"- {runtime} has loaded this export; on four synthetic images its probabilities differed "
             f"from those of `finetune predict` by at most {difference:.1e}."
         )
     return "\n".join(lines)

@@ -105,7 +105,7 @@ shows it at http://127.0.0.1:8000. To publish it, copy the folder to a web serve
 https and on localhost. It is opened through a server, since browsers load no model from a `file:` address.
 
 `engine.js` decodes JPEGs and resizes images with the same numbers as `finetune`; other kinds of images are decoded by
-the browser. `onnxruntime-web.js` and `onnxruntime-web.wasm.gz` are ONNX Runtime, (c) Microsoft Corporation, MIT licence.
+the browser. The files `onnxruntime-…` are ONNX Runtime, (c) Microsoft Corporation, MIT licence.
 A program can use the same files: `const { predict } = await import("./engine.js")`, and `await predict([file])`."""
 
 

@@ -1,8 +1,8 @@
 """A folder that any static server shows: the page of `finetune serve`, with the model computed in the browser.
 
-The page is that of `finetune.serving`; only `engine.js`, which knows where its answers come from, is another: it decodes
-and resizes images as this package does, and computes the network with onnxruntime-web. What is large is compressed,
-since a plain server sends files as they are.
+The page is that of `finetune.serving`, except for `engine.js`, which knows where its answers come from: this one decodes
+and resizes images as this package does, and computes the network with onnxruntime-web. Large files are compressed, since
+a plain server sends files as they are.
 """
 
 import gzip
@@ -27,7 +27,7 @@ def runtime_files(folder: Path | None) -> dict[str, Path]:
     files = {name: dist / original for name, original in RUNTIME.items()}
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise UsageError(
-            f"--to web needs onnxruntime-web, 1.22 or newer, but {dist} has no {missing[0]}; run npm install "
+            f"--to web needs onnxruntime-web, 1.19 or newer, but {dist} has no {missing[0]}; run npm install "
             "onnxruntime-web here, or name its folder dist with --runtime"
         )
     return files

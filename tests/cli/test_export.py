@@ -100,7 +100,7 @@ def test_int8_tells_what_it_cost(run: Path) -> None:
 
 
 def test_wrong_usage(run: Path, tiny_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data is only for litert-int8, not for keras; omit it"):
+    with pytest.raises(UsageError, match="--data is only for litert-int8 and web-int8, not for keras; omit it"):
         invoke(run, "--to", "keras", "--data", tmp_path)
     with pytest.raises(UsageError, match="name a folder with --data"):
         invoke(tiny_weights, "--to", "litert-int8", "--out", tmp_path / "out")

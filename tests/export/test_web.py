@@ -92,6 +92,6 @@ def test_wrong_usage(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         export(str(weights), "onnx", tmp_path / "out", runtime=tmp_path)
     with pytest.raises(UsageError, match="--data is only for litert-int8 and web-int8, not for web; omit it"):
         export(str(weights), "web", tmp_path / "out", data=tmp_path)
-    with pytest.raises(UsageError, match=r"--to web needs onnxruntime-web, 1\.22 or newer"):
+    with pytest.raises(UsageError, match=r"--to web needs onnxruntime-web, 1\.19 or newer"):
         export(str(weights), "web", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The files of a web page: all that they load is in the folder, nothing comes from elsewhere, what is missing is named."""
+"""The files of a web page: all that they load is in the folder, nothing comes from elsewhere, missing ones are named."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ def test_what_the_files_load_is_in_the_folder(page: Path) -> None:
     for path in page.iterdir():
         if path.suffix in (".js", ".html", ".css") and path.name not in RUNTIME:
             text = path.read_text(encoding="utf-8")
-            loaded.update(re.findall(r'from "\./(.+?)"|(?:src|href)="(.+?)"|load\("(.+?)"\)|import "(.+?)"', text))
+            loaded.update(re.findall(r'from "\./(.+?)"|(?:src|href)="(.+?)"|load\("(.+?)"\)|URL\("\./(.+?)"', text))
     wanted = {name for found in loaded for name in found if name and not name.startswith("data:")}
     assert wanted <= names
     assert names - wanted == {"index.html"}, "nothing is there that nobody loads"
@@ -41,8 +41,8 @@ def test_nothing_comes_from_elsewhere(page: Path) -> None:
 
 def test_content(page: Path) -> None:
     assert json.loads((page / ABOUT).read_text(encoding="utf-8")) == {"name": "a", "classes": ["grün"]}
-    assert (page / "onnxruntime-web.js").read_bytes().startswith(b"ort.wasm.bundle.min.mjs, 1.22\n")
-    assert gzip.decompress((page / "onnxruntime-web.wasm.gz").read_bytes()).startswith(b"ort-wasm-simd-threaded.wasm")
+    assert (page / "onnxruntime-web.js").read_bytes().startswith(b"ort.wasm.min.mjs, 1.19\n")
+    assert gzip.decompress((page / "onnxruntime-wasm.wasm.gz").read_bytes()).startswith(b"ort-wasm-simd-threaded.wasm")
     assert "v1/predict" not in (page / "engine.js").read_text(encoding="utf-8"), "the engine of the API"
     assert set(PAGE) < {path.name for path in page.iterdir()}
 
@@ -50,8 +50,8 @@ def test_content(page: Path) -> None:
 def test_without_onnxruntime_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     message = (
-        "--to web needs onnxruntime-web, 1.22 or newer, but node_modules/onnxruntime-web/dist has no "
-        "ort.wasm.bundle.min.mjs; run npm install onnxruntime-web here, or name its folder dist with --runtime"
+        "--to web needs onnxruntime-web, 1.19 or newer, but node_modules/onnxruntime-web/dist has no "
+        "ort.wasm.min.mjs; run npm install onnxruntime-web here, or name its folder dist with --runtime"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         runtime_files(None)

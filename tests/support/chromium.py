@@ -1,8 +1,8 @@
-"""Debian's Chromium, headless, driven by Playwright; and a folder on Python's own static server."""
+"""Debian's Chromium, headless, driven by Playwright; a folder on Python's own static server; what its page answers."""
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+MILLISECONDS = 120_000  # a machine that does much else needs a while
+
+_PREDICT = """async (tenCrop) => {
+    const engine = await import("./engine.js");
+    return engine.predict([...document.getElementById("files").files], { top: 1000, tenCrop });
+}"""
 
 
 @contextmanager
@@ -46,3 +53,26 @@ def static_server(folder: Path) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def exported_page(folder: Path) -> Iterator[Any]:
+    """Yield the page of an export to the web; afterwards, fail if it asked another server or logged anything."""
+    with static_server(folder) as url, chromium_page() as page:
+        requests: list[str] = []
+        logged: list[str] = []
+        page.set_default_timeout(MILLISECONDS)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: logged.append(message.text))
+        page.on("pageerror", lambda error: logged.append(str(error)))
+        page.goto(url)
+        yield page
+        assert [each for each in requests if not each.startswith((url, "blob:", "data:"))] == []
+        assert any(each.endswith("/model.onnx.gz") for each in requests)
+        assert logged == []
+
+
+def predict_in_page(page: Any, files: Sequence[Path], ten_crop: bool = False) -> list[Any]:
+    """Return the rows of the page's own engine, with every class."""
+    page.set_input_files("#files", files)  # which the page classifies, too
+    return page.evaluate(_PREDICT, ten_crop)

@@ -28,5 +28,5 @@ def stand_in_runtime(folder: Path) -> Path:
     """Write files with the names of those of onnxruntime-web, which a browser could not run, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in RUNTIME.values():
-        (folder / name).write_bytes(f"{name}, 1.22\n".encode() * 100)
+        (folder / name).write_bytes(f"{name}, 1.19\n".encode() * 100)
     return folder

@@ -56,8 +56,9 @@ async function probabilities(pixels, size) {
 export const explain = () => null;
 
 async function start() {
-  const [wasm, onnx] = await Promise.all([load("onnxruntime-web.wasm.gz"), load("model.onnx.gz")]);
+  const [wasm, onnx] = await Promise.all([load("onnxruntime-wasm.wasm.gz"), load("model.onnx.gz")]);
   ort.env.wasm.numThreads = 1; // more need headers that a plain server does not send
+  ort.env.wasm.wasmPaths = { mjs: new URL("./onnxruntime-wasm.js", import.meta.url).href };
   ort.env.wasm.wasmBinary = wasm;
   return ort.InferenceSession.create(onnx, { executionProviders: ["wasm"] });
 }
