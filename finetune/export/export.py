@@ -44,7 +44,7 @@ _KERNELS = {"web": "float16", "web-int8": "int8"}  # how the kernels are stored
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export: its folder, the largest difference from `predict`, and what 8 bits cost, if it was measured."""
+    """A finished export: its folder, the largest difference from `predict`, and what 8 bits cost, if measured."""
 
     folder: Path
     difference: float
@@ -64,9 +64,9 @@ def export(
     """Write the model that `ref` names, as for `finetune.load`, to the folder `out` in one of eight formats.
 
     The folder holds the model, `classes.txt` and `README.md`, for some formats more, and appears whole or not at all.
-    `data`: images for 8 bits, instead of a run's own. `runtime`: the folder dist of the npm package onnxruntime-web, for
-    web and web-int8; by default the one in `node_modules` of the current folder. `out` defaults to `export-FORMAT` in a
-    run, `NAME-FORMAT` next to a file, and `NAME-FORMAT` in the current folder for published weights.
+    `data`: images for 8 bits, instead of a run's own. `runtime`: the folder dist of the npm package onnxruntime-web,
+    for web and web-int8; by default the one in `node_modules` of the current folder. `out` defaults to `export-FORMAT`
+    in a run, `NAME-FORMAT` next to a file, and `NAME-FORMAT` in the current folder for published weights.
     Raises UsageError for contradictory options or a missing package, RunError for a folder in the way, WeightsError if
     the format's own runtime cannot load the export or gives other probabilities.
     """

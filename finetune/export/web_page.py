@@ -1,8 +1,8 @@
 """A folder that any static server shows: the page of `finetune serve`, with the model computed in the browser.
 
-The page is that of `finetune.serving`, except for `engine.js`, which knows where its answers come from: this one decodes
-and resizes images as this package does, and computes the network with onnxruntime-web. Large files are compressed, since
-a plain server sends files as they are.
+The page is that of `finetune.serving`, except for `engine.js`, which knows where its answers come from: this one
+decodes and resizes images as this package does, and computes the network with onnxruntime-web. Large files are
+compressed, since a plain server sends files as they are.
 """
 
 import gzip

@@ -144,6 +144,25 @@ def test_a_truncated_jpeg_is_an_error(kept: float, tmp_path: Path) -> None:
     assert "cut short" in answer["error"]
 
 
+def test_damage_is_an_error_or_an_image(tmp_path: Path) -> None:
+    """Bytes changed at random, with the same faults in every run: in time, and in words."""
+    generator = np.random.default_rng(5)
+    jobs = []
+    for number in range(300):
+        image = PilImage.fromarray(colourful(40, 50, 2))
+        image.save(tmp_path / "sound.jpg", progressive=bool(number % 2))
+        data = bytearray((tmp_path / "sound.jpg").read_bytes())
+        for _ in range(number % 4 + 1):
+            data[generator.integers(2, len(data))] = generator.integers(256)
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+        jobs.append({"file": str(tmp_path / f"{number}.jpg"), "shortSide": 20})
+    errors = [answer["error"] for answer in run_in_node(jobs) if "error" in answer]
+    other_kind = "this browser cannot read the image; convert it to JPEG or PNG"  # and node, which is none, either
+    assert 30 < len(errors) < 300
+    for error in errors:
+        assert error.startswith("the JPEG data is damaged") or error.endswith("shrink it") or error == other_kind
+
+
 def test_a_claimed_size_costs_nothing(tmp_path: Path) -> None:
     data = bytearray(simplejpeg.encode_jpeg(colourful(80, 90, 2), colorspace="BGR"))
     at = data.index(b"\xff\xc0") + 5

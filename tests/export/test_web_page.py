@@ -1,4 +1,4 @@
-"""The files of a web page: all that they load is in the folder, nothing comes from elsewhere, missing ones are named."""
+"""The files of a web page: what they load is in the folder, nothing comes from elsewhere, missing ones are named."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-// Run the JavaScript of the export to the web in node: its folder as the argument, jobs on stdin, one answer each on stdout.
+// Run the JavaScript of the export to the web in node: its folder as the argument, jobs on stdin, answers on stdout.
 //
 // A job is { file, preprocessing, tenCrops } for a JPEG, or { pixels (base64, RGB), width, height, preprocessing,
 // tenCrops }; without preprocessing, the answer is the upright image at a part of its size that keeps `shortSide`.

@@ -13,7 +13,7 @@ const work = new Int32Array(64);
 /**
  * Write the pixels of a block to `out` from position `at`, rows `stride` apart.
  *
- * `blocks`: coefficients, 64 for each block, row by row; this one begins at `start`. `table`: what they are multiplied by.
+ * `blocks`: coefficients, 64 for each block, row by row; this one begins at `start`. `table`: their quantization.
  */
 export const INVERSE = { 8: inverse8, 4: inverse4, 2: inverse2, 1: inverse1 };
 

@@ -1,17 +1,27 @@
 // From an image file to upright RGB pixels: a JPEG by our own decoder, whatever else the browser shows by the browser.
 
 import { decodeJpeg } from "./jpeg.js";
+import { DAMAGED } from "./jpeg_scan.js";
 
 const UNREADABLE = "this browser cannot read the image; convert it to JPEG or PNG";
 
-/** Return { width, height, data: Uint8Array (RGB) } of a File or Blob; `shortSide`: pixels that its short side must keep. */
+/** Return { width, height, data: Uint8Array (RGB) } of a File or Blob; its short side keeps `shortSide` pixels. */
 export async function readImage(file, shortSide) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (bytes[0] === 0xff && bytes[1] === 0xd8) {
-    const jpeg = decodeJpeg(bytes, shortSide);
+    const jpeg = decoded(bytes, shortSide);
     if (jpeg) return upright(jpeg);
   }
   return byBrowser(file);
+}
+
+function decoded(bytes, shortSide) {
+  try {
+    return decodeJpeg(bytes, shortSide);
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) throw new Error(DAMAGED); // a part is missing
+    throw error;
+  }
 }
 
 /** Undo an EXIF orientation: 2 to 4 mirror the image or turn it by 180°, 5 to 8 also swap height and width. */

@@ -3,7 +3,7 @@
 // A browser decodes at the full size only, and a network's probabilities then differ by a tenth: reducing by DCT and
 // reducing the decoded pixels are not the same. Baseline and progressive JPEGs of 8 bits, gray, YCbCr, RGB or CMYK.
 
-import { decodeScan, huffmanTable, nextMarker, ZIGZAG } from "./jpeg_scan.js";
+import { CUT, DAMAGED, decodeScan, huffmanTable, nextMarker, ZIGZAG } from "./jpeg_scan.js";
 import { INVERSE } from "./idct.js";
 
 const MOST_PIXELS = 100e6;
@@ -11,7 +11,7 @@ const MOST_PIXELS = 100e6;
 /**
  * Return the pixels of a JPEG, { width, height, data: Uint8Array (RGB), orientation }, not yet turned by EXIF.
  *
- * It is decoded at a part of its size if the short side keeps `shortSide` pixels. Return null for a JPEG of another kind;
+ * It is decoded at a part of its size if the short side keeps `shortSide` pixels. Return null for another kind of JPEG;
  * throw an Error for damaged data.
  */
 export function decodeJpeg(bytes, shortSide) {
@@ -32,7 +32,7 @@ function readJpeg(bytes) {
   for (let at = 2; ;) {
     at = nextMarker(bytes, at); // past fill bytes and, as libjpeg, past what some programs leave between segments
     const marker = bytes[at + 1];
-    if (marker === undefined) throw new Error("the JPEG data is cut short");
+    if (marker === undefined) throw new Error(CUT);
     if (marker === 0xd9) break;
     const length = view.getUint16(at + 2);
     const segment = bytes.subarray(at + 4, at + 2 + length);
@@ -48,7 +48,7 @@ function readJpeg(bytes) {
     else if (marker === 0xee && text(segment, 0, 5) === "Adobe") jpeg.adobe = segment[11];
     else if (marker === 0xda) at = decodeScan(bytes, at, readScan(jpeg, segment, tables), jpeg);
   }
-  if (!jpeg.components?.every((component) => component.table)) throw new Error("the JPEG is cut short");
+  if (!jpeg.components?.every((component) => component.table)) throw new Error(CUT);
   jpeg.isYcc = isYcc(jpeg);
   return jpeg;
 }
@@ -105,7 +105,7 @@ function readFrame(jpeg, segment, progressive) {
 }
 
 function readScan(jpeg, segment, tables) {
-  if (!jpeg.components) throw new Error("the JPEG data is damaged: a scan without a frame");
+  if (!jpeg.components) throw new Error(`${DAMAGED}: a scan without a frame`);
   const count = segment[0];
   const components = Array.from({ length: count }, (_, index) => {
     const component = jpeg.components.find(({ id }) => id === segment[1 + 2 * index]);
@@ -134,7 +134,8 @@ function orientation(block) {
     for (let entry = 0; entry < view.getUint16(start, little); entry += 1) {
       const at = start + 2 + 12 * entry;
       if (view.getUint16(at, little) !== 0x0112) continue;
-      const value = view.getUint16(at + 2, little) === 4 ? view.getUint32(at + 8, little) : view.getUint16(at + 8, little);
+      const long = view.getUint16(at + 2, little) === 4; // in place of SHORT, as some phones write it
+      const value = long ? view.getUint32(at + 8, little) : view.getUint16(at + 8, little);
       return value >= 1 && value <= 8 ? value : 1;
     }
   } catch (error) {
@@ -150,17 +151,18 @@ function plane(jpeg, component, side, width, height) {
   while (own < 8 && fits(jpeg.h, component.h) && fits(jpeg.v, component.v)) own *= 2;
   const inverse = INVERSE[own];
   const { blocks, columns, rows, stride, table } = component;
-  const samples = new Uint8Array(columns * own * rows * own);
+  const wide = columns * own;
+  const samples = new Uint8Array(wide * rows * own);
   for (let row = 0; row < rows; row += 1) {
     for (let column = 0; column < columns; column += 1) {
-      inverse(blocks, 64 * (row * stride + column), table, samples, (row * columns * own + column) * own, columns * own);
+      inverse(blocks, 64 * (row * stride + column), table, samples, (row * wide + column) * own, wide);
     }
   }
   const across = (jpeg.h * side) / (component.h * own);
   const down = (jpeg.v * side) / (component.v * own);
   const image = {
     samples,
-    stride: columns * own,
+    stride: wide,
     width: Math.ceil((jpeg.width * component.h * own) / (jpeg.h * 8)),
     height: Math.ceil((jpeg.height * component.v * own) / (jpeg.v * 8)),
   };
@@ -196,7 +198,7 @@ function enlarge({ samples, stride, width: from, height: rows }, across, down, f
   return out;
 }
 
-/** Return RGB pixels of one gray plane, of three of YCbCr or RGB, or of four of CMYK or YCCK (jdcolor.c, in 16 bits). */
+/** Return RGB pixels of planes: gray, three of YCbCr or RGB, or four of CMYK or YCCK (jdcolor.c, in 16 bits). */
 function toRgb(planes, ycc) {
   const [first, second = first, third = first, black] = planes;
   const out = new Uint8ClampedArray(3 * first.length);

@@ -1,10 +1,13 @@
 // The entropy-coded part of a JPEG: from the bytes of a scan to DCT coefficients (ITU-T T.81, annexes F and G).
 
+export const DAMAGED = "the JPEG data is damaged";
+export const CUT = `${DAMAGED} or cut short`;
+
 /** The position in a block, row by row, of each coefficient in zigzag order. */
 export const ZIGZAG = Uint8Array.of(
   0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-  35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55,
-  62, 63,
+  35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47,
+  55, 62, 63,
 );
 
 /** Return a Huffman table as an array from the next 16 bits to 256 * length + symbol; length 0 is no code. */
@@ -45,6 +48,7 @@ class Bits {
       if (byte === undefined || (byte === 0xff && this.bytes[this.at + 1] !== 0)) {
         byte = 0;
         this.padding += 8;
+        if (this.padding > 64) throw new Error(CUT); // more than anybody looks ahead
       } else {
         this.at += byte === 0xff ? 2 : 1;
       }
@@ -63,7 +67,7 @@ class Bits {
   symbol(table) {
     if (this.count < 16) this.fill();
     const entry = table[(this.value >>> (this.count - 16)) & 0xffff];
-    if (entry < 256) throw new Error("the JPEG data is damaged");
+    if (entry < 256) throw new Error(DAMAGED);
     this.count -= entry >> 8;
     return entry & 0xff;
   }
@@ -76,7 +80,7 @@ class Bits {
 
   /** Go to the next marker; throw if bits after the end were used. */
   end() {
-    if (this.count < this.padding) throw new Error("the JPEG data is damaged or cut short");
+    if (this.count < this.padding) throw new Error(CUT);
     this.at = nextMarker(this.bytes, this.at);
     this.value = this.count = this.padding = 0;
   }
@@ -85,9 +89,9 @@ class Bits {
 /**
  * Decode one scan that begins at `at` into the `blocks` of its components; return where the next marker is.
  *
- * `scan`: components, each with `blocks` (Int16Array, 64 for each block), `stride` (blocks in a line of them), `columns`
- * and `rows` (blocks that the image covers), `h` and `v` (blocks in an MCU), `dc` and `ac` (tables); first and last
- * coefficient `from` and `to`; `high` and `low`, the bits of successive approximation; `progressive`.
+ * `scan`: `components`, each with `blocks` (Int16Array, 64 for each block), `stride` (blocks in a line of them),
+ * `columns` and `rows` (blocks that the image covers), `h` and `v` (blocks in an MCU), `dc` and `ac` (tables); `from`
+ * and `to`, its first and last coefficient; `high` and `low`, its bits of successive approximation; `progressive`.
  */
 export function decodeScan(bytes, at, scan, { restartInterval, mcusWide, mcusHigh }) {
   const bits = new Bits(bytes, at);
@@ -98,7 +102,7 @@ export function decodeScan(bytes, at, scan, { restartInterval, mcusWide, mcusHig
   for (let mcu = 0; mcu < wide * high; mcu += 1) {
     if (restartInterval && mcu && mcu % restartInterval === 0) {
       bits.end();
-      if ((bytes[bits.at + 1] & 0xf8) !== 0xd0) throw new Error("the JPEG data is damaged: a restart marker is missing");
+      if ((bytes[bits.at + 1] & 0xf8) !== 0xd0) throw new Error(`${DAMAGED}: a restart marker is missing`);
       bits.at += 2;
       decode.restart();
     }

@@ -1,6 +1,7 @@
 // From the upright pixels of an image to the square that a network takes, with the numbers of OpenCV.
 //
-// An image is { width, height, data: Uint8Array }, RGB, row by row. Area averages shrink, linear interpolation enlarges.
+// An image is { width, height, data: Uint8Array }, RGB, row by row. Area averages shrink, linear interpolation
+// enlarges.
 
 const ONE = 2048; // of the weights of linear interpolation (OpenCV's INTER_RESIZE_COEF_SCALE)
 const LEAST = 1e-3; // of a pixel; OpenCV ignores a smaller part
@@ -100,13 +101,13 @@ function interpolated(image, width, height, area) {
   // At both ends of a row, unlike a column, only the last pixel counts.
   for (const column of columns) if (column.first === column.second) Object.assign(column, { one: ONE, other: 0 });
   const data = new Uint8Array(3 * width * height);
+  const value = (row, column, channel) => image.data[3 * (row * image.width + column) + channel];
   neighbours(image.height, height, area).forEach(({ first, second, one, other }, y) => {
     columns.forEach((column, x) => {
       for (let channel = 0; channel < 3; channel += 1) {
-        const between = (row) => {
-          const at = 3 * row * image.width + channel;
-          return (image.data[at + 3 * column.first] * column.one + image.data[at + 3 * column.second] * column.other) >> 4;
-        };
+        const between = (row) => (
+          value(row, column.first, channel) * column.one + value(row, column.second, channel) * column.other
+        ) >> 4;
         const sum = ((between(first) * one) >> 16) + ((between(second) * other) >> 16);
         data[3 * (y * width + x) + channel] = (sum + 2) >> 2;
       }
