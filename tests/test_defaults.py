@@ -123,7 +123,7 @@ HELP = {
     "report": {},
     "export": {
         "--out": "export-FORMAT in RUN, NAME-FORMAT next to FILE or, for a NAME, in the current folder",
-        "--data": "the run's training images",
+        "--data": "the run's images", "--runtime": "node_modules/onnxruntime-web/dist",
     },
     "runs list": {"folder": "runs"},
     "runs compare": {},
