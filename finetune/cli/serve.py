@@ -1,6 +1,9 @@
 """`finetune serve`."""
 
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -61,15 +64,22 @@ def serve(
     alone = is_loopback(host)
     if not alone and not token:
         raise UsageError(f"--host {host} lets other machines in; add --token SECRET, which they have to present")
-    listener = listen(host, port)
-    ref, why = (model, None) if model else default_model()
-    if why:
-        logger.info("model %s, %s", ref, why)
-    classifier = load(ref, network)
-    service = Service(classifier, lambda: about_model(classifier.model, ref))
-    if not alone:
-        logger.warning("other machines can reach this server; what they send and see is not encrypted")
-    logger.info("serving %s at %s (Ctrl-C stops it)", ref, address(host, listener, token))
-    app = create_app(service, token or None)
-    run(app, listener)
-    logger.info("stopped after %d requests", app.state.counts.total())
+    with listen(host, port) as listener:
+        ref, why = (model, "") if model else default_model()
+        if why:
+            logger.info("model %s, %s", ref, why)
+        classifier = load(ref, network)
+        app = create_app(Service(classifier, lambda: about_model(classifier.model, ref)), token or None)
+        if not alone:
+            logger.warning("other machines can reach this server; what they send and see is not encrypted")
+        logger.info("serving %s at %s (Ctrl-C stops it)", ref, address(host, listener, token))
+        with _own_stderr():
+            run(app, listener)
+            logger.info("stopped after %d requests", app.state.counts.total())
+
+
+@contextmanager
+def _own_stderr() -> Iterator[None]:
+    """Let the log through while TensorFlow is imported in another thread, which silences file descriptor 2."""
+    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as log, redirect_stderr(log):
+        yield

@@ -90,7 +90,7 @@ class Guard:
             _refuse_foreign(scope["method"], headers)
         elif scope["path"].startswith("/v1/") or scope["path"] == "/metrics":
             given = headers.get("authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), self._token.encode()):
+            if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
                 challenge = {"WWW-Authenticate": "Bearer"}
                 raise HTTPException(401, "expected the header Authorization: Bearer TOKEN, as of --token", challenge)
         length = headers.get("content-length", "")
@@ -146,10 +146,11 @@ class _Limited:
         await self._send(message)
 
     async def refuse(self, scope: Scope, error: HTTPException) -> None:
-        """Send an error, unless an answer has begun, and close the connection, since the request may not be read."""
+        """Send an error, unless an answer has begun; the server discards what the client still sends."""
         if not self.status:
-            headers = {**(error.headers or {}), "Connection": "close"}
-            await JSONResponse({"error": error.detail}, error.status_code, headers)(scope, self._receive, self.send)
+            await JSONResponse({"error": error.detail}, error.status_code, error.headers)(
+                scope, self._receive, self.send
+            )
 
 
 def _too_large() -> HTTPException:

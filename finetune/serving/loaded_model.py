@@ -1,36 +1,38 @@
 """The model that is served: NumPy computes it until TensorFlow has been imported and has compiled it."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finetune.classifier import Classifier
+from finetune.classifier import Classifier, Outputs
 from finetune.data.channels import Image
 from finetune.data.decode import decode
 from finetune.data.images import ten_crop_preprocessing, ten_crops
 from finetune.data.network_input import to_input
+from finetune.data.preprocessing import Preprocessing
+from finetune.errors import ImageError
 from finetune.networks.numpy_forward import outputs
 from finetune.prediction import LayerOutput
 from finetune.serving.batches import BATCH
+from finetune.serving.overlay import overlay
+from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from finetune.networks.compiled import Compiled
 
-logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
-SIZES = (1, 2, 4, 8, 16, BATCH)  # of batches: each is compiled once, and a batch between two is padded to the larger
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, BATCH)  # of batches: each is compiled once, others are padded to the next
 
 
 class LoadedModel:
-    """A classifier for one batch after another.
+    """A classifier for one batch of image files after another.
 
-    It computes what `Classifier.predict` computes for files, so that page, API and command line agree: the same
-    decoding, the same input, the same layers.
+    It computes what `Classifier` computes for paths, so that page, API and command line agree: the same decoding, the
+    same input, the same layers.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -56,30 +58,67 @@ class LoadedModel:
             compiled(np.zeros((size, side, side, channels), np.uint8))
         self._compiled = compiled
 
-    def read(self, data: bytes, *, ten_crop: bool = False) -> Image:
-        """Return the network input of an image file's bytes; raise ImageError if they cannot be read."""
+    def logits(self, files: list[bytes]) -> list[LayerOutput | ImageError]:
+        """Return the logits (classes,) of each image file, or why it cannot be read."""
+        return self._of_each(files, self._network.preprocessing, self._logits)
+
+    def ten_crop_logits(self, files: list[bytes]) -> list[LayerOutput | ImageError]:
+        """Return the logits (10, classes) of the ten crops of each image file, or why it cannot be read."""
+
+        def of_crops(squares: Image) -> LayerOutput:
+            crops = np.concatenate([ten_crops(square, self._network.preprocessing.size) for square in squares])
+            return self._logits(crops).reshape(len(squares), 10, -1)
+
+        return self._of_each(files, ten_crop_preprocessing(self._network.preprocessing), of_crops)
+
+    def features(self, layers: Sequence[str], files: list[bytes]) -> list[Outputs | ImageError]:
+        """Return the outputs of the layers, as in `Classifier.features`, for each image file, or why it cannot be read.
+
+        With NumPy, always: TensorFlow would keep another compiled network for every choice of layers.
+        """
+        network, weights = self.classifier.cut_after(layers)
+
+        def of_layers(pixels: Image) -> list[Outputs]:
+            found = outputs(network.layers, weights, network.preprocessing, pixels, layers)
+            return [{name: found[name][row] for name in layers} for row in range(len(pixels))]
+
+        return self._of_each(files, self._network.preprocessing, of_layers)
+
+    def explanations(self, classes: Sequence[int], files: list[bytes]) -> list[bytes | ImageError]:
+        """Return the Grad-CAM map of the most probable of some classes as a PNG that fits over each image file."""
+        return [self._explanation(classes, data) for data in files]
+
+    def _explanation(self, classes: Sequence[int], data: bytes) -> bytes | ImageError:
+        from finetune.explain.maps import grad_cam
+
         preprocessing = self._network.preprocessing
-        if ten_crop:
-            preprocessing = ten_crop_preprocessing(preprocessing)
-        return to_input(decode(data, preprocessing.short_side).image, preprocessing)
+        try:
+            image = decode(data, preprocessing.short_side).image
+        except ImageError as error:
+            return error
+        pixels = to_input(image, preprocessing)
+        logits = self._logits(pixels[np.newaxis])[0]
+        likeliest = max(classes, key=lambda index: logits[index])
+        return overlay(grad_cam(self.classifier, pixels, [likeliest])[0], image.shape[:2], preprocessing)
 
-    def read_with_shape(self, data: bytes) -> tuple[Image, tuple[int, int]]:
-        """Return what `read` does, and height and width of the image, which a large JPEG is decoded at a part of."""
-        preprocessing = self._network.preprocessing
-        image = decode(data, preprocessing.short_side).image
-        return to_input(image, preprocessing), image.shape[:2]
+    def _of_each(
+        self, files: list[bytes], preprocessing: Preprocessing, compute: Callable[[Image], Iterable[Result]]
+    ) -> list[Result | ImageError]:
+        """Return what is computed for the input of each image file, or why it cannot be read."""
 
-    def logits(self, inputs: list[Image]) -> list[LayerOutput]:
-        """Return the logits (classes,) of each input."""
-        return list(self._logits(np.stack(inputs)))
+        def read(data: bytes) -> Image | ImageError:
+            try:
+                return to_input(decode(data, preprocessing.short_side).image, preprocessing)
+            except ImageError as error:
+                return error
 
-    def ten_crop_logits(self, inputs: list[Image]) -> list[LayerOutput]:
-        """Return the logits (10, classes) of each input that was read for ten crops."""
-        crops = np.concatenate([ten_crops(square, self._network.preprocessing.size) for square in inputs])
-        return list(self._logits(crops).reshape(len(inputs), 10, -1))
+        inputs = list(parallel_map(read, files))
+        readable = [pixels for pixels in inputs if not isinstance(pixels, ImageError)]
+        results = iter(compute(np.stack(readable)) if readable else ())
+        return [pixels if isinstance(pixels, ImageError) else next(results) for pixels in inputs]
 
     def _logits(self, pixels: Image) -> LayerOutput:
-        """Return the logits (n, classes) of a batch of any size."""
+        """Return the logits (n, classes) of any number of inputs (n, size, size, channels)."""
         parts = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
         return np.concatenate([self._batch_logits(part) for part in parts])
 
@@ -88,19 +127,3 @@ class LoadedModel:
             return self._compiled(pixels)
         network, last = self._network, self._network.layers[-1].name
         return outputs(network.layers, self.classifier.model.weights, network.preprocessing, pixels, [last])[last]
-
-    def features(self, layers: Sequence[str], inputs: list[Image]) -> list[dict[str, LayerOutput]]:
-        """Return the outputs of the layers for each input, named as in `Classifier.features`.
-
-        With NumPy, always: TensorFlow would keep another compiled network for every choice of layers.
-        """
-        network, weights = self.classifier.cut_after(layers)
-        found = outputs(network.layers, weights, network.preprocessing, np.stack(inputs), layers)
-        return [{name: found[name][row] for name in layers} for row in range(len(inputs))]
-
-    def grad_cam(self, classes: Sequence[int], inputs: list[Image]) -> list[NDArray[np.float32]]:
-        """Return the Grad-CAM map of the most probable of some classes, (size, size) from 0 to 1, for each input."""
-        from finetune.explain.maps import grad_cam
-
-        likeliest = [max(classes, key=lambda index: logits[index]) for logits in self.logits(inputs)]
-        return [grad_cam(self.classifier, pixels, [index])[0] for pixels, index in zip(inputs, likeliest, strict=True)]

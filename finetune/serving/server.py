@@ -50,19 +50,25 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(app: FastAPI, listener: socket.socket) -> None:
     """Answer requests until Ctrl-C or SIGTERM, and finish those that are being answered."""
-    config = uvicorn.Config(
-        app,
-        http=_Connection,
-        ws="none",
-        log_config=None,
-        log_level=logging.CRITICAL,  # garbage from clients is not worth a line each; `Guard` logs our own errors
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=int(SILENT_SECONDS),
-        timeout_graceful_shutdown=3,
-        server_header=False,
-    )
     with suppress(KeyboardInterrupt):  # uvicorn raises it when all is finished
-        uvicorn.Server(config).run(sockets=[listener])
+        server_of(app).run(sockets=[listener])
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """Return the server of an app, with its limits."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=_Connection,
+            ws="none",
+            log_config=None,
+            log_level=logging.CRITICAL,  # garbage from clients is not worth a line each; `Guard` logs our own errors
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=int(SILENT_SECONDS),
+            timeout_graceful_shutdown=3,
+            server_header=False,
+        )
+    )
 
 
 class _Connection(H11Protocol):

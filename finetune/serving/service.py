@@ -1,28 +1,22 @@
-"""What the routes share: the model, the queue before it, and threads that read images."""
+"""What the routes share: the model and the queue before it."""
 
 import asyncio
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 from finetune.classifier import Classifier, Outputs
-from finetune.data.channels import Image
 from finetune.errors import ImageError, RunError, UsageError, WeightsError
 from finetune.prediction import prediction_of
 from finetune.serving.batches import Batches, Compute
 from finetune.serving.loaded_model import LoadedModel
-from finetune.serving.overlay import overlay
 from finetune.serving.uploads import Upload
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 MOST_VALUES = 1_000_000  # of features in one answer, 10 to 20 MB of JSON
 BEFORE_TENSORFLOW = 0.3  # seconds, in which its import would make the first answer wait
@@ -36,7 +30,6 @@ class Service:
 
     def __init__(self, classifier: Classifier, about: Callable[[], dict[str, Any]]) -> None:
         self.batches = Batches()
-        self._readers = ThreadPoolExecutor(os.cpu_count() or 1, "readers")
         self.use(classifier, about)
 
     def use(self, classifier: Classifier, about: Callable[[], dict[str, Any]]) -> None:
@@ -47,14 +40,13 @@ class Service:
             self._warm_up()
 
     def start(self) -> None:
-        """Start the threads; TensorFlow is imported in one of them, as soon as the first requests are answered."""
+        """Start the thread that computes, and a little later the one that imports TensorFlow."""
         self.batches.start()
         asyncio.get_running_loop().call_later(BEFORE_TENSORFLOW, self._warm_up)
 
     def stop(self) -> None:
-        """End the threads, after the batch that is being computed."""
+        """End the thread, after the batch that is being computed."""
         self.batches.stop()
-        self._readers.shutdown(cancel_futures=True)
 
     def _warm_up(self) -> None:
         threading.Thread(target=self._load_tensorflow, args=(self.model,), name="tensorflow", daemon=True).start()
@@ -76,7 +68,7 @@ class Service:
         model = self.model
         compute = model.ten_crop_logits if ten_crop else model.logits
         names, temperature = model.classifier.class_names, model.classifier.temperature
-        found = await self._each(uploads, partial(model.read, ten_crop=ten_crop), compute)
+        found = await self._computed(compute, uploads)
         return [
             prediction_of(upload.name, logits, names, temperature, top).to_json()
             for upload, logits in zip(uploads, found, strict=True)
@@ -94,8 +86,8 @@ class Service:
                 f"{values:,} numbers are more than the limit of {MOST_VALUES:,}; ask for fewer images or layers, "
                 "or use finetune score --features"
             )
-        found = await self._each(uploads, model.read, partial(model.features, layers))
-        return await self._in_reader(_features_json, [upload.name for upload in uploads], found)
+        found = await self._computed(partial(model.features, layers), uploads)
+        return await asyncio.to_thread(_features_json, [upload.name for upload in uploads], found)
 
     async def explain(self, upload: Upload, label: str | None) -> bytes:
         """Return the Grad-CAM map of a class, by default the predicted one, as a PNG that fits over the image.
@@ -105,35 +97,16 @@ class Service:
         """
         model = self.model
         classes = _indices_of(label, model.classifier.class_names)
-        pixels, shape = await self._in_reader(model.read_with_shape, upload.data)
         await asyncio.to_thread(model.warmed_up.wait)  # here, since what waits in the queue keeps others waiting
         if not model.with_tensorflow:
             raise RunError("explanations need TensorFlow, which cannot be loaded; the log of the server says why")
-        maps = await self._computed(partial(model.grad_cam, classes), [pixels])
-        preprocessing = model.classifier.model.network.preprocessing
-        return await self._in_reader(overlay, maps[0], shape, preprocessing)
+        (drawing,) = await self._computed(partial(model.explanations, classes), [upload])
+        if isinstance(drawing, ImageError):
+            raise drawing
+        return drawing
 
-    async def _each(
-        self, uploads: Sequence[Upload], read: Callable[[bytes], Image], compute: Compute
-    ) -> list[Any | ImageError]:
-        """Return what is computed for each image, or why it cannot be read."""
-
-        def read_or_error(data: bytes) -> Image | ImageError:
-            try:
-                return read(data)
-            except ImageError as error:
-                return error
-
-        found: list[Any] = await asyncio.gather(*(self._in_reader(read_or_error, each.data) for each in uploads))
-        readable = [pixels for pixels in found if not isinstance(pixels, ImageError)]
-        results = iter(await self._computed(compute, readable) if readable else [])
-        return [pixels if isinstance(pixels, ImageError) else next(results) for pixels in found]
-
-    async def _computed(self, compute: Compute, inputs: Sequence[Image]) -> list[Any]:
-        return await asyncio.wrap_future(self.batches.submit(compute, inputs))
-
-    async def _in_reader(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
+    async def _computed(self, compute: Compute, uploads: Sequence[Upload]) -> list[Any]:
+        return await asyncio.wrap_future(self.batches.submit(compute, [upload.data for upload in uploads]))
 
 
 def _features_json(names: Sequence[str | None], rows: Sequence[Outputs | ImageError]) -> str:

@@ -33,6 +33,21 @@ def test_a_batch_of_any_length(name: str, count: int, random_weights) -> None:
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_a_short_batch_is_padded_to_the_next_size(random_weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size is compiled once; a batch larger than all of them is computed as it is."""
+    network = build("alexnet", {"num_classes": 5, "input_size": 67, "fc_units": 8})
+    weights = random_weights(network)
+    whole = Compiled(network.layers, weights, network.preprocessing)
+    padded = Compiled(network.layers, weights, network.preprocessing, sizes=(1, 4))
+    computed = []
+    compute = padded._compute
+    monkeypatch.setitem(padded.__dict__, "_compute", lambda pixels: computed.append(len(pixels)) or compute(pixels))
+    for count in (1, 2, 4, 5):
+        batch = pixels(network, count)
+        np.testing.assert_allclose(padded(batch), whole(batch), rtol=0, atol=1e-5)
+    assert computed == [1, 4, 4, 5]
+
+
 def test_bfloat16_is_close(random_weights) -> None:
     network = build("alexnet", {"num_classes": 5, "input_size": 67, "fc_units": 8})
     weights = random_weights(network)
