@@ -136,10 +136,11 @@ def test_junk_between_segments_is_skipped(tmp_path: Path) -> None:
     check_decoded([tmp_path / "junk.jpg"], (1000,))
 
 
-@pytest.mark.parametrize("kept", [0.02, 0.5, 0.98])
-def test_a_truncated_jpeg_is_an_error(kept: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"], ids=["open", "closed again"])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.98, 0.999])
+def test_a_truncated_jpeg_is_an_error(kept: float, end: bytes, tmp_path: Path) -> None:
     data = simplejpeg.encode_jpeg(colourful(80, 90, 2), colorspace="BGR")
-    (tmp_path / "cut.jpg").write_bytes(data[: int(kept * len(data))])
+    (tmp_path / "cut.jpg").write_bytes(data[: int(kept * len(data)) - 2] + end)
     (answer,) = run_in_node([{"file": str(tmp_path / "cut.jpg"), "shortSide": 20}])
     assert "cut short" in answer["error"]
 
