@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from finetune.export.weights_int8 import quantize
+from finetune.export.small_kernels import as_float16, as_int8
 from finetune.model import Model
 from finetune.networks.layers import (
     AdaptiveAveragePool,
@@ -101,18 +101,17 @@ class _OnnxGraph:
     def kernel(self, layer: Layer, value: NDArray[np.float32], positions: int) -> str:
         """Add a layer's kernel (outputs, …) as it is to be stored, and return the name of its float32 values.
 
-        `positions`: as for `quantize`.
+        `positions`: as in `small_kernels`.
         """
-        name = f"{layer.name}/kernel"
+        name, rows = f"{layer.name}/kernel", value.reshape(len(value), -1)
         match self.kernels:
             case "float32":
                 return self.constant(name, value)
             case "float16":
-                with np.errstate(over="ignore"):  # infinity is noticed when the export is compared
-                    stored = self.constant(f"{name}/float16", value.astype(np.float16))
+                stored = self.constant(f"{name}/float16", as_float16(rows, positions).reshape(value.shape))
                 return self.add("Cast", [stored], name, to=TensorProto.FLOAT)
             case "int8":
-                rounded, scales = quantize(value.reshape(len(value), -1), positions)
+                rounded, scales = as_int8(rows, positions)
                 stored = self.constant(f"{name}/int8", rounded.reshape(value.shape))
                 return self.add("DequantizeLinear", [stored, self.constant(f"{name}/scale", scales)], name, axis=0)
 

@@ -47,6 +47,13 @@ def test_folder_and_probabilities(
     assert set(stored_types(tmp_path / "out/model.onnx.gz").values()) == {onnx.TensorProto.FLOAT16}
 
 
+def test_32_bits_where_16_are_not_enough(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.export.export.WEB_TOLERANCE", 5e-6)
+    done = export(str(weights), "web", tmp_path / "out", runtime=stand_in_runtime(tmp_path / "dist"))
+    assert done.difference < 5e-6
+    assert set(stored_types(tmp_path / "out/model.onnx.gz").values()) == {onnx.TensorProto.FLOAT}
+
+
 def test_8_bits(weights: Path, tmp_path: Path, pixels: NDArray[np.uint8], expected: NDArray[np.float64]) -> None:
     runtime = stand_in_runtime(tmp_path / "dist")
     done = export(str(weights), "web-int8", tmp_path / "out", runtime=runtime)
