@@ -86,8 +86,7 @@ def export(
             f"{model.network.name} ends in {model.network.layers[-1].name} and has no classes, so there are no "
             "probabilities to export; export it to npy, or train it with classes"
         )
-    # Weights of 8 bits need no calibration: without images, their loss is not measured.
-    images = choose_images(run, data) if format == "litert-int8" or (format == "web-int8" and (run or data)) else None
+    images = _images(format, run, data)
     with export_folder(folder, overwrite) as new:
         difference, loss = _write(new / MODELS[format], format, model, images)
         (new / CLASSES).write_text("".join(f"{name}\n" for name in model.class_names), encoding="utf-8")
@@ -104,6 +103,16 @@ def _default_folder(ref: str, run: Run | None, format: ExportFormat) -> Path:
     if run:
         return run.path / f"export-{format}"
     return Path(ref).with_name(f"{Path(ref).stem}-{format}")
+
+
+def _images(format: ExportFormat, run: Run | None, data: Path | None) -> Int8Images | None:
+    """Return the images that 8 bits need; for web-int8, which needs none, those that measure its loss, if there are."""
+    if format == "litert-int8" or data is not None:
+        return choose_images(run, data)
+    if format != "web-int8" or run is None:
+        return None
+    images = choose_images(run, None)
+    return images if any(path.is_file() for path in images.measured) else None
 
 
 def _check_packages(format: ExportFormat) -> None:

@@ -80,7 +80,7 @@ function readHuffman(segment, tables) {
 function readFrame(jpeg, segment, progressive) {
   const [height, width] = [1, 3].map((at) => (segment[at] << 8) | segment[at + 1]);
   const count = segment[5];
-  if (segment[0] !== 8 || !height || ![1, 3, 4].includes(count) || jpeg.components) return false;
+  if (segment[0] !== 8 || !width || !height || ![1, 3, 4].includes(count) || jpeg.components) return false;
   if (width * height > MOST_PIXELS) {
     throw new Error(`${width}×${height} pixels are more than the limit of 100 megapixels; shrink it`);
   }
