@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from support.chromium import exported_page, predict_in_page
 from support.exports import onnxruntime_web
 
-from finetune.choices import ExportFormat
 from finetune.classifier import load
 from finetune.export.export import export
 
@@ -40,11 +39,11 @@ def test_ten_crops(page: Any, weights: Path, photos: list[Path]) -> None:
     np.testing.assert_allclose(probabilities(rows), predicted, rtol=0, atol=1e-3)
 
 
-def test_8_bits_load(weights: Path, photos: list[Path], expected: NDArray[np.float64], tmp_path: Path) -> None:
-    """Weights of 8 bits give nearly the same probabilities."""
-    format: ExportFormat = "web-int8"
-    folder = export(str(weights), format, tmp_path / "web", runtime=onnxruntime_web()).folder
-    with exported_page(folder) as page:
+def test_8_bits_and_a_server_that_knows_gzip(
+    weights: Path, photos: list[Path], expected: NDArray[np.float64], tmp_path: Path
+) -> None:
+    folder = export(str(weights), "web-int8", tmp_path / "web", runtime=onnxruntime_web()).folder
+    with exported_page(folder, encoding=True) as page:
         np.testing.assert_allclose(probabilities(predict_in_page(page, photos)), expected, rtol=0, atol=0.02)
 
 

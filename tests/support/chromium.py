@@ -40,10 +40,20 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+class _Encoding(_Quiet):
+    """Says what .gz is, so that the browser unpacks it."""
+
+    def end_headers(self) -> None:
+        if self.path.endswith(".gz"):
+            self.send_header("Content-Encoding", "gzip")
+        super().end_headers()
+
+
 @contextmanager
-def static_server(folder: Path) -> Iterator[str]:
+def static_server(folder: Path, *, encoding: bool = False) -> Iterator[str]:
     """Yield the address of a server that sends the files of a folder as they are."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    handler = partial(_Encoding if encoding else _Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -56,9 +66,9 @@ def static_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def exported_page(folder: Path) -> Iterator[Any]:
+def exported_page(folder: Path, *, encoding: bool = False) -> Iterator[Any]:
     """Yield the page of an export to the web; afterwards, fail if it asked another server or logged anything."""
-    with static_server(folder) as url, chromium_page() as page:
+    with static_server(folder, encoding=encoding) as url, chromium_page() as page:
         requests: list[str] = []
         logged: list[str] = []
         page.set_default_timeout(MILLISECONDS)
