@@ -7,7 +7,6 @@ names make a `Prediction` of each output.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -21,10 +20,9 @@ from finetune.data.images import ImageLike, path_or_url, read_input, ten_crop_pr
 from finetune.data.inputs import each_image
 from finetune.errors import ImageError, UsageError
 from finetune.model import Model
-from finetune.networks.layer_outputs import output_shapes, split_relus
+from finetune.networks.layer_outputs import output_shapes, up_to
 from finetune.networks.layers import Shape
-from finetune.networks.network import Network
-from finetune.networks.numpy_forward import WeightArrays, outputs
+from finetune.networks.numpy_forward import outputs
 from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, prediction_of
 from finetune.runs.default_model import default_model
 from finetune.runs.open_model import open_model
@@ -225,7 +223,7 @@ class Classifier:
 
     def _most_with_numpy(self, layers: Sequence[str], ten_crop: bool) -> int:
         """Return how many images are few enough to be computed with NumPy."""
-        steps = self.cut_after(layers)[0].steps()
+        steps = up_to(self.model.network, self.model.weights, layers)[0].steps()
         one = sum(step.layer.multiply_adds(step.input_shape) for step in steps) * (10 if ten_crop else 1)
         return min(MOST_WITH_NUMPY, int(NUMPY_MULTIPLY_ADDS / one))
 
@@ -242,7 +240,7 @@ class Classifier:
 
     def _compute_with_numpy(self, layers: Sequence[str], pixels: Image) -> Outputs:
         """Return the outputs of the layers for a batch."""
-        network, weights = self.cut_after(layers)
+        network, weights = up_to(self.model.network, self.model.weights, layers)
         return outputs(network.layers, weights, network.preprocessing, pixels, layers)
 
     def _compute_with_tensorflow(self, layers: Sequence[str], pixels: Image) -> Outputs:
@@ -253,16 +251,9 @@ class Classifier:
             import_tensorflow()
             from finetune.networks.compiled import Compiled
 
-            network, weights = self.cut_after(layers)
+            network, weights = up_to(self.model.network, self.model.weights, layers)
             self._compiled[key] = Compiled(network.layers, weights, network.preprocessing, names=key)
         return self._compiled[key].outputs(pixels)
-
-    def cut_after(self, layers: Sequence[str]) -> tuple[Network, WeightArrays]:
-        """Return the network up to the last of the layers (names as in `features`), and its weights."""
-        network, weights = split_relus(self.model.network, self.model.weights, layers)
-        names = [layer.name for layer in network.layers]
-        last = max(names.index(name) for name in layers)
-        return replace(network, layers=network.layers[: last + 1]), weights
 
 
 def _features(path: PathOrUrl, found: Outputs | ImageError, layer: str | Sequence[str], pool: Pool) -> Features[Any]:

@@ -121,6 +121,7 @@ HELP = {
         "--split": "the validation images of --data, otherwise its test images, otherwise all",
     },
     "report": {},
+    "serve": {"model": MODEL, "--port": "8000", "--host": "127.0.0.1"},
     "export": {
         "--out": "export-FORMAT in RUN, NAME-FORMAT next to FILE or, for a NAME, in the current folder",
         "--data": "the run's images", "--runtime": "node_modules/onnxruntime-web/dist",

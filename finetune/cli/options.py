@@ -39,15 +39,17 @@ Inputs = Annotated[
 Null = Annotated[bool, typer.Option("-0", "--null", help="Names on stdin end with NUL, as from find -print0.")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory written by `finetune train`.")]
 
+_MODEL = (
+    "Run directory, model or weights file, or name of published weights. "
+    "[default: the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter]"
+)
 ModelOption = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="Run directory, model or weights file, or name of published weights. "
-        "[default: the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter]",
-        autocompletion=completes(*WEIGHTS_NAMES),
-    ),
+    typer.Option("--model", metavar="MODEL", help=_MODEL, autocompletion=completes(*WEIGHTS_NAMES)),
+]
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN|FILE|NAME", help=_MODEL, autocompletion=completes(*WEIGHTS_NAMES)),
 ]
 NetworkOption = Annotated[
     str | None,

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from finetune.choices import WEIGHTS_NAMES
-from finetune.cli.options import NetworkOption, Verbose, completes
+from finetune.cli.options import ModelArgument, NetworkOption, Verbose
 from finetune.errors import UsageError
 from finetune.system.extras import needs
 
@@ -20,15 +19,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
 
 def serve(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RUN|FILE|NAME]",
-            help="Run directory, model or weights file, or name of published weights. "
-            "[default: the newest run in ./runs, otherwise bvlc_alexnet, otherwise starter]",
-            autocompletion=completes(*WEIGHTS_NAMES),
-        ),
-    ] = None,
+    model: ModelArgument = None,
     network: NetworkOption = None,
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
     host: Annotated[

@@ -61,6 +61,16 @@ def split_relus(
     return replace(network, layers=tuple(layers)), renamed
 
 
+def up_to(
+    network: Network, weights: Mapping[str, NDArray[np.float32]], names: Collection[str]
+) -> tuple[Network, Mapping[str, NDArray[np.float32]]]:
+    """Return the network up to the last of the layers, and its weights, as `split_relus`."""
+    network, weights = split_relus(network, weights, names)
+    order = [layer.name for layer in network.layers]
+    last = max(order.index(name) for name in names)
+    return replace(network, layers=network.layers[: last + 1]), weights
+
+
 def _with_relu(network: Network) -> list[str]:
     """Return the names of the layers that end with a ReLU, in forward order."""
     return [layer.name for layer in network.layers if isinstance(layer, Conv | Dense) and layer.relu]

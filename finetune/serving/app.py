@@ -20,6 +20,7 @@ from finetune.serving.counters import RequestCounts, gauge
 from finetune.serving.guard import Guard, unavailable
 from finetune.serving.schema import (
     IMAGES,
+    PNG,
     REFUSALS,
     AboutModel,
     FeaturesRow,
@@ -33,10 +34,6 @@ from finetune.serving.uploads import read_uploads
 from finetune.system.page_template import page_template
 
 PAGE = Path(__file__).parent / "page"
-
-
-class _Png(Response):
-    media_type = "image/png"
 
 
 def create_app(service: Service, token: str | None = None) -> FastAPI:
@@ -79,17 +76,17 @@ def _add_api(app: FastAPI, service: Service) -> None:
         responses=_answers(list[FeaturesRow | UnreadRow]),
         openapi_extra=IMAGES,
     )
-    async def features(request: Request, layers: str = "fc7") -> Response:
-        """The outputs of one or more layers, their names separated by commas, for each image."""
-        rows = await service.features(await read_uploads(request), layers.lower().split(","))
+    async def features(request: Request, layers: str | None = None) -> Response:
+        """The outputs of layers, their names separated by commas, for each image; by default of the last but one."""
+        names = layers.lower().split(",") if layers is not None else [service.model.last_but_one]
+        rows = await service.features(await read_uploads(request), names)
         return Response(rows, media_type="application/json")
 
     @app.post(
         "/v1/explain",
         summary="Draw what speaks for a class",
-        response_class=_Png,
-        response_description="The map.",
-        responses=refusals(413, 422),
+        response_class=Response,
+        responses={**PNG, **refusals(413, 422)},
         openapi_extra=IMAGES,
     )
     async def explain(request: Request, label: str | None = None) -> Response:
@@ -97,7 +94,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
         uploads = await read_uploads(request)
         if len(uploads) > 1:
             raise HTTPException(422, f"expected one image, found {len(uploads)}; send a request for each")
-        return _Png(await service.explain(uploads[0], label))
+        return Response(await service.explain(uploads[0], label), media_type="image/png")
 
     @app.get(
         "/v1/model",

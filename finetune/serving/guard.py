@@ -158,5 +158,5 @@ def _too_large() -> HTTPException:
 
 
 def unavailable(why: str) -> HTTPException:
-    """Return the error that tells a client to ask again a little later."""
+    """Return the error after which a client should ask again a little later."""
     return HTTPException(503, why, {"Retry-After": str(RETRY_SECONDS)})

@@ -9,10 +9,13 @@ import numpy as np
 from finetune.classifier import Classifier, Outputs
 from finetune.data.channels import Image
 from finetune.data.decode import decode
+from finetune.data.header import read_header
 from finetune.data.images import ten_crop_preprocessing, ten_crops
 from finetune.data.network_input import to_input
 from finetune.data.preprocessing import Preprocessing
 from finetune.errors import ImageError
+from finetune.networks.layer_outputs import up_to
+from finetune.networks.layers import Dropout
 from finetune.networks.numpy_forward import outputs
 from finetune.prediction import LayerOutput
 from finetune.serving.batches import BATCH
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+MOST_PIXELS = 50_000_000  # of an image; the worst, a JPEG 2000, takes 1.2 GB and some seconds to decode
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, BATCH)  # of batches: each is compiled once, others are padded to the next
 
 
@@ -45,6 +49,11 @@ class LoadedModel:
     def with_tensorflow(self) -> bool:
         """Whether TensorFlow computes it by now."""
         return self._compiled is not None
+
+    @property
+    def last_but_one(self) -> str:
+        """The name of the layer before the classes, such as fc7."""
+        return [layer.name for layer in self._network.layers if not isinstance(layer, Dropout)][-2]
 
     def warm_up(self) -> None:
         """Import TensorFlow and compile the network; takes seconds, in which NumPy computes."""
@@ -76,7 +85,7 @@ class LoadedModel:
 
         With NumPy, always: TensorFlow would keep another compiled network for every choice of layers.
         """
-        network, weights = self.classifier.cut_after(layers)
+        network, weights = up_to(self._network, self.classifier.model.weights, layers)
 
         def of_layers(pixels: Image) -> list[Outputs]:
             found = outputs(network.layers, weights, network.preprocessing, pixels, layers)
@@ -93,7 +102,7 @@ class LoadedModel:
 
         preprocessing = self._network.preprocessing
         try:
-            image = decode(data, preprocessing.short_side).image
+            image = _decoded(data, preprocessing)
         except ImageError as error:
             return error
         pixels = to_input(image, preprocessing)
@@ -108,7 +117,7 @@ class LoadedModel:
 
         def read(data: bytes) -> Image | ImageError:
             try:
-                return to_input(decode(data, preprocessing.short_side).image, preprocessing)
+                return to_input(_decoded(data, preprocessing), preprocessing)
             except ImageError as error:
                 return error
 
@@ -127,3 +136,17 @@ class LoadedModel:
             return self._compiled(pixels)
         network, last = self._network, self._network.layers[-1].name
         return outputs(network.layers, self.classifier.model.weights, network.preprocessing, pixels, [last])[last]
+
+
+def _decoded(data: bytes, preprocessing: Preprocessing) -> Image:
+    """Return the upright pixels of an image file in BGR; raise ImageError if it cannot be read or is too large."""
+    header = read_header(data)
+    if header.width * header.height > MOST_PIXELS:
+        raise ImageError(
+            f"{header.width}×{header.height} pixels are more than the server's limit of {MOST_PIXELS // 10**6} "
+            "megapixels; shrink it"
+        )
+    try:
+        return decode(data, preprocessing.short_side, header).image
+    except MemoryError:
+        raise ImageError("the server has not enough memory for it; shrink it") from None

@@ -12,8 +12,8 @@ LONGEST_SIDE = 2048  # pixels of the PNG; only an image more than eight times as
 def overlay(values: NDArray[np.float32], shape: tuple[int, int], preprocessing: Preprocessing) -> bytes:
     """Return a PNG with the aspect ratio of the image of this shape (height, width): the map where the network looks.
 
-    `values`: (size, size) from 0 to 1, as `grad_cam` returns them; drawn in matplotlib's colours "inferno". What the
-    network's crop leaves out is transparent.
+    `values`: (size, size) from 0 to 1, as `grad_cam` returns them; drawn in matplotlib's colours "inferno". What is
+    outside of the network's crop is transparent.
     """
     side = min(shape) * preprocessing.size / preprocessing.resize_to
     seen = (side, side) if preprocessing.resize == "crop" else shape  # the part of the image that is the input

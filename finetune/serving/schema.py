@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from finetune.serving.uploads import MOST_IMAGES
+
 
 class ClassRow(BaseModel):
     """One class of a prediction; `index` is its position among the model's classes."""
@@ -77,14 +79,16 @@ _BYTES = {"type": "string", "format": "binary"}
 _ENCODED = {
     "type": "object",
     "required": ["base64"],
-    "properties": {"base64": {"type": "string", "format": "byte"}, "name": {"type": "string"}},
+    "properties": {"base64": {"type": "string", "format": "byte"}, "name": {"type": ["string", "null"]}},
 }
-_FILES = {"type": "object", "properties": {"images": {"type": "array", "items": _BYTES}}}
-_JSON = {
-    "type": "object",
-    "required": ["images"],
-    "properties": {"images": {"type": "array", "minItems": 1, "maxItems": 64, "items": _ENCODED}},
-}
+
+
+def _several(items: dict[str, Any]) -> dict[str, Any]:
+    images = {"type": "array", "minItems": 1, "maxItems": MOST_IMAGES, "items": items}
+    return {"type": "object", "required": ["images"], "properties": {"images": images}}
+
+
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {"schema": _BYTES}}, "description": "The map."}}
 
 # For `openapi_extra` of a route that reads its body with `read_uploads`.
 IMAGES: dict[str, Any] = {
@@ -93,8 +97,8 @@ IMAGES: dict[str, Any] = {
         "description": "One image as it is, a form with one or more files, or JSON with base64.",
         "content": {
             "image/*": {"schema": _BYTES},
-            "multipart/form-data": {"schema": _FILES},
-            "application/json": {"schema": _JSON},
+            "multipart/form-data": {"schema": _several(_BYTES)},
+            "application/json": {"schema": _several(_ENCODED)},
         },
     }
 }

@@ -55,14 +55,15 @@ def run(app: FastAPI, listener: socket.socket) -> None:
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
-    """Return the server of an app, with its limits."""
+    """Return the server of an app, with its limits; garbage from clients is not worth a line of the log each."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     return uvicorn.Server(
         uvicorn.Config(
             app,
             http=_Connection,
             ws="none",
             log_config=None,
-            log_level=logging.CRITICAL,  # garbage from clients is not worth a line each; `Guard` logs our own errors
+            log_level=logging.CRITICAL,  # `Guard` logs our own errors
             limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=int(SILENT_SECONDS),
             timeout_graceful_shutdown=3,

@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from finetune.classifier import Prediction, Score
 from finetune.cli.predict import _show, _table, predict
 from finetune.errors import DataError, FinetuneError, UsageError
+from finetune.prediction import Prediction, Score
 
 Finetune = Callable[..., tuple[int, str, str]]
 

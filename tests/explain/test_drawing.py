@@ -10,11 +10,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from finetune.classifier import Score
 from finetune.errors import RunError, UsageError
 from finetune.explain import drawing
 from finetune.explain.drawing import check_out, draw_activations, draw_explanations, draw_kernels
 from finetune.explain.types import Activation, Explanation
+from finetune.prediction import Score
 
 
 @pytest.fixture

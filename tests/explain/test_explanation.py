@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from finetune.classifier import Classifier, Score
+from finetune.classifier import Classifier
 from finetune.errors import ImageError, RunError, UsageError
 from finetune.explain import Explanation, explain, grad_cam, occlusion, show_filters
 from finetune.explain.drawing import draw_explanations
 from finetune.model import Model
 from finetune.networks import build
 from finetune.networks.layers import Conv, Dense
+from finetune.prediction import Score
 
 NAMES = ("tench, Tinca tinca", "crane", "$x_1$ 鹤", "crane")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from support.score_rows import ALL_COLUMNS, FEATURES, PREDICTIONS, write_rows
 
-from finetune.classifier import Classifier, Features, Prediction, Score
+from finetune.classifier import Classifier
 from finetune.model import Model
+from finetune.prediction import Features, Prediction, Score
 from finetune.scoring.choose_format import choose_format
 from finetune.scoring.score_options import ScoreOptions
 

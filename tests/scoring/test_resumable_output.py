@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from finetune.classifier import Prediction
 from finetune.errors import RunError, UsageError
+from finetune.prediction import Prediction
 from finetune.scoring.formats import JsonLinesFormat
 from finetune.scoring.resumable_output import ResumableOutput
 from finetune.scoring.rows import ScoreRow

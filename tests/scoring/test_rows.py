@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.classifier import Classifier, Features, Prediction
+from finetune.classifier import Classifier
 from finetune.errors import UsageError
 from finetune.model import Model
+from finetune.prediction import Features, Prediction
 from finetune.scoring.rows import compute_rows, layer_values
 from finetune.scoring.score_options import ScoreOptions
 

@@ -59,6 +59,10 @@ def test_features(client: Client, tiny_model: Model, files: list[Path], layers: 
                 np.testing.assert_array_equal(np.float32(row["features"][name]), expected.values[name])
 
 
+def test_features_of_the_last_layer_but_one(client: Client) -> None:
+    assert list(client.post("/v1/features", data=IMAGE).json()[0]["features"]) == ["fc7"]
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

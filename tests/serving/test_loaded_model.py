@@ -13,6 +13,7 @@ from finetune.data.images import read_input_or_raise
 from finetune.errors import ImageError
 from finetune.explain.maps import grad_cam
 from finetune.model import Model
+from finetune.serving import loaded_model
 from finetune.serving.loaded_model import LoadedModel
 
 WARM_UP = LoadedModel.warm_up  # other tests replace it
@@ -52,6 +53,29 @@ def test_an_unreadable_image_takes_its_place(model: LoadedModel) -> None:
     np.testing.assert_allclose([first, third], model.logits(IMAGES[:2]), rtol=1e-5)
     assert all(isinstance(each, ImageError) for each in model.logits([b"text", b""]))
     assert isinstance(model.explanations([0], [b"text"])[0], ImageError)
+
+
+def test_too_many_pixels(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaded_model, "MOST_PIXELS", 200 * 150)
+    fits, larger = model.logits([encoded(photo(1, 150, 200)), encoded(photo(1, 151, 200))])
+    assert not isinstance(fits, ImageError)
+    assert str(larger) == "200×151 pixels are more than the server's limit of 0 megapixels; shrink it"
+    assert str(model.explanations([0], [encoded(photo(1, 151, 200))])[0]) == str(larger)
+
+
+def test_too_little_memory(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the error of one image, not of its batch."""
+    decode = loaded_model.decode
+
+    def limited(data: bytes, *arguments: object) -> object:
+        if data == IMAGES[0]:
+            raise MemoryError
+        return decode(data, *arguments)
+
+    monkeypatch.setattr(loaded_model, "decode", limited)
+    first, second = model.logits(IMAGES[:2])
+    assert str(first) == "the server has not enough memory for it; shrink it"
+    assert not isinstance(second, ImageError)
 
 
 @pytest.mark.tensorflow

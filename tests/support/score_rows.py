@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.classifier import Features, Prediction, Score
+from finetune.prediction import Features, Prediction, Score
 from finetune.scoring.formats import Format
 from finetune.scoring.rows import ScoreRow
 from finetune.scoring.score_options import ScoreOptions

@@ -32,8 +32,8 @@ def served(service: Any, token: str | None = None) -> Iterator[Client]:
     from finetune.serving.app import create_app
     from finetune.serving.server import listen, server_of
 
-    listener = listen("127.0.0.1", 0)
     server = server_of(create_app(service, token))
+    listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     client = Client(f"http://localhost:{listener.getsockname()[1]}")
