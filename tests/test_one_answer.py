@@ -1,7 +1,8 @@
 """One answer everywhere: whatever reads an image, in whatever batch, the probabilities are the same within 1e-4.
 
 Compared with `predict`, one image at a time: batches of any size, in any order, `score`, arrays, the exported
-SavedModel and, if installed, Ray; and within 1e-3, with kernels of 16 bits, the page of the export to the web.
+SavedModel, page and API of `serve` and, if installed, Ray; and within 1e-3, with kernels of 16 bits, the page of the
+export to the web.
 `pytest -s tests/test_one_answer.py` prints the table of largest differences.
 """
 
@@ -12,18 +13,22 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.chromium import exported_page, predict_in_page
+from support.browser import chromium, visiting
 from support.exports import onnxruntime_web
+from support.served import served
+from support.web_page import exported_page, predict_in_page
 
 from finetune.classifier import Classifier, load
 from finetune.data.decode import decode
 from finetune.export.export import export
+from finetune.runs.about_model import about_model
 
 AGREE = 1e-4
 AGREE_IN_BROWSER = 1e-3
@@ -185,19 +190,38 @@ def test_saved_model(
     check(table, "SavedModel", found, alone)
 
 
+def page_answers(page: Any, files: list[Path], classes: int) -> Answers:
+    """Return what the engine of a page answers in the browser."""
+    rows = predict_in_page(page, files)
+    assert [row["path"] for row in rows] == [path.name for path in files]
+    found = np.zeros((len(files), classes))
+    for row, answer in zip(rows, found, strict=True):
+        for score in row["predictions"]:
+            answer[score["index"]] = score["probability"]
+    return found
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_page_and_api_of_serve(
+    files: list[Path], alone: Answers, classifier: Classifier, table: dict[str, float]
+) -> None:
+    pytest.importorskip("uvicorn")
+    from finetune.serving.service import Service
+
+    service = Service(Classifier(classifier.model), lambda: about_model(classifier.model, "starter"))
+    with served(service) as client, chromium() as browser, visiting(browser, client.base) as visit:
+        check(table, "page and API of serve", page_answers(visit.page, files, alone.shape[1]), alone)
+
+
 @pytest.mark.tensorflow
 @pytest.mark.slow
 def test_page_of_the_export_to_the_web(
-    files: list[Path], alone: Answers, classifier: Classifier, table: dict[str, float], tmp_path: Path
+    files: list[Path], alone: Answers, table: dict[str, float], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     folder = export("starter", "web", tmp_path / "exported", runtime=onnxruntime_web()).folder
     with exported_page(folder) as page:
-        rows = predict_in_page(page, files)
-    assert [row["path"] for row in rows] == [path.name for path in files]
-    found = np.zeros_like(alone)
-    for row, answer in zip(rows, found, strict=True):
-        for score in row["predictions"]:
-            answer[score["index"]] = score["probability"]
+        found = page_answers(page, files, alone.shape[1])
     check(table, "page of the export to the web", found, alone, AGREE_IN_BROWSER)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.chromium import exported_page, predict_in_page
 from support.exports import onnxruntime_web
+from support.web_page import exported_page, predict_in_page
 
 from finetune.classifier import load
 from finetune.export.export import export

@@ -1,6 +1,5 @@
-"""Debian's Chromium, headless, driven by Playwright; a folder on Python's own static server; what its page answers."""
+"""The page of an export to the web on Python's own static server, and what a page's engine answers."""
 
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,30 +8,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-MILLISECONDS = 120_000  # a machine that does much else needs a while
+from support.browser import chromium, visiting
 
 _PREDICT = """async (tenCrop) => {
     const engine = await import("./engine.js");
     return engine.predict([...document.getElementById("files").files], { top: 1000, tenCrop });
 }"""
-
-
-@contextmanager
-def chromium_page(**options: Any) -> Iterator[Any]:
-    """Yield a Playwright page of a fresh browser; skip the test without Playwright or Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=arguments)
-        try:
-            yield browser.new_page(**options)
-        finally:
-            browser.close()
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -67,19 +48,14 @@ def static_server(folder: Path, *, encoding: bool = False) -> Iterator[str]:
 
 @contextmanager
 def exported_page(folder: Path, *, encoding: bool = False) -> Iterator[Any]:
-    """Yield the page of an export to the web; afterwards, fail if it asked another server or logged anything."""
-    with static_server(folder, encoding=encoding) as url, chromium_page() as page:
-        requests: list[str] = []
-        logged: list[str] = []
-        page.set_default_timeout(MILLISECONDS)
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: logged.append(message.text))
-        page.on("pageerror", lambda error: logged.append(str(error)))
-        page.goto(url)
-        yield page
-        assert [each for each in requests if not each.startswith((url, "blob:", "data:"))] == []
-        assert any(each.endswith("/model.onnx.gz") for each in requests)
-        assert logged == []
+    """Yield the page of an export; afterwards, fail if it asked another server or its console reported anything."""
+    with (
+        static_server(folder, encoding=encoding) as url,
+        chromium() as browser,
+        visiting(browser, url) as visit,
+    ):
+        yield visit.page
+        assert any(each.endswith("/model.onnx.gz") for each in visit.requests)
 
 
 def predict_in_page(page: Any, files: Sequence[Path], ten_crop: bool = False) -> list[Any]:
