@@ -40,7 +40,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise RunError(f"--out {folder} is not a folder; expected the name of a new one")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names - _NAMES:
+    # Any web site has an index.html, but not the classes of a model.
+    if names - _NAMES or (names & {*PAGE} and CLASSES not in names):
         raise RunError(f"--out {folder} contains files that are not part of an export; choose another --out")
     if names and not overwrite:
         raise RunError(f"--out {folder} already holds an export; choose another --out, or --overwrite to replace it")
