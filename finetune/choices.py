@@ -22,5 +22,5 @@ WEIGHTS_NAMES = ("bvlc_alexnet", "bvlc_caffenet", "torchvision_alexnet", "torchv
 Kept = Literal["best", "last", "probe"]  # the model that a training keeps: of an epoch, or a linear probe
 SplitName = Literal["train", "val", "test"]  # what a folder or a line of a list may call its split
 Dissimilarity = Literal["correlation", "euclidean", "cosine"]
-ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy"]
+ExportFormat = Literal["saved_model", "keras", "litert", "litert-int8", "onnx", "npy", "web", "web-int8"]
 Engine = Literal["local", "ray"]  # what computes: this machine, or a Ray cluster

@@ -1,7 +1,9 @@
 """One answer everywhere: whatever reads an image, in whatever batch, the probabilities are the same within 1e-4.
 
 Compared with `predict`, one image at a time: batches of any size, in any order, `score`, arrays, the exported
-SavedModel and, if installed, Ray. `pytest -s tests/test_one_answer.py` prints the table of largest differences.
+SavedModel, page and API of `serve` and, if installed, Ray; and within 1e-3, with kernels of 16 bits, the page of the
+export to the web.
+`pytest -s tests/test_one_answer.py` prints the table of largest differences.
 """
 
 import json
@@ -11,18 +13,25 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from support.browser import chromium, visiting
+from support.exports import onnxruntime_web
+from support.served import served
+from support.web_page import exported_page, predict_in_page
 
 from finetune.classifier import Classifier, load
 from finetune.data.decode import decode
 from finetune.export.export import export
+from finetune.runs.about_model import about_model
 
 AGREE = 1e-4
+AGREE_IN_BROWSER = 1e-3
 Answers = NDArray[np.float64]  # (images, classes)
 
 
@@ -91,9 +100,9 @@ def answers(classifier: Classifier, images: list, batch_size: int, **options: ob
     return np.stack([prediction.probabilities for prediction in predictions])  # type: ignore[misc]
 
 
-def check(table: dict[str, float], way: str, found: Answers, expected: Answers) -> None:
+def check(table: dict[str, float], way: str, found: Answers, expected: Answers, agree: float = AGREE) -> None:
     table[way] = float(np.abs(found - expected).max())
-    assert table[way] <= AGREE, way
+    assert table[way] <= agree, way
 
 
 @pytest.mark.tensorflow
@@ -179,3 +188,40 @@ def test_saved_model(
     ]
     found = serve(image_bytes=tf.constant([path.read_bytes() for path in files]))["probabilities"].numpy()
     check(table, "SavedModel", found, alone)
+
+
+def page_answers(page: Any, files: list[Path], classes: int) -> Answers:
+    """Return what the engine of a page answers in the browser."""
+    rows = predict_in_page(page, files)
+    assert [row["path"] for row in rows] == [path.name for path in files]
+    found = np.zeros((len(files), classes))
+    for row, answer in zip(rows, found, strict=True):
+        for score in row["predictions"]:
+            answer[score["index"]] = score["probability"]
+    return found
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_page_and_api_of_serve(
+    files: list[Path], alone: Answers, classifier: Classifier, table: dict[str, float]
+) -> None:
+    pytest.importorskip("uvicorn")
+    from finetune.serving.service import Service
+
+    service = Service(Classifier(classifier.model), lambda: about_model(classifier.model, "starter"))
+    with served(service) as client, chromium() as browser, visiting(browser, client.base) as visit:
+        check(table, "page and API of serve", page_answers(visit.page, files, alone.shape[1]), alone)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_page_of_the_export_to_the_web(
+    files: list[Path], alone: Answers, table: dict[str, float], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    folder = export("starter", "web", tmp_path / "exported", runtime=onnxruntime_web()).folder
+    with exported_page(folder) as page:
+        found = page_answers(page, files, alone.shape[1])
+    check(table, "page of the export to the web", found, alone, AGREE_IN_BROWSER)

@@ -21,8 +21,8 @@ def export(
     to: Annotated[
         ExportFormat,
         typer.Option(
-            help="The format: TensorFlow's SavedModel, Keras, LiteRT, LiteRT with 8-bit integers, ONNX, or a "
-            "dictionary of arrays."
+            help="The format: TensorFlow's SavedModel, Keras, LiteRT, LiteRT with 8-bit integers, ONNX, a dictionary "
+            "of arrays, or a web page with weights of 16 or 8 bits."
         ),
     ],
     out: Annotated[
@@ -37,7 +37,15 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Images that calibrate the ranges of litert-int8. [default: the run's training images]",
+            help="Images that calibrate litert-int8, and that measure the loss of 8 bits. [default: the run's images]",
+        ),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder dist of the npm package onnxruntime-web, for web and web-int8. "
+            "[default: node_modules/onnxruntime-web/dist]",
         ),
     ] = None,
     network: NetworkOption = None,
@@ -55,7 +63,7 @@ def export(
     from finetune.export.export import export as write_export
     from finetune.export.model_card import describe_loss
 
-    exported = write_export(model, to, out, data=data, network=network, overwrite=overwrite)
+    exported = write_export(model, to, out, data=data, runtime=runtime, network=network, overwrite=overwrite)
     print(exported.folder)
     if exported.loss:
         print(describe_loss(exported.loss))

@@ -21,6 +21,7 @@ MEANT = {
     "--model-path": "--model",
     "--output": "--out",
     "tensorflow": "saved_model",
+    "tfjs": "web",
     "tflite": "litert",
 }
 

@@ -20,20 +20,31 @@ from finetune.errors import UsageError, WeightsError
 from finetune.export.export_folder import CARD, CLASSES, MODELS, check_free, export_folder
 from finetune.export.int8 import Int8Images, Int8Loss, PredictPixels, calibration_pixels, choose_images, measure
 from finetune.export.model_card import card
+from finetune.export.tf_serving import write_serving
+from finetune.export.web_page import runtime_files, write_page
 from finetune.metrics import softmax
 from finetune.model import Model
+from finetune.runs.about_model import about_model
 from finetune.runs.open_model import open_model
 from finetune.runs.run import Run, open_run
 from finetune.system.extras import needs
 from finetune.system.quiet import import_tensorflow, silence
 
 TOLERANCE = 1e-4  # how much a probability may differ from that of `predict`
-_PACKAGES = {"litert": "ai_edge_litert", "litert-int8": "ai_edge_litert", "onnx": "onnx onnxruntime"}
+WEB_TOLERANCE = 1e-3  # the same, for the web; with kernels of 8 bits, it is measured and reported
+_PACKAGES = {
+    "litert": "ai_edge_litert",
+    "litert-int8": "ai_edge_litert",
+    "onnx": "onnx onnxruntime",
+    "web": "onnx onnxruntime",
+    "web-int8": "onnx onnxruntime",
+}
+_KERNELS = {"web": ["float16", "float32"], "web-int8": ["int8"]}  # the first that keeps the tolerance
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export: its folder, the largest difference from `predict` and, for int8, what it cost."""
+    """A finished export: its folder, the largest difference from `predict`, and what 8 bits cost, if measured."""
 
     folder: Path
     difference: float
@@ -46,14 +57,16 @@ def export(
     out: Path | None = None,
     *,
     data: Path | None = None,
+    runtime: Path | None = None,
     network: str | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the model that `ref` names, as for `finetune.load`, to the folder `out` in one of six formats.
+    """Write the model that `ref` names, as for `finetune.load`, to the folder `out` in one of eight formats.
 
-    The folder holds the model, `classes.txt` and `README.md`, and appears whole or not at all. `data`: images for
-    litert-int8, instead of a run's own. `out` defaults to `export-FORMAT` in a run, `NAME-FORMAT` next to a file, and
-    `NAME-FORMAT` in the current folder for published weights.
+    The folder holds the model, `classes.txt` and `README.md`, for some formats more, and appears whole or not at all.
+    `data`: images for 8 bits, instead of a run's own. `runtime`: the folder dist of the npm package onnxruntime-web,
+    for web and web-int8; by default the one in `node_modules` of the current folder. `out` defaults to `export-FORMAT`
+    in a run, `NAME-FORMAT` next to a file, and `NAME-FORMAT` in the current folder for published weights.
     Raises UsageError for contradictory options or a missing package, RunError for a folder in the way, WeightsError if
     the format's own runtime cannot load the export or gives other probabilities.
     """
@@ -61,18 +74,26 @@ def export(
     folder = (out or _default_folder(ref, run, format)).absolute()
     check_free(folder, overwrite)
     _check_packages(format)
-    if data is not None and format != "litert-int8":
-        raise UsageError(f"--data is only for litert-int8, not for {format}; omit it")
+    is_web = format in _KERNELS
+    if data is not None and not format.endswith("-int8"):
+        raise UsageError(f"--data is only for litert-int8 and web-int8, not for {format}; omit it")
+    if runtime is not None and not is_web:
+        raise UsageError(f"--runtime is only for web and web-int8, not for {format}; omit it")
+    javascript = runtime_files(runtime) if is_web else {}
     model = open_model(ref, network)
     if not model.class_names and format != "npy":
         raise WeightsError(
             f"{model.network.name} ends in {model.network.layers[-1].name} and has no classes, so there are no "
             "probabilities to export; export it to npy, or train it with classes"
         )
-    images = choose_images(run, data) if format == "litert-int8" else None
+    images = _images(format, run, data)
     with export_folder(folder, overwrite) as new:
         difference, loss = _write(new / MODELS[format], format, model, images)
         (new / CLASSES).write_text("".join(f"{name}\n" for name in model.class_names), encoding="utf-8")
+        if is_web:
+            write_page(new, javascript, about_model(model, ref))
+        elif format == "saved_model":
+            write_serving(new)
         text = card(format, model, ref, run, difference, loss)
         (new / CARD).write_text(text, encoding="utf-8", errors="surrogateescape")
     return Exported(folder, difference, loss)
@@ -82,6 +103,16 @@ def _default_folder(ref: str, run: Run | None, format: ExportFormat) -> Path:
     if run:
         return run.path / f"export-{format}"
     return Path(ref).with_name(f"{Path(ref).stem}-{format}")
+
+
+def _images(format: ExportFormat, run: Run | None, data: Path | None) -> Int8Images | None:
+    """Return the images that 8 bits need; for web-int8, which needs none, those that measure its loss, if there are."""
+    if format == "litert-int8" or data is not None:
+        return choose_images(run, data)
+    if format != "web-int8" or run is None:
+        return None
+    images = choose_images(run, None)
+    return images if any(path.is_file() for path in images.measured) else None
 
 
 def _check_packages(format: ExportFormat) -> None:
@@ -96,26 +127,32 @@ def _write(path: Path, format: ExportFormat, model: Model, images: Int8Images | 
         _write_npy(path, model)
         return 0.0, None
     preprocessing = model.network.preprocessing
-    calibration = calibration_pixels(images.calibration, preprocessing) if images else None
+    ways: list[tuple[Any, ...]] = [()]
+    if format in _KERNELS:
+        ways = [(kernels,) for kernels in _KERNELS[format]]
+    elif images:
+        calibration = calibration_pixels(images.calibration, preprocessing)
+        ways = [(for_other_programs(calibration, preprocessing.channel_order),)]
     import_tensorflow()
     module: Any = import_module(f"finetune.export.{format.removesuffix('-int8')}")
-    with silence():
-        if calibration is None:
-            module.write(path, model)
-        else:
-            module.write(path, model, for_other_programs(calibration, preprocessing.channel_order))
     predict_float = _predict_with_network(model)
-    difference = _difference(path, format, module, preprocessing, predict_float)
+    allowed = {"web": WEB_TOLERANCE, "web-int8": 1}.get(format, TOLERANCE)
+    for way in ways:
+        with silence():
+            module.write(path, model, *way)
+        difference = _difference(path, format, module, preprocessing, predict_float)
+        if difference <= allowed:
+            break
     if images:
 
         def predict_int8(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
             return module.predict(path, for_other_programs(pixels, preprocessing.channel_order))
 
         return difference, measure(images, preprocessing, predict_float, predict_int8)
-    if not difference <= TOLERANCE:
+    if not difference <= allowed:  # true for NaN, too
         raise WeightsError(
             f"{format}: the export gives other probabilities than predict, with a difference of up to {difference:.1e} "
-            f"where at most {TOLERANCE:.0e} is expected; nothing was kept, please report this"
+            f"where at most {allowed:.0e} is expected; nothing was kept, please report this"
         )
     return difference, None
 

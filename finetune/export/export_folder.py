@@ -15,7 +15,24 @@ MODELS = {  # format -> name of the model in the folder
     "litert-int8": "model.tflite",
     "onnx": "model.onnx",
     "npy": "model.npy",
+    "web": "model.onnx.gz",
+    "web-int8": "model.onnx.gz",
 }
+# Of a web page, in addition to the model: what is copied from this package, what the page reads about the model, and
+# the files of onnxruntime-web with their names in its package.
+PAGE = (
+    *("index.html", "page.css", "page.js", "bars.js", "camera.js"),
+    *("engine.js", "image.js", "jpeg.js", "jpeg_scan.js", "idct.js", "network_input.js"),
+)
+ABOUT = "model.json"
+RUNTIME = {
+    "onnxruntime-web.js": "ort.wasm.min.mjs",  # servers know .js as JavaScript; some do not know .mjs
+    "onnxruntime-wasm.js": "ort-wasm-simd-threaded.mjs",
+    "onnxruntime-wasm.wasm.gz": "ort-wasm-simd-threaded.wasm",
+}
+COMPOSE, SERVED = "compose.yaml", "models.config"  # for TensorFlow Serving
+
+_NAMES = {CARD, CLASSES, *MODELS.values(), *PAGE, ABOUT, *RUNTIME, COMPOSE, SERVED}
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
@@ -23,7 +40,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise RunError(f"--out {folder} is not a folder; expected the name of a new one")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names - {CARD, CLASSES, *MODELS.values()}:
+    # Any web site has an index.html, but not the classes of a model.
+    if names - _NAMES or (names & {*PAGE} and CLASSES not in names):
         raise RunError(f"--out {folder} contains files that are not part of an export; choose another --out")
     if names and not overwrite:
         raise RunError(f"--out {folder} already holds an export; choose another --out, or --overwrite to replace it")

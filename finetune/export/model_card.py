@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from finetune.export.int8 import Int8Loss
 
 LISTED = 100  # classes that the card names; classes.txt has all of them
-_RUNTIMES = {"litert": "ai-edge-litert", "litert-int8": "ai-edge-litert", "onnx": "onnxruntime"}
+_RUNTIMES = {
+    **dict.fromkeys(("litert", "litert-int8"), "ai-edge-litert"),
+    **dict.fromkeys(("onnx", "web", "web-int8"), "onnxruntime"),
+}
 
 
 def card(format: str, model: Model, ref: str, run: Run | None, difference: float, loss: "Int8Loss | None") -> str:
@@ -51,6 +54,8 @@ _FORMATS = {
     "litert-int8": "LiteRT, 8 bits",
     "onnx": "ONNX",
     "npy": "NumPy",
+    "web": "web browsers",
+    "web-int8": "web browsers, 8 bits",
 }
 
 
@@ -61,9 +66,11 @@ def _preprocessing(preprocessing: Preprocessing, format: str) -> str:
         if preprocessing.resize == "crop"
         else f"squeezed into {side} × {side} pixels as a whole"
     )
-    who = {"saved_model": "The model does all of this", "npy": "The caller does all of this"}.get(
-        format, "The model does the last step, mean and scale; the caller does the others"
-    )
+    who = {
+        "saved_model": "The model does all of this",
+        "npy": "The caller does all of this",
+        **dict.fromkeys(("web", "web-int8"), "The page does all of this"),
+    }.get(format, "The model does the last step, mean and scale; the caller does the others")
     values = f"mean {list(preprocessing.mean)} and scale {list(preprocessing.std)} for {preprocessing.channel_order}"
     return (
         f"{who}. The image is turned upright by its EXIF orientation, laid over white where it is transparent, and "
@@ -137,8 +144,9 @@ def _metrics(model: Model, run: Run | None, format: str, difference: float, loss
     elif format == "npy":
         lines.append("- The weights are those of the model, bit for bit.")
     else:
+        runtime = "ONNX Runtime for Python" if format in ("web", "web-int8") else "The format's own runtime"
         lines.append(
-            "- The format's own runtime has loaded this export; on four synthetic images its probabilities differed "
+            f"- {runtime} has loaded this export; on four synthetic images its probabilities differed "
             f"from those of `finetune predict` by at most {difference:.1e}."
         )
     return "\n".join(lines)

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from finetune.export.small_kernels import as_float16, as_int8
 from finetune.model import Model
 from finetune.networks.layers import (
     AdaptiveAveragePool,
@@ -26,14 +27,21 @@ from finetune.networks.network import Step
 
 OPSET, IR_VERSION = 17, 8  # from 2022: has every operator used here, and older runtimes load it
 
+Kernels = Literal["float32", "float16", "int8"]  # how a file stores them; a runtime computes in float32
+
 
 def write(path: Path, model: Model) -> None:
     """Write a .onnx file: from `pixels` (batch, size, size, channels) uint8, RGB or gray, to `probabilities`.
 
     The outputs of its nodes have the names of the network's layers.
     """
+    path.write_bytes(serialize(model))
+
+
+def serialize(model: Model, kernels: Kernels = "float32") -> bytes:
+    """Return the content of a .onnx file, as `write` describes it."""
     preprocessing = model.network.preprocessing
-    graph = _OnnxGraph(model)
+    graph = _OnnxGraph(model, kernels)
     x = graph.add("Cast", ["pixels"], "floats", to=TensorProto.FLOAT)
     if preprocessing.channel_order == "BGR":
         x = graph.add("Gather", [x, graph.constant("bgr", np.array([2, 1, 0]))], "bgr_pixels", axis=3)
@@ -57,15 +65,15 @@ def write(path: Path, model: Model) -> None:
         producer_name="finetune",
     )
     onnx.checker.check_model(exported, full_check=True)
-    path.write_bytes(exported.SerializeToString())
+    return exported.SerializeToString()
 
 
-def predict(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities (batch, classes) that ONNX Runtime computes with the file."""
+def predict(file: Path | bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities (batch, classes) that ONNX Runtime computes with a file or its content."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its import leaves an id of the machine in the cache
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(None, {"pixels": pixels})
     return probabilities
 
@@ -73,7 +81,8 @@ def predict(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 class _OnnxGraph:
     """The nodes and constants of the graph so far."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, kernels: Kernels) -> None:
+        self.kernels = kernels
         self.weights = model.weights
         self.first_dense = model.network.first_dense()
         self.nodes: list[Any] = []
@@ -89,6 +98,23 @@ class _OnnxGraph:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
+    def kernel(self, layer: Layer, value: NDArray[np.float32], positions: int) -> str:
+        """Add a layer's kernel (outputs, …) as it is to be stored, and return the name of its float32 values.
+
+        `positions`: as in `small_kernels`.
+        """
+        name, rows = f"{layer.name}/kernel", value.reshape(len(value), -1)
+        match self.kernels:
+            case "float32":
+                return self.constant(name, value)
+            case "float16":
+                stored = self.constant(f"{name}/float16", as_float16(rows, positions).reshape(value.shape))
+                return self.add("Cast", [stored], name, to=TensorProto.FLOAT)
+            case "int8":
+                rounded, scales = as_int8(rows, positions)
+                stored = self.constant(f"{name}/int8", rounded.reshape(value.shape))
+                return self.add("DequantizeLinear", [stored, self.constant(f"{name}/scale", scales)], name, axis=0)
+
     def weight(self, layer: Layer, name: str) -> NDArray[np.float32]:
         """Return a weight of a layer in the layout of this package."""
         return self.weights[f"{layer.name}/{name}"]
@@ -99,7 +125,7 @@ def _add(graph: _OnnxGraph, step: Step, x: str) -> str:
     layer = step.layer
     match layer:
         case Conv():
-            kernel = graph.constant(f"{layer.name}/kernel", graph.weight(layer, "kernel").transpose(3, 2, 0, 1))
+            kernel = graph.kernel(layer, graph.weight(layer, "kernel").transpose(3, 2, 0, 1), layer.kernel_size**2)
             bias = graph.constant(f"{layer.name}/bias", graph.weight(layer, "bias"))
             pads = _pads(layer, layer.kernel_size, step.input_shape)
             window = {"strides": [layer.strides] * 2, "pads": pads, "group": layer.groups}
@@ -128,12 +154,13 @@ def _add(graph: _OnnxGraph, step: Step, x: str) -> str:
 
 
 def _dense(graph: _OnnxGraph, layer: Dense, shape: Shape, x: str) -> str:
-    kernel = graph.weight(layer, "kernel")
+    kernel, positions = graph.weight(layer, "kernel"), 1
     if len(shape) == 3:  # reorder the rows from height, width, channel to channel, height, width
         kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+        positions = shape[0] * shape[1]
         x = graph.add("Flatten", [x], f"{layer.name}_flatten")
     bias = graph.constant(f"{layer.name}/bias", graph.weight(layer, "bias"))
-    inputs = [x, graph.constant(f"{layer.name}/kernel", kernel.T), bias]
+    inputs = [x, graph.kernel(layer, kernel.T, positions), bias]
     sums = graph.add("Gemm", inputs, f"{layer.name}_sums" if layer.relu else layer.name, transB=1)
     return graph.add("Relu", [sums], layer.name) if layer.relu else sums
 

@@ -19,9 +19,9 @@ compression (8, 24 or 32 bits). TIFF and other BMP files cannot be read; one unr
 EXIF orientation is respected in JPEG and WebP, and in PNG if it comes before the pixels.
 Output: `label` (batch,), the most probable class; `class_names` and `probabilities` (batch, classes).
 
-The version folder `1` lets TensorFlow Serving load this folder:
+TensorFlow Serving loads this folder as it is, with `compose.yaml` and `models.config`:
 
-    docker run -p 8501:8501 -v "$PWD:/models/model" tensorflow/serving
+    docker compose up --detach
     (printf '{"instances": [{"image_bytes": {"b64": "'; base64 -w0 photo.jpg; printf '"}}]}') |
         curl -d @- http://localhost:8501/v1/models/model:predict
 
@@ -95,6 +95,24 @@ NumPy reads a dictionary by unpickling it: do not load such a file unless you tr
 `finetune predict --model model.npy` can use it too, with numbers as class names."""
 
 
+def _web(model: Model) -> str:
+    return """A page for any static web server: it classifies images that are dropped, pasted, chosen or taken with the
+camera. Everything happens in the browser; images are not sent anywhere, and nothing comes from another server.
+
+    python -m http.server --bind 127.0.0.1
+
+shows it at http://127.0.0.1:8000. To publish it, copy the folder to a web server; browsers allow the camera only over
+https and on localhost. It is opened through a server, since browsers load no model from a `file:` address.
+
+`engine.js` decodes JPEGs and resizes images with the same numbers as `finetune`; other kinds of images are decoded by
+the browser. The files `onnxruntime-…` are ONNX Runtime, (c) Microsoft Corporation, MIT licence.
+A program can use the same files: `const { predict } = await import("./engine.js")`, and `await predict([file])`."""
+
+
+def _web_int8(model: Model) -> str:
+    return "Weights have 8 bits, one scale for each output; the network is computed in float32.\n\n" + _web(model)
+
+
 _USAGE = {
     "saved_model": _saved_model,
     "keras": _keras,
@@ -102,6 +120,8 @@ _USAGE = {
     "litert-int8": _litert_int8,
     "onnx": _onnx,
     "npy": _npy,
+    "web": _web,
+    "web-int8": _web_int8,
 }
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import typer
+from support.exports import stand_in_runtime
 from support.runs import started
 from typer.testing import CliRunner, Result
 
@@ -99,8 +100,20 @@ def test_int8_tells_what_it_cost(run: Path) -> None:
     assert runtime.get_output_details()[0]["dtype"] == np.float32
 
 
+@pytest.mark.tensorflow
+def test_8_bits_for_the_web_are_measured_where_the_images_still_are(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    runtime = ("--runtime", stand_in_runtime(tmp_path / "dist"))
+    folder, loss = invoke(run, "--to", "web-int8", *runtime).stdout.splitlines()
+    assert folder == str(run / "export-web-int8")
+    assert loss.startswith("8 bits compared with float32 on 3 images: top-1 ")
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    assert invoke(run, "--to", "web-int8", "--overwrite", *runtime).stdout == f"{folder}\n"
+
+
 def test_wrong_usage(run: Path, tiny_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data is only for litert-int8, not for keras; omit it"):
+    with pytest.raises(UsageError, match="--data is only for litert-int8 and web-int8, not for keras; omit it"):
         invoke(run, "--to", "keras", "--data", tmp_path)
     with pytest.raises(UsageError, match="name a folder with --data"):
         invoke(tiny_weights, "--to", "litert-int8", "--out", tmp_path / "out")

@@ -49,8 +49,8 @@ HINTS = {
     "--verison": "there is no option '--verison' (did you mean --version?) (finetune --help lists the options)",
     # values
     "export starter --to tflite": (
-        "Invalid value for '--to': expected saved_model, keras, litert, litert-int8, onnx or npy, got 'tflite' "
-        f"(did you mean litert?){lists('export')}"
+        "Invalid value for '--to': expected saved_model, keras, litert, litert-int8, onnx, npy, web or web-int8, got "
+        f"'tflite' (did you mean litert?){lists('export')}"
     ),
     "train --data x --augmentation stong": (
         "Invalid value for '--augmentation': expected none, light, alexnet or strong, got 'stong' "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from support.exports import stand_in_runtime
 
 from finetune.choices import ExportFormat
 from finetune.model import Model, save_model
@@ -92,8 +93,13 @@ def old_model(tiny_model: Model, tmp_path: Path) -> Path:
 def test_exports_in_every_format(
     finetune: Finetune, old_model: Path, image_folder: Callable[..., Path], tmp_path: Path, format: ExportFormat
 ) -> None:
-    data = ("--data", image_folder(stripes=3, dots=3)) if format == "litert-int8" else ()
-    code, _, err = finetune("export", old_model, "--to", format, "--out", tmp_path / "out", *data)
+    options: dict[str, tuple[object, ...]] = {
+        "litert-int8": ("--data", image_folder(stripes=3, dots=3)),
+        **dict.fromkeys(("web", "web-int8"), ("--runtime", stand_in_runtime(tmp_path / "dist"))),
+    }
+    code, _, err = finetune(
+        "export", old_model, "--to", format, "--out", tmp_path / "out", *options.get(format, ())
+    )
     assert code == 0, err
     assert_plain_text(tmp_path / "out" / "README.md")
     names = (tmp_path / "out" / "classes.txt").read_text(encoding="utf-8").splitlines()

@@ -42,7 +42,7 @@ def random_model(name: str, options: dict[str, int]) -> Model:
     return Model(network, weights, tuple("abcde"))
 
 
-def check(format: str, file: str, model: Model, path: Path) -> None:
+def check(format: str, file: str, model: Model, path: Path, *kernels: str, atol: float = 1e-5) -> None:
     module: Any = import_module(f"finetune.export.{format}")
     side, _, channels = model.network.input_shape
     pixels = np.random.default_rng(4).integers(0, 256, (3, side, side, channels), np.uint8)
@@ -51,13 +51,19 @@ def check(format: str, file: str, model: Model, path: Path) -> None:
     logits = forward(model.network.layers, model.weights, preprocessing.normalize(own)).numpy()
     assert logits.std(axis=1).min() > 1e-3
     temperature = float(np.abs(logits).max()) / 2  # probabilities of 0 and 1 would prove little
-    module.write(path / file, replace(model, about={"temperature": temperature}))
-    np.testing.assert_allclose(module.predict(path / file, pixels), softmax(logits, temperature), rtol=0, atol=1e-5)
+    module.write(path / file, replace(model, about={"temperature": temperature}), *kernels)
+    np.testing.assert_allclose(module.predict(path / file, pixels), softmax(logits, temperature), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx(name: str, tmp_path: Path) -> None:
     check("onnx", "model.onnx", random_model(name, OPTIONS[name]), tmp_path)
+
+
+@pytest.mark.parametrize(("kernels", "atol"), [("float16", 1e-3), ("int8", 0.02)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_web(name: str, kernels: str, atol: float, tmp_path: Path) -> None:
+    check("web", "model.onnx.gz", random_model(name, OPTIONS[name]), tmp_path, kernels, atol=atol)
 
 
 @pytest.mark.slow

@@ -61,6 +61,16 @@ def test_other_files_are_never_replaced(tmp_path: Path, overwrite: bool) -> None
         write(tmp_path / "config.json" / "out", "one", overwrite)
 
 
+def test_a_web_site_is_not_an_older_export(tmp_path: Path) -> None:
+    """Its files may have the names of ours."""
+    for name in ("README.md", "index.html", "page.css"):
+        (tmp_path / name).touch()
+    with pytest.raises(RunError, match="contains files that are not part of an export"):
+        write(tmp_path, "one", overwrite=True)
+    (tmp_path / "classes.txt").touch()
+    write(tmp_path, "one", overwrite=True)
+
+
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "out"
 
