@@ -168,7 +168,10 @@ class _Job:
                     return
                 self._receive()
                 while self._yielded in self._answers:
-                    yield self._answers.pop(self._yielded)
+                    answer = self._answers.pop(self._yielded)
+                    if isinstance(answer.result, FinetuneError):  # the first in the order of the batches, as locally
+                        raise answer.result
+                    yield answer
                     self._yielded += 1
         finally:
             for machine in self._machines.values():
@@ -251,8 +254,6 @@ class _Job:
                 self._finish(machine, pickle.loads(result))  # noqa: S301 (from our own worker)
 
     def _finish(self, machine: _Machine, result: Any) -> None:
-        if isinstance(result, FinetuneError):
-            raise result
         machine.deaths = 0
         _, task = machine.tasks.popleft()
         if task.whole:

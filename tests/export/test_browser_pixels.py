@@ -24,6 +24,8 @@ GEOMETRIES = [
     replace(CROP, resize="warp"),
     replace(CROP, channel_order="BGR", resize_to=57),
     Preprocessing(size=28, mean=(0,), std=(255,), channel_order="GRAY", resize_to=28),
+    replace(CROP, interpolation="linear"),
+    replace(CROP, resize="warp", interpolation="linear"),
 ]
 SAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
 
@@ -43,7 +45,7 @@ def sizes() -> list[tuple[int, int]]:
     return [*special, *map(tuple, generator.integers(1, 400, (40, 2)).tolist())]
 
 
-@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=lambda p: f"{p.resize} {p.size} {p.channel_order}")
+@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=lambda p: f"{p.resize} {p.size} {p.channel_order} {p.interpolation}")
 def test_network_input_within_one_gray_value(preprocessing: Preprocessing) -> None:
     """The order of a sum decides how .5 is rounded; nothing else may differ."""
     images = [colourful(*size, seed) for seed, size in enumerate(sizes())]
@@ -60,7 +62,7 @@ def same(found: NDArray[np.uint8], expected: Image, shape: tuple[int, ...]) -> N
     assert (difference > 0).mean() <= 0.01, shape
 
 
-@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=lambda p: f"{p.resize} {p.size} {p.channel_order}")
+@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=lambda p: f"{p.resize} {p.size} {p.channel_order} {p.interpolation}")
 def test_ten_crops(preprocessing: Preprocessing) -> None:
     image = colourful(90, 131, seed=3)
     (answer,) = run_in_node([rgb_job(image) | {"preprocessing": preprocessing.to_json(), "tenCrops": True}])

@@ -1,7 +1,7 @@
 // From the upright pixels of an image to the square that a network takes, with the numbers of OpenCV.
 //
 // An image is { width, height, data: Uint8Array }, RGB, row by row. Area averages shrink, linear interpolation
-// enlarges.
+// enlarges; with the interpolation "linear", it does both.
 
 const ONE = 2048; // of the weights of linear interpolation (OpenCV's INTER_RESIZE_COEF_SCALE)
 const LEAST = 1e-3; // of a pixel; OpenCV ignores a smaller part
@@ -29,14 +29,18 @@ export function tenCrops(image, preprocessing) {
   return [...crops, ...crops.map(mirrored)].map((each) => inChannels(each, preprocessing).data);
 }
 
-/** Return how many pixels the short side of an image needs before it is resized. */
-export const shortSide = ({ resize: way, resize_to: side, size }) => (way === "crop" ? side : size);
+/** Return how many pixels the short side of an image needs before it is resized; all if they are interpolated. */
+export const shortSide = ({ interpolation, resize: way, resize_to: side, size }) => {
+  if (interpolation === "linear") return Infinity;
+  return way === "crop" ? side : size;
+};
 
-function square(image, { size, resize: way, resize_to: side }) {
-  if (way === "warp") return resize(image, size, size);
+function square(image, { interpolation, size, resize: way, resize_to: side }) {
+  if (way === "warp") return resize(image, size, size, interpolation);
   const middle = withoutFarEnds(image);
   const scale = side / Math.min(middle.width, middle.height);
-  const resized = resize(middle, roundHalfEven(middle.width * scale), roundHalfEven(middle.height * scale));
+  const [width, height] = [middle.width, middle.height].map((old) => roundHalfEven(old * scale));
+  const resized = resize(middle, width, height, interpolation);
   return crop(resized, Math.floor((resized.width - size) / 2), Math.floor((resized.height - size) / 2), size, size);
 }
 
@@ -48,9 +52,9 @@ function withoutFarEnds(image) {
   return crop(image, left, top, image.width - 2 * left, image.height - 2 * top);
 }
 
-/** Return the image at another size. */
-export function resize(image, width, height) {
-  const shrinks = width * height < image.width * image.height;
+/** Return the image at another size; `interpolation`: "linear", or undefined for area averages to shrink. */
+export function resize(image, width, height, interpolation) {
+  const shrinks = interpolation !== "linear" && width * height < image.width * image.height;
   const both = width <= image.width && height <= image.height;
   return shrinks && both ? averaged(image, width, height) : interpolated(image, width, height, shrinks);
 }
