@@ -22,7 +22,7 @@ def linear_cka(a: SquaredDistances, b: SquaredDistances) -> float:
     It is |Y'X|² / (|X'X| |Y'Y|) for X and Y, (stimuli, units), with the mean of each unit subtracted (Kornblith et al.
     2019, eq. 4 and 5). With distances D, X X' is -1/2 H D H, where H subtracts the mean.
     """
-    scale = math.sqrt(_product(a, a) * _product(b, b))
+    scale = math.sqrt(max(0.0, _product(a, a)) * max(0.0, _product(b, b)))  # rounding may leave less than 0
     return _product(a, b) / scale if scale else math.nan
 
 

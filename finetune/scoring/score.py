@@ -114,14 +114,14 @@ def _write(rows: Iterator[ScoreRow], output: ResumableOutput, batch_size: int, s
     with ThreadPoolExecutor(max_workers=1) as pool:
         writing: Future[None] | None = None
         while batch := list(islice(rows, batch_size)):
+            if writing:
+                writing.result()
             unreadable = next((row for row in batch if row.error is not None), None) if strict else None
             if unreadable:
                 raise DataError(
                     f"--strict: {unreadable.path}: {unreadable.error}; fix it and continue with --resume, or omit "
                     "--strict"
                 )
-            if writing:
-                writing.result()
             writing = pool.submit(output.write, batch)
         if writing:
             writing.result()

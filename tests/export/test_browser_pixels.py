@@ -27,6 +27,7 @@ GEOMETRIES = [
     replace(CROP, interpolation="linear"),
     replace(CROP, resize="warp", interpolation="linear"),
 ]
+shown = "{0.resize} {0.size} {0.channel_order} {0.interpolation}".format
 SAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
 
 
@@ -45,7 +46,7 @@ def sizes() -> list[tuple[int, int]]:
     return [*special, *map(tuple, generator.integers(1, 400, (40, 2)).tolist())]
 
 
-@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=lambda p: f"{p.resize} {p.size} {p.channel_order} {p.interpolation}")
+@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=shown)
 def test_network_input_within_one_gray_value(preprocessing: Preprocessing) -> None:
     """The order of a sum decides how .5 is rounded; nothing else may differ."""
     images = [colourful(*size, seed) for seed, size in enumerate(sizes())]
@@ -62,7 +63,7 @@ def same(found: NDArray[np.uint8], expected: Image, shape: tuple[int, ...]) -> N
     assert (difference > 0).mean() <= 0.01, shape
 
 
-@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=lambda p: f"{p.resize} {p.size} {p.channel_order} {p.interpolation}")
+@pytest.mark.parametrize("preprocessing", GEOMETRIES, ids=shown)
 def test_ten_crops(preprocessing: Preprocessing) -> None:
     image = colourful(90, 131, seed=3)
     (answer,) = run_in_node([rgb_job(image) | {"preprocessing": preprocessing.to_json(), "tenCrops": True}])

@@ -12,8 +12,9 @@ import pytest
 from finetune import __version__
 from finetune.errors import DataError, RunError, UsageError
 from finetune.model import Model, save_model
+from finetune.prediction import Prediction
 from finetune.scoring.rows import ScoreRow
-from finetune.scoring.score import score
+from finetune.scoring.score import _write, score
 from finetune.scoring.score_options import ScoreOptions
 
 
@@ -36,6 +37,43 @@ def stopped(data: Path, weights: str, options: ScoreOptions) -> None:
     with pytest.raises(DataError, match=r"^--strict: images/dots/1\.png: the file is empty; fix it and continue"):
         score(["images"], Path("rows.csv"), options, weights, strict=True)
     assert not Path("rows.csv").exists()
+
+
+class Output:
+    """What is written of each batch; the batch number `full` is refused."""
+
+    def __init__(self, full: int | None = None) -> None:
+        self.batches: list[list[ScoreRow]] = []
+        self.full = full
+
+    def write(self, rows: list[ScoreRow]) -> None:
+        if len(self.batches) == self.full:
+            raise RunError("the disk is full")
+        self.batches.append(rows)
+
+
+def test_batches_are_written_in_order_and_the_last_one_too() -> None:
+    rows = [Prediction(str(number)) for number in range(7)]
+    output = Output()
+    _write(iter(rows), output, 3, False)  # type: ignore[arg-type]
+    assert output.batches == [rows[:3], rows[3:6], rows[6:]]
+
+
+@pytest.mark.parametrize("full", [0, 2])
+def test_a_batch_that_cannot_be_written_ends_the_work(full: int) -> None:
+    rows = [Prediction(str(number)) for number in range(7)]
+    output = Output(full)
+    with pytest.raises(RunError, match="the disk is full"):
+        _write(iter(rows), output, 3, False)  # type: ignore[arg-type]
+    assert len(output.batches) == full
+
+
+def test_what_is_before_an_unread_image_is_written() -> None:
+    rows = [Prediction("0"), Prediction("1"), Prediction("2", error="it is empty")]
+    output = Output()
+    with pytest.raises(DataError, match=r"^--strict: 2: it is empty; .* --resume, or omit --strict$"):
+        _write(iter(rows), output, 2, True)  # type: ignore[arg-type]
+    assert output.batches == [rows[:2]]
 
 
 @pytest.mark.tensorflow
