@@ -56,6 +56,7 @@ def test_as_all_values_at_once(units: Classifier, photos: list[Path]) -> None:
         assert [image.value for image in driven.images] == values[best].tolist()
         assert [image.path for image in driven.images] == [str(photos[index]) for index in best]
     assert [each.channel for each in found.channels] == [1, 0], "the strongest first: 100 minus a dark pixel"
+    assert len(driving_images(units, photos, "conv1").channels[0].images) == 9
 
 
 def test_a_unit_is_cropped_to_what_it_sees(units: Classifier, photos: list[Path]) -> None:
