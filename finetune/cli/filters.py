@@ -35,7 +35,8 @@ def filters(
         ),
     ] = None,
     top: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many images to draw of each channel. [default: 9]")
+        int | None,
+        typer.Option(metavar="N", min=1, max=100, help="How many images to draw of each channel. [default: 9]"),
     ] = None,
     optimize: Annotated[
         bool, typer.Option("--optimize", help="Make an image that drives each channel most, by gradient ascent.")

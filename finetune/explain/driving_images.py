@@ -17,7 +17,7 @@ from finetune.data.unread import Unread
 from finetune.errors import DataError, UsageError, WeightsError
 from finetune.explain.drawing import draw_tiles
 from finetune.explain.filters import STRONGEST
-from finetune.explain.map_layer import check_channels, first_convolution
+from finetune.explain.map_layer import MOST, check_channels, first_convolution
 from finetune.explain.types import DrivenChannel, DrivingImage
 from finetune.networks.layer_outputs import LINEAR
 from finetune.networks.network import Network
@@ -90,8 +90,8 @@ def driving_images(
     network = classifier.model.network
     count = classifier.feature_shapes([layer])[layer][-1]
     check_channels(layer, count, channels)
-    if top < 1:
-        raise UsageError(f"--top must be 1 or more, not {top}")
+    if not 1 <= top <= MOST:
+        raise UsageError(f"--top must be 1 to {MOST}, not {top}")
     strongest, unread, number = _TopList(top, count), Unread(), 0
     for features in track(classifier.features(images, layer, folders=False), None, f"values of {layer}", "images"):
         number += 1

@@ -7,6 +7,8 @@ from finetune.networks import Network
 from finetune.networks.layers import Conv
 from finetune.system.text import did_you_mean
 
+MOST = 100  # channels of a sheet, and images of a channel: a figure with more could not be written
+
 
 def last_convolution(network: Network) -> str:
     """Return the name of the last convolution, e.g. conv5: the deepest layer that still has height and width."""
@@ -36,7 +38,9 @@ def check_map_layer(network: Network, name: str) -> str:
 
 
 def check_channels(layer: str, count: int, channels: Sequence[int]) -> None:
-    """Raise UsageError unless `channels` are different numbers of the `count` channels of a layer."""
+    """Raise UsageError unless `channels` are different numbers of the `count` channels of a layer, MOST at most."""
+    if len(channels) > MOST:
+        raise UsageError(f"--channel: a sheet has room for {MOST} channels, not {len(channels)}; draw several sheets")
     for number, channel in enumerate(channels):
         if not 0 <= channel < count:
             raise UsageError(f"--channel: the channels of {layer} are 0 to {count - 1}, not {channel}")

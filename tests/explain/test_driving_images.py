@@ -56,6 +56,7 @@ def test_as_all_values_at_once(units: Classifier, photos: list[Path]) -> None:
         assert [image.value for image in driven.images] == values[best].tolist()
         assert [image.path for image in driven.images] == [str(photos[index]) for index in best]
     assert [each.channel for each in found.channels] == [1, 0], "the strongest first: 100 minus a dark pixel"
+    assert len(driving_images(units, photos, "conv1").channels[0].images) == 9
 
 
 def test_a_unit_is_cropped_to_what_it_sees(units: Classifier, photos: list[Path]) -> None:
@@ -148,8 +149,11 @@ def test_wrong_arguments(units: Classifier, photos: list[Path]) -> None:
         driving_images(units, photos, "conv1", [1, 1])
     with pytest.raises(UsageError, match=r"no layer 'conv2' \(did you mean conv1\?\)"):
         driving_images(units, photos, "conv2")
-    with pytest.raises(UsageError, match=r"^--top must be 1 or more, not 0$"):
-        driving_images(units, photos, "conv1", top=0)
+    with pytest.raises(UsageError, match=r"^--channel: a sheet has room for 100 channels, not 101; draw several"):
+        driving_images(units, photos, "conv1", range(101))
+    for top in (0, 101):
+        with pytest.raises(UsageError, match=rf"^--top must be 1 to 100, not {top}$"):
+            driving_images(units, photos, "conv1", top=top)
     units.model.weights["conv1/bias"][0] = np.nan  # type: ignore[index]
     with pytest.raises(WeightsError, match=r"^the output for .*00\.png is not finite: the weights are damaged"):
         driving_images(units, photos, "conv1")
