@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -78,6 +79,12 @@ def test_bytes_of_a_request(client: Client, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(guard, "MOST_BYTES", len(IMAGE))
     assert client.post("/v1/predict", data=IMAGE).status_code == 200
     large = IMAGE + bytes(20_000_000)  # more than waits in a socket
+
+    def slowly() -> Iterator[bytes]:
+        yield IMAGE
+        time.sleep(0.3)  # so that they arrive one by one
+        yield b"x"
+
     refused = {"error": "more than the limit of 0 MB; send fewer or smaller images"}
     for body in (
         IMAGE + b"x",
