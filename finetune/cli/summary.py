@@ -98,7 +98,7 @@ def _report(costs: "Summary") -> tuple[str, Table, str]:
     options = ", ".join(f"{name} {value}" for name, value in costs.options.items())
     return (
         f"{costs.network} ({options}), input {shape_text(costs.input_shape)}, for one image",
-        Table("llllrrrrrrr", [header, *rows, total], optional=(7, 10, 2, 1)),
+        Table("llllrrrrrrr", [header, *rows, total], optional=(7, 10, 2, 1, 6, 5)),
         f"{costs.trainable_parameters:,} trainable and {costs.non_trainable_parameters:,} non-trainable parameters\n"
         "field and stride are in pixels of the input; a larger field reaches into padding",
     )
