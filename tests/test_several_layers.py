@@ -14,7 +14,7 @@ def test_features_of_several_layers(many: bool, tiny_weights: Path, image_folder
     """What each layer gives alone, from one pass; pooling leaves vectors as they are."""
     paths = [*sorted(image_folder(stripes=2).rglob("*.png")), Path("gone.png")]
     classifier = load(tiny_weights, many=many)
-    layers = ("fc7:linear", "conv1", "fc7")
+    layers = ("fc7:linear", "fc7", "conv1")
     *several, unread = classifier.features(paths, list(layers))
     assert (unread.values, unread.error) == (None, "cannot be opened (No such file or directory)")
     pooled = list(classifier.features(paths[:2], layers, pool="max"))

@@ -47,10 +47,14 @@ def serve(
         if why:
             logger.info("model %s, %s", ref, why)
         classifier = load(ref, network)
+        if not classifier.class_names:
+            last = classifier.model.network.layers[-1].name
+            raise UsageError(f"{ref} ends with {last} and has no classes; serve needs a model with classes")
         app = create_app(Service(classifier, lambda: about_model(classifier.model, ref)), token or None)
         logger.info("serving %s at %s (Ctrl-C stops it)", ref, address(host, listener, token))
         run(app, listener)
-        logger.info("stopped after %d requests", app.state.counts.total())
+        requests = app.state.counts.total()
+        logger.info("stopped after %d request%s", requests, "" if requests == 1 else "s")
 
 
 @contextmanager

@@ -103,11 +103,9 @@ def _refuse_foreign(method: str, headers: dict[str, str]) -> None:
     host, origin = headers.get("host", ""), headers.get("origin")
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if name.lower() != "localhost" and not _is_address(name):  # a name may be another's that now has our address
-        raise HTTPException(
-            421, f"this server is localhost, not {host[:100]!r}; ask for that, or start it with --token"
-        )
+        raise HTTPException(421, f"this server is localhost, not {host[:100]!r}; ask for that, or set --token")
     if method not in SAFE and origin not in (None, f"http://{host}", f"https://{host}"):
-        raise HTTPException(403, "a page of another site must not use this server; set --token to allow it")
+        raise HTTPException(403, "a page of another site must not use this server")
 
 
 def _is_address(name: str) -> bool:

@@ -45,7 +45,8 @@ class Service:
         asyncio.get_running_loop().call_later(BEFORE_TENSORFLOW, self._warm_up)
 
     def stop(self) -> None:
-        """End the thread, after the batch that is being computed."""
+        """End the thread, after the batch that is being computed; nobody waits for TensorFlow any more."""
+        self.model.warmed_up.set()
         self.batches.stop()
 
     def _warm_up(self) -> None:

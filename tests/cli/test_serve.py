@@ -14,6 +14,9 @@ from support.drawn_photos import encoded, photo
 from support.served import Client
 
 from finetune.cli import serve
+from finetune.model import Model, save_model
+from finetune.networks import build
+from finetune.networks.initialize import fresh_weights
 
 Finetune = Callable[..., tuple[int, str, str]]
 IMAGE = encoded(photo(1))
@@ -113,6 +116,14 @@ def test_a_model_that_does_not_exist(finetune: Finetune, tmp_path: Path) -> None
     code, out, errors = finetune("serve", tmp_path / "none.npy", "--port", 0)
     assert (code, out) == (1, "")
     assert errors.startswith(f"finetune: error: weights '{tmp_path}/none.npy': neither a file nor a published name")
+
+
+def test_a_model_without_classes(finetune: Finetune, tmp_path: Path) -> None:
+    network = build("alexnet-book")
+    path = tmp_path / "book.safetensors"
+    save_model(path, Model(network, fresh_weights(network, tuple(network.weighted_layers()), seed=1), ()))
+    message = f"{path} ends with pool5 and has no classes; serve needs a model with classes"
+    assert finetune("serve", path, "--port", 0) == (2, "", f"finetune: error: {message}\n")
 
 
 def test_without_the_extra(finetune: Finetune, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ async function about() {
       `(95 % interval: ${accuracy.interval.map(percent).join(" to ")})`;
   }
   $("about").textContent = accuracy ? `Accuracy: ${rows.Accuracy}` : `${rows.Network}, ${rows.Classes} classes`;
-  if (source.name) rows["Trained from"] = source.name;
+  if (source.name && source.name !== name) rows["Trained from"] = source.name;
   rows["SHA-256"] = sha256;
   rows["Served by"] = `finetune ${version}`;
   $("facts").replaceChildren(...Object.entries(rows).flatMap(([key, value]) => {
