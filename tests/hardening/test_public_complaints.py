@@ -48,6 +48,7 @@ def test_a_notebooks_hidden_folder_is_no_class(data: Path) -> None:
     assert not check(data).of("not-an-image")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_split_without_one_of_the_classes(finetune: Finetune, tmp_path: Path, tiny_weights: Path) -> None:
     """ultralytics#13936: with the folders 0, 90, 270 and none of 180, images of 270 counted as 180."""
