@@ -70,6 +70,8 @@ DESCRIPTION = {
 HELP = {
     "demo": {"--out": "finetune-demo"},
     "train": {
+        "--engine": "local",
+        "--address": "start Ray on this machine",
         "--probe": "auto, unless an option of training by gradient is given",
         "--skip": "the last layer, if anything is trained by gradient",
         "--train": "none",

@@ -17,7 +17,7 @@ STIMULI, UNITS = 2048, 2048
 ROWS = 32 << 20  # bytes of whole rows in memory at once, for their means
 CONSTANT = 1e-12  # deviations below this share of the mean are rounding; those of float32 begin at 6e-8
 
-Numbers = NDArray[np.float64]
+Reals = NDArray[np.float64]
 
 
 def tile_bytes() -> int:
@@ -28,8 +28,8 @@ def tile_bytes() -> int:
 class RowStatistics(NamedTuple):
     """Of each stimulus, over the units of a layer: the mean, and the sum of squared deviations from it; (stimuli,)."""
 
-    means: Numbers
-    squares: Numbers
+    means: Reals
+    squares: Reals
 
     def of(self, stimuli: NDArray[np.intp]) -> "RowStatistics":
         """Return those of some stimuli."""
@@ -41,8 +41,8 @@ class Tile(NamedTuple):
 
     rows: slice
     columns: slice
-    values: Numbers
-    squared_distances: Numbers
+    values: Reals
+    squared_distances: Reals
 
 
 def row_statistics(layer: LayerMatrix) -> RowStatistics:
@@ -110,7 +110,7 @@ def tiles(
         yield Tile(rows, columns, values, distances)
 
 
-def _products(layer: LayerMatrix, means: Numbers, stimuli: NDArray[np.intp], rows: slice, columns: slice) -> Numbers:
+def _products(layer: LayerMatrix, means: Reals, stimuli: NDArray[np.intp], rows: slice, columns: slice) -> Reals:
     """Return the products of the deviations of two groups of stimuli from their own means, summed over all units."""
     products = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
     for start in range(0, layer.units, UNITS):

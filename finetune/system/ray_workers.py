@@ -27,14 +27,14 @@ SET_ASIDE = "not computed: three workers that tried it were killed; it may need 
 WorkerFunction = Callable[[list[Any]], Any]
 
 
-class Answer(NamedTuple):
+class Computed(NamedTuple):
     """The result for the items of a batch, but for those at the positions in `lost`, which were set aside."""
 
     result: Any
     lost: tuple[int, ...]
 
 
-def compute(make: Callable[[Any], WorkerFunction], shared: Any, batches: Iterable[Sequence[Any]]) -> Iterator[Answer]:
+def compute(make: Callable[[Any], WorkerFunction], shared: Any, batches: Iterable[Sequence[Any]]) -> Iterator[Computed]:
     """Yield `make(shared)(batch)` for each batch, in order; call it within `connected`.
 
     Each machine of the cluster, also one that joins later, has a worker, which calls `make(shared)` once. If a worker
@@ -42,7 +42,7 @@ def compute(make: Callable[[Any], WorkerFunction], shared: Any, batches: Iterabl
     computed without it. All that is sent must be picklable. Raises a FinetuneError that a worker raises, and RunError
     for any other error of one, and if no machine can compute.
     """
-    return _Job(make, shared, batches).answers()
+    return _ClusterJob(make, shared, batches).answers()
 
 
 class Worker:
@@ -111,7 +111,7 @@ class _Task:
 
 
 @dataclass
-class _Machine:
+class _ClusterMachine:
     """A machine with its worker, and the tasks that the worker has, the first of which it computes now.
 
     `starting`: a reference that is ready once the worker is, None from then on; tasks have no reference before.
@@ -141,7 +141,7 @@ class _Machine:
         return tasks
 
 
-class _Job:
+class _ClusterJob:
     """Batches on their way from `batches` to `answers`."""
 
     def __init__(self, make: Callable[[Any], WorkerFunction], shared: Any, batches: Iterable[Sequence[Any]]) -> None:
@@ -150,13 +150,13 @@ class _Job:
         self._pickled = ray.put(_pickled(make, shared))  # once; every machine fetches it from the object store
         self._new = (_Task(number, batch) for number, batch in enumerate(batches))
         self._again: deque[_Task] = deque()
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, Computed] = {}
         self._begun = self._yielded = 0
-        self._machines: dict[str, _Machine] = {}
+        self._machines: dict[str, _ClusterMachine] = {}
         self._looked = -SECONDS_BETWEEN_LOOKS
         self._why = ""
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[Computed]:
         """Yield the answers in the order of the batches."""
         import ray
 
@@ -179,13 +179,13 @@ class _Job:
                     ray.kill(machine.worker)
 
     def _look_for_machines(self) -> None:
-        """Take in machines that have joined; what was sent to those that are gone is sent again."""
+        """Take in machines that have joined; what was sent to those that have left is sent again."""
         if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
         alive = {machine["NodeID"] for machine in machines()}
         for node in alive - self._machines.keys():
-            self._machines[node] = _Machine()
+            self._machines[node] = _ClusterMachine()
         for node in self._machines.keys() - alive:
             self._again.extend(task for _, task in self._machines.pop(node).tasks)
         if not alive:
@@ -215,7 +215,7 @@ class _Job:
         self._begun += task is not None
         return task
 
-    def _start(self, node: str, machine: _Machine) -> None:
+    def _start(self, node: str, machine: _ClusterMachine) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -253,13 +253,13 @@ class _Job:
             else:
                 self._finish(machine, pickle.loads(result))  # noqa: S301 (from our own worker)
 
-    def _finish(self, machine: _Machine, result: Any) -> None:
+    def _finish(self, machine: _ClusterMachine, result: Any) -> None:
         machine.deaths = 0
         _, task = machine.tasks.popleft()
         if task.whole:
             self._again.extend(task.after_trial())
         else:
-            self._answers[task.number] = Answer(result, tuple(sorted(task.lost)))
+            self._answers[task.number] = Computed(result, tuple(sorted(task.lost)))
 
 
 def _pickled(make: Callable[[Any], WorkerFunction], shared: Any) -> tuple[bytes, list[NDArray[np.uint8]]]:

@@ -18,7 +18,8 @@ def test_the_packages_are_named_with_their_versions() -> None:
 
 def test_they_are_those_of_pyproject() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    own = {package for extra in ("onnx", "check", "heic", "parquet", "ray", "export") for package in extras[extra]}
+    names = ("onnx", "check", "heic", "parquet", "ray", "export", "serve")
+    own = {package for name in names for package in extras[name]}
     assert set(PACKAGES.values()) == {package for package in own if not package.startswith("finetune-alexnet[")}
 
 

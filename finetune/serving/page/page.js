@@ -175,7 +175,7 @@ async function about() {
   document.title = `${name} – finetune`;
   $("name").textContent = name;
   $("teach").hidden = !teaches; // only with `finetune teach`
-  $("teach").hash = location.hash;
+  $("teach").href = `teach${location.hash}`;
   const rows = {
     Network: `${network}, ${parameters.toLocaleString("en")} parameters`,
     Classes: classes.length.toLocaleString("en"),
