@@ -283,4 +283,3 @@ class Classifier:
             network, weights = up_to(self.model.network, self.model.weights, layers)
             self._compiled[key] = Compiled(network.layers, weights, network.preprocessing, names=key)
         return self._compiled[key].outputs(pixels)
-

@@ -142,7 +142,8 @@ HELP = {
     "teach": {"folder": "images", "--port": "8000", "--host": "127.0.0.1"},
     "export": {
         "--out": "export-FORMAT in RUN, NAME-FORMAT next to FILE or, for a NAME, in the current folder",
-        "--data": "the run's images", "--runtime": "node_modules/onnxruntime-web/dist",
+        "--data": "the run's images",
+        "--runtime": "node_modules/onnxruntime-web/dist",
     },
     "reproduce": {"--weights": "auto", "--network": "alexnet"},
     "runs list": {"folder": "runs"},

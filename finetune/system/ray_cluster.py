@@ -116,9 +116,7 @@ def _check_machines() -> None:
     try:
         versions = ray.get(tasks, timeout=SECONDS_TO_ANSWER)
     except ray.exceptions.RayError as error:
-        raise RunError(
-            f"a machine of the Ray cluster does not answer ({last_line(error)}); see `ray status`"
-        ) from None
+        raise RunError(f"a machine of the Ray cluster does not answer ({last_line(error)}); see `ray status`") from None
     for machine, installed in zip(found, versions, strict=True):
         if installed != __version__:
             raise RunError(

@@ -267,4 +267,3 @@ def _pickled(make: Callable[[Any], WorkerFunction], shared: Any) -> tuple[bytes,
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps((make, shared), protocol=5, buffer_callback=buffers.append)
     return data, [np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers]
-

@@ -49,9 +49,7 @@ def fresh_layers(net: CaffeNet, network: Network) -> tuple[str, ...]:
     return tuple(ours for theirs, ours in _names(net, network).items() if theirs.lower() != ours)
 
 
-def trained_layers(
-    net: CaffeNet, network: Network, skip: Collection[str], asked: Collection[str]
-) -> tuple[str, ...]:
+def trained_layers(net: CaffeNet, network: Network, skip: Collection[str], asked: Collection[str]) -> tuple[str, ...]:
     """Return the layers to train: those of --train and `skip`, without --train all that have an `lr_mult` above 0.
 
     Raises UsageError for one of them that the net does not train.

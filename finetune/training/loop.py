@@ -83,9 +83,7 @@ def _images_done(config: Settled, splits: SplitRows, state: State, epochs: range
     return (len(state.history) + 1 - epochs.start) * splits.images + in_epoch
 
 
-def _train_epoch(
-    head: Head, plan: Plan, splits: SplitRows, state: State, epochs: range, show: Show
-) -> Iterator[State]:
+def _train_epoch(head: Head, plan: Plan, splits: SplitRows, state: State, epochs: range, show: Show) -> Iterator[State]:
     """Train the epoch that follows the state's history; yield states within it and the one after it."""
     config, number = plan.config, len(state.history) + 1
     data = splits.train(number)

@@ -97,9 +97,7 @@ def test_exports_in_every_format(
         "litert-int8": ("--data", image_folder(stripes=3, dots=3)),
         **dict.fromkeys(("web", "web-int8"), ("--runtime", stand_in_runtime(tmp_path / "dist"))),
     }
-    code, _, err = finetune(
-        "export", old_model, "--to", format, "--out", tmp_path / "out", *options.get(format, ())
-    )
+    code, _, err = finetune("export", old_model, "--to", format, "--out", tmp_path / "out", *options.get(format, ()))
     assert code == 0, err
     assert_plain_text(tmp_path / "out" / "README.md")
     names = (tmp_path / "out" / "classes.txt").read_text(encoding="utf-8").splitlines()

@@ -62,8 +62,7 @@ def test_rare_masks(kind: str, down: bool) -> None:
         data = bytearray(bmp(rows[::-1], bits, header=108, compression=3, masks=masks))
         data[22:26] = (-5).to_bytes(4, "little", signed=True)
     exact = [
-        np.zeros(rows.shape) if not mask else (rows.astype(np.int64) & mask) / mask * 255
-        for mask in map(int, masks)
+        np.zeros(rows.shape) if not mask else (rows.astype(np.int64) & mask) / mask * 255 for mask in map(int, masks)
     ]
     # The bits below a mask's are 0 in the product, so that the quotient is that of the shifted values.
     opacity = exact[3] / 255 if masks[3] else np.ones(rows.shape)

@@ -138,9 +138,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damaged: str, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("missing", NAMES[2:])
-def test_half_a_test_pair_is_named_in_training(
-    tmp_path: Path, missing: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_half_a_test_pair_is_named_in_training(tmp_path: Path, missing: str, caplog: pytest.LogCaptureFixture) -> None:
     root = write_mnist(tmp_path, *digits(20), *digits(10))
     (root / missing).unlink()
     assert len(read_data(root).records) == 20

@@ -80,9 +80,7 @@ def test_a_training_that_fails_says_why_and_changes_nothing(client: Client) -> N
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_the_model_is_that_of_train_to_the_bit(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_is_that_of_train_to_the_bit(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained by the page and, without its cached features, by the library as the command line does."""
     from finetune.config import TrainConfig
     from finetune.training.train import train

@@ -96,9 +96,7 @@ NO_IMAGE = "there is no image 'ants/gone.jpg' here; it may have been deleted or 
         ("GET", "report", 404, "the report is not written yet; train first"),
     ],
 )  # fmt: skip
-def test_what_is_refused(
-    client: Client, method: str, path: str, status: int, error: str | None
-) -> None:
+def test_what_is_refused(client: Client, method: str, path: str, status: int, error: str | None) -> None:
     Path("secret.jpg").write_bytes(encoded(photo(0)))
     client.post("/v1/teach/classes", json={"name": "ants"})
     answer = client.request(method, f"/v1/teach/{path}", data=encoded(photo(1)) if method == "POST" else None)
@@ -136,9 +134,7 @@ def test_an_image_may_have_as_many_pixels_as_for_serve(client: Client, monkeypat
     assert answer.json()["error"].startswith("200×151 pixels are more than the server's limit")
 
 
-def test_a_full_disk_is_reported_and_leaves_nothing(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.post("/v1/teach/classes", json={"name": "ants"})
 
     def full(*_: object) -> None:

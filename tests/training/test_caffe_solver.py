@@ -137,8 +137,7 @@ def test_options_that_the_solver_determines(tmp_path: Path, name: str, value: An
         with_solver(config(solver.path, **{name: value}), solver, images=10)
     flag = f"--{name.replace('_', '-')}"
     assert str(error.value) == (
-        f"{flag} and --solver cannot both be given: the solver determines it; omit {flag}, or change "
-        "solver.prototxt"
+        f"{flag} and --solver cannot both be given: the solver determines it; omit {flag}, or change solver.prototxt"
     )
 
 
