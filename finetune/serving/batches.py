@@ -10,7 +10,7 @@ Compute = Callable[[list[bytes]], Sequence[Any]]  # from image files to one resu
 
 MOST_WAITING = 256  # images: a few seconds of work
 BATCH = 32  # images, as in `networks/compiled.py`: more at once are no faster on CPUs
-GATHER_SECONDS = 0.005  # in which the next request of a client that was just answered arrives
+GATHER_SECONDS = 0.002  # in which the next request of a client that was just answered arrives
 
 
 class QueueFullError(Exception):
