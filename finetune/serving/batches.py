@@ -10,7 +10,7 @@ Compute = Callable[[list[bytes]], Sequence[Any]]  # from image files to one resu
 
 MOST_WAITING = 256  # images: a few seconds of work
 BATCH = 32  # images, as in `networks/compiled.py`: more at once are no faster on CPUs
-GATHER_SECONDS = 0.005  # in which the next request of a client that was just answered arrives
+GATHER_SECONDS = 0.002  # in which the next request of a client that was just answered arrives
 
 
 class QueueFullError(Exception):
@@ -26,9 +26,10 @@ class _Job(NamedTuple):
 class Batches:
     """One thread that computes jobs in the order in which they came, those with an equal function together.
 
-    While a batch is computed the next one gathers. After a batch of several jobs, the next also waits while more come,
-    each within GATHER_SECONDS: an image of a batch of eight takes half the time of one alone. A single client never
-    waits. A job whose future was cancelled is dropped. `images` and `batches` count what was computed.
+    While a batch is computed the next one gathers. After a batch of several jobs, the next also waits for as many
+    images while they come, each within GATHER_SECONDS: an image of a batch of eight takes half the time of one alone.
+    A single client never waits. A job whose future was cancelled is dropped. `images` and `batches` count what was
+    computed.
     """
 
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
@@ -38,7 +39,7 @@ class Batches:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._stopped = False
-        self._had_company = False  # whether the last batch was of several jobs
+        self._company = 0  # images of the last batch, if it was of several jobs
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
 
     @property
@@ -95,19 +96,18 @@ class Batches:
         with self._changed:
             while not jobs and not self._stopped:
                 self._changed.wait_for(lambda: self._jobs or self._stopped)
-                if self._had_company:
-                    self._gather()
+                self._gather()
                 while self._jobs and self._joins(jobs, self._jobs[0]):
                     job = self._jobs.popleft()
                     if job.results.set_running_or_notify_cancel():
                         jobs.append(job)
-        self._had_company = len(jobs) > 1
+        self._company = sum(len(job.images) for job in jobs) if len(jobs) > 1 else 0
         return jobs
 
     def _gather(self) -> None:
-        """Wait as long as jobs come shortly after each other, and a batch is not full."""
+        """Wait for as many images as the last batch had, as long as they come shortly after each other."""
         more = True
-        while more and not self._stopped and (before := self.waiting()) < BATCH:
+        while more and not self._stopped and (before := self.waiting()) < self._company:
             more = self._changed.wait_for(lambda: self.waiting() > before or self._stopped, GATHER_SECONDS)
 
     def _joins(self, jobs: list[_Job], job: _Job) -> bool:
