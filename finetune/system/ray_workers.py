@@ -86,6 +86,11 @@ class _Task:
     whole: "_Task | None" = None
     position: int = 0
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may end a worker: then nothing is sent after it, whose result could be lost with the worker."""
+        return self.deaths > 0 or self.whole is not None
+
     def to_send(self) -> bytes:
         return pickle.dumps([item for position, item in enumerate(self.items) if position not in self.lost])
 
@@ -122,6 +127,11 @@ class _ClusterMachine:
     starting: Any = None
     tasks: deque[tuple[Any, _Task]] = field(default_factory=deque)
     deaths: int = 0
+
+    def takes(self, task: _Task, depth: int) -> bool:
+        """Whether it can have another task: up to `depth`, and a suspect one only by itself."""
+        tasks = [task, *(sent for _, sent in self.tasks)]
+        return len(tasks) <= depth and (len(tasks) == 1 or not any(each.is_suspect for each in tasks))
 
     def add(self, task: _Task) -> None:
         reference = None if self.starting else self.worker.compute.remote(task.to_send())
@@ -201,10 +211,13 @@ class _ClusterJob:
             )
         for depth in range(1, SENT + 1):
             for node, machine in usable:
-                if len(machine.tasks) < depth and (task := self._next_task(LOOK_AHEAD * len(usable))):
+                task = self._next_task(LOOK_AHEAD * len(usable))
+                if task and machine.takes(task, depth):
                     if machine.worker is None:
                         self._start(node, machine)
                     machine.add(task)
+                elif task:
+                    self._again.appendleft(task)
 
     def _next_task(self, look_ahead: int) -> _Task | None:
         if self._again:
