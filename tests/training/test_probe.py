@@ -160,8 +160,8 @@ def test_of_many_images_some_choose_and_all_are_fitted_on(
 ) -> None:
     """The first 15/31 of each class choose, 5, 5 and 6; a broken image with a late digest is found by the fit.
 
-    With too many images to compare, none is decoded before. The metrics are of all 30: each by scikit-learn's fit to the
-    images of other folds, with the strength chosen.
+    With too many images to compare, none is decoded before. The metrics are of all 30: each by scikit-learn's fit to
+    the images of other folds, with the strength chosen.
     """
     monkeypatch.setattr(choose_probe_module, "draw", lambda labels, digests: draw(labels, digests, most=15))
     monkeypatch.setattr("finetune.check.copies_together.MOST_IMAGES", 10)
