@@ -83,8 +83,8 @@ def read_activations(path: Path) -> Activations:
                 {name: str(value) for name, value in content.attrs.items()},
             )
     except OSError as error:
-        reason = getattr(error, "strerror", None) or "it is not HDF5"
-        raise DataError(f"{path}: expected an HDF5 file of features, but {reason}; {WRITE_ONE}") from None
+        reason = error.strerror or "it is not HDF5"
+        raise DataError(f"{path} cannot be read ({reason}): expected an HDF5 file of features; {WRITE_ONE}") from None
 
 
 def _without_links(group: Any) -> dict[str, Any]:

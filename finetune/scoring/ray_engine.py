@@ -1,6 +1,5 @@
 """Rows computed by Ray on the machines of a cluster: the same batches as on this machine, so the same bits."""
 
-import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
@@ -16,8 +15,6 @@ from finetune.scoring.rows import ScoreRow
 from finetune.scoring.rows import compute_rows as compute_local_rows
 from finetune.scoring.score_options import ScoreOptions
 from finetune.system.ray_workers import SET_ASIDE, compute
-
-logger = logging.getLogger(__name__)
 
 
 def compute_rows(

@@ -50,10 +50,10 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
     app.state.service = service
     app.state.counts = counts
     app.add_middleware(Guard, token=token, counts=counts)
-    app.add_exception_handler(StarletteHTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(FinetuneError, _finetune_error)
-    app.add_exception_handler(QueueFullError, _queue_full)
+    app.exception_handler(StarletteHTTPException)(_http_error)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(FinetuneError)(_finetune_error)
+    app.exception_handler(QueueFullError)(_queue_full)
     _add_api(app, service)
     _add_pages(app, service, counts)
     return app
@@ -155,21 +155,19 @@ def _answers(rows: Any) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": rows, "description": "One row for each image, in order."}, **refusals(413, 422)}
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteHTTPException)
+async def _http_error(_: Request, error: StarletteHTTPException) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
     fault = error.errors()[0]
     return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}"}, 422)
 
 
-async def _finetune_error(_: Request, error: Exception) -> Response:
+async def _finetune_error(_: Request, error: FinetuneError) -> Response:
     status = 422 if isinstance(error, UsageError | ImageError) else 500
     return JSONResponse({"error": str(error)}, status)
 
 
-async def _queue_full(request: Request, _: Exception) -> Response:
+async def _queue_full(request: Request, _: QueueFullError) -> Response:
     return await _http_error(request, unavailable("as many images wait as the queue holds; try again"))

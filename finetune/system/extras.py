@@ -21,5 +21,6 @@ def needs(*modules: str) -> str:
     It names the packages themselves, because another project is called finetune on the public index.
     """
     packages = [PACKAGES[module] for module in modules]
-    names = " and ".join(package.partition(">=")[0].partition("[")[0] for package in packages)
+    *others, last = (package.partition(">=")[0].partition("[")[0] for package in packages)
+    names = f"{', '.join(others)} and {last}" if others else last
     return f"needs {names}; pip install {' '.join(repr(package) for package in packages)}"

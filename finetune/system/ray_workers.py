@@ -99,20 +99,22 @@ class _Task:
         self.deaths += 1
         if self.whole:
             self.whole.lost.append(self.position)
-            return self.after_trial()
+            return self.whole.after_trial()
         if self.deaths < TRIES_OF_BATCH:
             return [self]
         if self.was_divided:
-            raise RunError("workers die with a batch, but not with its images alone; try a smaller --batch-size")
+            raise RunError(
+                "workers die with a batch, but not with its images alone; expected machines with more memory; fix that "
+                "and continue with --resume"
+            )
         self.was_divided, self.untried = True, len(self.items)
         return [_Task(self.number, [item], whole=self, position=place) for place, item in enumerate(self.items)]
 
     def after_trial(self) -> list["_Task"]:
-        """Return the whole batch once each of its items was tried alone."""
-        assert self.whole
-        self.whole.untried -= 1
-        self.whole.deaths = 0
-        return [] if self.whole.untried else [self.whole]
+        """Return the batch, one more of whose items was tried alone, once that holds for all of them."""
+        self.untried -= 1
+        self.deaths = 0
+        return [] if self.untried else [self]
 
 
 @dataclass
@@ -270,7 +272,7 @@ class _ClusterJob:
         machine.deaths = 0
         _, task = machine.tasks.popleft()
         if task.whole:
-            self._again.extend(task.after_trial())
+            self._again.extend(task.whole.after_trial())
         else:
             self._answers[task.number] = Computed(result, tuple(sorted(task.lost)))
 

@@ -55,8 +55,8 @@ class PublishedTable:
 def caltech101_splits(dataset: Dataset) -> Iterator[ProbeSplit]:
     """Yield ten random splits: 30 images of each class to train on, all others to test.
 
-    The strength is chosen by a fit on 25 of the 30 and the other 5, as in Donahue et al. 2014, section 4.1, where five
-    splits were drawn. Raises DataError for a class with fewer than 31 images.
+    The strength is chosen by a fit on 25 of the 30 and the other 5. Raises DataError for a class with fewer than 31
+    images.
     """
     labels = np.array([record.label for record in dataset.records])
     for number in range(SPLITS):
@@ -91,7 +91,7 @@ TABLES = {
             measure="mean per class",
             published=86.9,
             by="SVM with dropout on DeCAF6 (Donahue et al. 2014)",
-            classes=102,  # with BACKGROUND_Google, which section 4.1 counts as a class
+            classes=102,  # with BACKGROUND_Google; whether the paper counts it was not checked
             address="https://data.caltech.edu/records/mzrjq-6wc02",
             folder="101_ObjectCategories, which has a folder for each class",
             files=caltech101_files,

@@ -51,11 +51,11 @@ def test_a_file_without_errors_and_attributes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("missing", "No such file or directory; give what `finetune score --features LAYERS --out FILE.h5` wrote"),
-        ("a folder", "expected an HDF5 file of features, but"),
-        ("empty", "expected an HDF5 file of features, but it is not HDF5"),
-        ("text", "expected an HDF5 file of features, but it is not HDF5"),
-        ("cut short", "expected an HDF5 file of features, but it is not HDF5"),
+        ("missing", r"\(No such file or directory\): expected an HDF5 file of features; give what `finetune"),
+        ("a folder", r"\(Is a directory\): expected an HDF5 file of features"),
+        ("empty", r"\(it is not HDF5\): expected an HDF5 file of features"),
+        ("text", r"\(it is not HDF5\): expected an HDF5 file of features"),
+        ("cut short", r"\(it is not HDF5\): expected an HDF5 file of features"),
         ("no path", "expected a dataset path with the names of the stimuli"),
         ("linked path", "expected a dataset path with the names of the stimuli"),
         ("numbers as path", "expected a dataset path with the names of the stimuli"),

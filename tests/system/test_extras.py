@@ -14,6 +14,7 @@ def test_the_packages_are_named_with_their_versions() -> None:
     assert needs("onnx", "ai_edge_litert") == (
         "needs onnx and ai-edge-litert; pip install 'onnx>=1.16' 'ai-edge-litert>=2.0'"
     )
+    assert needs("ray", "onnx", "uvicorn").startswith("needs ray, onnx and uvicorn; pip install 'ray>=2.60' ")
 
 
 def test_they_are_those_of_pyproject() -> None:

@@ -10,7 +10,7 @@ export const ZIGZAG = Uint8Array.of(
   55, 62, 63,
 );
 
-/** Return a Huffman table as an array from the next 16 bits to 256 * length + symbol; length 0 is no code. */
+/** Return a Huffman table as an array from the next 16 bits to 256 * length + symbol; length 0 is not a code. */
 export function huffmanTable(counts, symbols) {
   const table = new Uint16Array(1 << 16);
   let next = 0;

@@ -32,12 +32,12 @@ const cards = classCards($("classes"), $("class"), {
   hold: hasCamera ? record : null,
 });
 
-let told = 0; // when the page last showed how the upload goes: a screen reader reads every change
+let lastShown = 0; // when the page last showed how the upload goes: a screen reader reads every change
 
 /** Show how the upload goes; in the end, what was not added stays on the page. */
 function progress(text, finished, refused) {
-  if (!finished && Date.now() - told < 1000) return;
-  told = Date.now();
+  if (!finished && Date.now() - lastShown < 1000) return;
+  lastShown = Date.now();
   say(text);
   if (!finished) return;
   refresh();
