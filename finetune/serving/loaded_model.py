@@ -56,7 +56,10 @@ class LoadedModel:
         return [layer.name for layer in self._network.layers if not isinstance(layer, Dropout)][-2]
 
     def warm_up(self) -> None:
-        """Import TensorFlow and compile the network; takes seconds, in which NumPy computes."""
+        """Import TensorFlow and compile the network; takes seconds, in which NumPy computes.
+
+        Ends early once `warmed_up` is set: nobody waits for it any more.
+        """
         import_tensorflow()
         from finetune.networks.compiled import Compiled
 
@@ -64,6 +67,8 @@ class LoadedModel:
         compiled = Compiled(self._network.layers, model.weights, self._network.preprocessing, sizes=SIZES)
         side, channels = self._network.preprocessing.size, self._network.preprocessing.channels
         for size in SIZES:
+            if self.warmed_up.is_set():
+                return
             compiled(np.zeros((size, side, side, channels), np.uint8))
         self._compiled = compiled
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
@@ -50,9 +51,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(app: FastAPI, listener: socket.socket) -> None:
-    """Answer requests until Ctrl-C or SIGTERM, and finish those that are being answered."""
+    """Answer requests until Ctrl-C or SIGTERM, and finish those that are being answered.
+
+    Another Ctrl-C after that ends the program at once: then nothing is left to finish but TensorFlow's import.
+    """
     with suppress(KeyboardInterrupt):  # uvicorn raises it when all is finished
         server_of(app).run(sockets=[listener])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:

@@ -45,12 +45,15 @@ class Service:
         asyncio.get_running_loop().call_later(BEFORE_TENSORFLOW, self._warm_up)
 
     def stop(self) -> None:
-        """End the thread, after the batch that is being computed; nobody waits for TensorFlow any more."""
+        """End the thread, after the batch that is being computed; nobody waits for TensorFlow any more.
+
+        The program ends once its import is done: Python crashes if it ends while another thread is in there.
+        """
         self.model.warmed_up.set()
         self.batches.stop()
 
     def _warm_up(self) -> None:
-        threading.Thread(target=self._load_tensorflow, args=(self.model,), name="tensorflow", daemon=True).start()
+        threading.Thread(target=self._load_tensorflow, args=(self.model,), name="tensorflow").start()
 
     def _load_tensorflow(self, model: LoadedModel) -> None:
         try:

@@ -63,6 +63,29 @@ def test_from_start_to_end(tiny_weights: Path, end: signal.Signals) -> None:
     ]
 
 
+@pytest.mark.parametrize("kinds", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
+def test_its_end_waits_for_the_import(tiny_weights: Path, kinds: list[signal.Signals]) -> None:
+    """Python crashes if it ends while TensorFlow is being imported; a second Ctrl-C ends it in any case."""
+    program = (
+        "import sys, time; from finetune.__main__ import main; from finetune.serving.loaded_model import LoadedModel\n"
+        "def warm_up(self): print('importing', flush=True); time.sleep(1); print('imported')\n"
+        "LoadedModel.warm_up = warm_up; main()"
+    )
+    command = [sys.executable, "-c", program, "serve", str(tiny_weights), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "importing\n"
+        process.stderr.readline()
+        process.send_signal(kinds[0])
+        assert process.stderr.readline() == "stopped after 0 requests\n"
+        for kind in kinds[1:]:
+            process.send_signal(kind)
+        out, errors = process.communicate(timeout=60)
+    once = len(kinds) == 1
+    assert (process.returncode, out, errors) == (0 if once else -signal.SIGINT, "imported\n" if once else "", "")
+
+
 @pytest.mark.tensorflow
 @pytest.mark.slow
 def test_tensorflow_takes_over(tiny_weights: Path) -> None:
