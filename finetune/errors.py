@@ -6,7 +6,8 @@
     ├── ImageError      one image that cannot be read
     ├── WeightsError    a weights or model file that cannot be read or does not fit
     └── RunError        a run directory that is missing, incomplete or already exists
-        └── InterruptionError  Ctrl-C in work that can be resumed
+        ├── InterruptionError  Ctrl-C in work that can be resumed
+        └── WorkerError        a worker of a training has ended
 
 The command line turns each into one line on stderr and its exit code.
 """
@@ -51,3 +52,7 @@ class InterruptionError(RunError):
     """Ctrl-C stopped a training or scoring; the message says how to continue."""
 
     exit_code = 130  # that of shells for Ctrl-C: 128 and the number of SIGINT
+
+
+class WorkerError(RunError):
+    """A process that computes a part of a training has ended; the training can be resumed."""

@@ -21,6 +21,8 @@ from finetune.system.table import table
 if TYPE_CHECKING:
     from finetune.runs.run import Run
 
+MACHINES = ("engine", "address", "workers")  # options of where a run is computed, which are not part of it
+
 
 def train(context: typer.Context, **options: Any) -> None:
     """Train on your images, and write a run directory with the model.
@@ -33,15 +35,15 @@ def train(context: typer.Context, **options: Any) -> None:
       finetune train --data images --skip fc7,fc8 --epochs 20
     """
     if options["resume"]:
-        _refuse_others(context, "resume", "engine", "address", "verbose")
+        _refuse_others(context, "resume", *MACHINES, "verbose")
         from finetune.training.train import proceed
 
-        _print_results(proceed(options["resume"], options["engine"], options["address"]))
+        _print_results(proceed(options["resume"], *map(options.get, MACHINES)))
         return
     if options["dry_run"] and options["find_lr"]:
         raise UsageError("--dry-run and --find-lr cannot both be given: one trains nothing, the other a little")
-    if options["engine"] != "local" and (options["dry_run"] or options["find_lr"]):
-        raise UsageError("--dry-run and --find-lr compute on this machine; omit --engine")
+    if (options["dry_run"] or options["find_lr"]) and (options["engine"] != "local" or options["workers"] > 1):
+        raise UsageError("--dry-run and --find-lr compute in one process; omit --engine and --workers")
     config = _config(context, options)
     from finetune.training import train as training  # only now, since it imports NumPy
 
@@ -52,7 +54,7 @@ def train(context: typer.Context, **options: Any) -> None:
         print(f"suggested: --learning-rate {found.suggestion:.2g}")
         print(f"plot {found.plot}")
     else:
-        _print_results(training.start(config, options["engine"], options["address"]))
+        _print_results(training.start(config, *map(options.get, MACHINES)))
 
 
 def _config(context: typer.Context, options: Mapping[str, Any]) -> TrainConfig:
@@ -144,6 +146,12 @@ def _command_line_parameters() -> list[inspect.Parameter]:
     find_lr = of_run(
         "--find-lr", help="Try learning rates from small to large on your images, plot the loss, and suggest one."
     )
+    workers = of_run(
+        metavar="N",
+        min=1,
+        help="Train with this many workers, each of which computes a part of every batch: GPUs of this machine, "
+        "processes if it has none, or with --engine ray processes on its machines.",
+    )
     return [
         _parameter("config", Path | None, config, None),
         _parameter("resume", Path | None, resume, None),
@@ -151,6 +159,7 @@ def _command_line_parameters() -> list[inspect.Parameter]:
         _parameter("find_lr", bool, find_lr, False),
         _shared("engine", EngineOption, "local"),
         _shared("address", Address, None),
+        _parameter("workers", int, workers, 1),
         _shared("verbose", Verbose, False),
     ]
 

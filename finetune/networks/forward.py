@@ -7,7 +7,7 @@ something, its running statistics.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import tensorflow as tf
@@ -29,6 +29,18 @@ from finetune.networks.normalization import normalize_compiled, normalize_plain
 
 Weights = Mapping[str, Any]
 
+
+class Part(NamedTuple):
+    """Which images of a larger batch a replica computes: place of the first, how many count, size of the batch.
+
+    Of a part without images one image is computed that does not count.
+    """
+
+    first: tf.Tensor
+    count: tf.Tensor
+    images: tf.Tensor
+
+
 # The name of a fully connected kernel that is stored as (units, inputs): for batches of 8 to 64 images its product with
 # the transposed batch takes half the time of the usual one.
 TRANSPOSED = "transposed kernel"
@@ -40,11 +52,12 @@ def forward(
     x: tf.Tensor,
     *,
     seed: tf.Tensor | None = None,
+    part: Part | None = None,
     trained: Collection[str] = (),
     many: bool = False,
 ) -> tf.Tensor:
     """Return the output of `layers` for a batch `x`; the options are those of `activations`."""
-    for _, output in activations(layers, weights, x, seed=seed, trained=trained, many=many):
+    for _, output in activations(layers, weights, x, seed=seed, part=part, trained=trained, many=many):
         x = output
     return x
 
@@ -55,13 +68,15 @@ def activations(
     x: tf.Tensor,
     *,
     seed: tf.Tensor | None = None,
+    part: Part | None = None,
     trained: Collection[str] = (),
     many: bool = False,
 ) -> Iterator[tuple[str, tf.Tensor]]:
     """Yield the name and the output of every layer in forward order; a layer computes in the precision of its weights.
 
-    `seed` (an integer tensor) turns dropout on; each layer and each seed drops other values. Batch norm uses the
-    batch's own statistics, and updates the running ones, only in layers named in `trained`. `many`: there will be many
+    `seed` (an integer tensor) turns dropout on; each layer and each seed drops other values. With `part`, within a
+    replica, dropout masks and batch norm's statistics are those of the whole batch. Batch norm uses the batch's own
+    statistics, and updates the running ones, only in layers named in `trained`. `many`: there will be many
     batches of one size, so local response normalisation is compiled for it; not in a graph that is exported.
     """
     for layer in layers:
@@ -75,13 +90,13 @@ def activations(
             case AdaptiveAveragePool():
                 x = _adaptive_average_pool(layer, x)
             case BatchNorm():
-                x = _batch_norm(layer, weights, x, training=layer.name in trained)
+                x = _batch_norm(layer, weights, x, part, training=layer.name in trained)
             case Dense():
                 x = _dense(layer, weights, x)
             case Relu():
                 x = tf.nn.relu(x)
             case Dropout():
-                x = x if seed is None else _dropout(layer, x, seed)
+                x = x if seed is None else _dropout(layer, x, seed, part)
             case _:
                 raise TypeError(f"unknown layer: {layer!r}")
         yield layer.name, x
@@ -122,16 +137,31 @@ def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tenso
     return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
 
 
-def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, *, training: bool) -> tf.Tensor:
+def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, part: Part | None, *, training: bool) -> tf.Tensor:
     gamma, beta, mean, variance = (
         weights[f"{layer.name}/{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
     )
     if training:
-        batch_mean, batch_variance = tf.nn.moments(x, axes=list(range(len(x.shape) - 1)))
+        batch_mean, batch_variance = _moments(x, part)
         mean.assign(layer.momentum * mean + (1 - layer.momentum) * batch_mean)
         variance.assign(layer.momentum * variance + (1 - layer.momentum) * batch_variance)
         mean, variance = batch_mean, batch_variance
     return tf.nn.batch_normalization(x, mean, variance, beta, gamma, layer.epsilon)
+
+
+def _moments(x: tf.Tensor, part: Part | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and variance of each channel, over the images of all replicas."""
+    axes = list(range(len(x.shape) - 1))
+    replica = tf.distribute.get_replica_context()
+    if part is None or replica.num_replicas_in_sync == 1:
+        return tf.nn.moments(x, axes=axes)
+
+    def mean(values: tf.Tensor) -> tf.Tensor:
+        total = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(values[: part.count], axes))
+        return total / tf.cast(part.images * prod(x.shape[1:-1]), x.dtype)
+
+    average = mean(x)
+    return average, mean(tf.square(x - average))
 
 
 def _dense(layer: Dense, weights: Weights, x: tf.Tensor) -> tf.Tensor:
@@ -146,6 +176,10 @@ def _dense(layer: Dense, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu(x) if layer.relu else x
 
 
-def _dropout(layer: Dropout, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _dropout(layer: Dropout, x: tf.Tensor, seed: tf.Tensor, part: Part | None) -> tf.Tensor:
     pair = tf.stack([tf.cast(seed, tf.int64), tf.constant(crc32(layer.name.encode()), tf.int64)])
-    return tf.nn.experimental.stateless_dropout(x, layer.rate, seed=pair)
+    if part is None:
+        return tf.nn.experimental.stateless_dropout(x, layer.rate, seed=pair)
+    ones = tf.ones((part.images, *x.shape[1:]), x.dtype)
+    factors = tf.nn.experimental.stateless_dropout(ones, layer.rate, seed=pair)
+    return x * factors[part.first : part.first + tf.shape(x)[0]]

@@ -12,10 +12,11 @@ from finetune.formats.weights_file import layer_of
 from finetune.networks.compiled import BATCH_SIZE
 from finetune.networks.summary import BYTES_PER_VALUE, summarize
 from finetune.training.features import FeatureBatch, Trunk
-from finetune.training.head import Head
+from finetune.training.head import row_type
 from finetune.training.plan import Plan
 from finetune.training.splits import views_of
 from finetune.training.store import FeatureStore
+from finetune.training.trainable import Trainable
 
 STARTED = 500 << 20  # bytes that TensorFlow takes before it computes anything, measured
 
@@ -43,7 +44,7 @@ class Cost:
         )
 
 
-def estimate(plan: Plan, dataset: Dataset, trunk: Trunk, store: FeatureStore, head: Head) -> Cost:
+def estimate(plan: Plan, dataset: Dataset, trunk: Trunk, store: FeatureStore, head: Trainable) -> Cost:
     """Return what the plan's one stage will cost, from a second batch through the trunk and a second step of the head.
 
     The features go to the store, so they are not lost; the head is left as it was.
@@ -75,10 +76,10 @@ def _trunk_seconds(trunk: Trunk, store: FeatureStore, missing: Sequence[FeatureB
     return seconds
 
 
-def _step_seconds(plan: Plan, head: Head) -> float:
+def _step_seconds(plan: Plan, head: Trainable) -> float:
     before, size = head.values(), plan.config.batch_size
     _, layers = plan.network.split(plan.trained)
-    rows = np.zeros((size, *plan.network.shape_before(layers[0].name)), head.row_type)
+    rows = np.zeros((size, *plan.network.shape_before(layers[0].name)), row_type(plan))
     labels, weights = np.zeros(size, np.int32), np.ones(size, np.float32)
     seconds = 0.0
     for _ in range(2):  # the first step pays for tracing

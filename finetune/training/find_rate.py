@@ -15,9 +15,10 @@ from finetune.system.atomic import replacing
 from finetune.system.progress import track
 from finetune.training.defaults import Settled
 from finetune.training.features import Trunk
-from finetune.training.head import Head, LabelledRows
+from finetune.training.head import Head
 from finetune.training.plan import Plan
 from finetune.training.splits import Splits
+from finetune.training.trainable import LabelledRows, Trainable
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 120
 SMOOTHING = 0.9  # of the loss, from step to step
@@ -63,7 +64,7 @@ def range_test(plan: Plan, dataset: Dataset, folder: Path) -> FoundRate:
     return FoundRate(tuple(rates), tuple(losses), suggestion, folder / PLOT)
 
 
-def try_rates(head: Head, config: Settled, data: LabelledRows) -> tuple[list[float], list[float]]:
+def try_rates(head: Trainable, config: Settled, data: LabelledRows) -> tuple[list[float], list[float]]:
     """Return rates, each larger by the same factor than the one before, and the smoothed loss at each.
 
     One batch per rate, in an order drawn by the seed. Ends early when the loss is not finite or DIVERGED.

@@ -14,10 +14,10 @@ from finetune.errors import FinetuneError
 from finetune.system.progress import Show, counting
 from finetune.system.text import first_few
 from finetune.training.defaults import Settled
-from finetune.training.head import Head, LabelledRows, slices
 from finetune.training.optimization import scheduled_rate
 from finetune.training.plan import Plan
 from finetune.training.state import Epoch, Part, Progress, State
+from finetune.training.trainable import LabelledRows, Trainable, slices
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class NotFinite(Exception):  # noqa: N818 (never leaves the loop, which handles 
     """The loss is not finite; the text says where."""
 
 
-def train_epochs(head: Head, plan: Plan, splits: SplitRows, epochs: range, progress: Progress) -> Generator[State]:
+def train_epochs(head: Trainable, plan: Plan, splits: SplitRows, epochs: range, progress: Progress) -> Generator[State]:
     """Train from where `progress` is; yield the state after every epoch and every `checkpoint_minutes` within one.
 
     `epochs` are the numbers of the stage's epochs, over which the learning rate falls. `progress` moves on to a state
@@ -83,7 +83,9 @@ def _images_done(config: Settled, splits: SplitRows, state: State, epochs: range
     return (len(state.history) + 1 - epochs.start) * splits.images + in_epoch
 
 
-def _train_epoch(head: Head, plan: Plan, splits: SplitRows, state: State, epochs: range, show: Show) -> Iterator[State]:
+def _train_epoch(
+    head: Trainable, plan: Plan, splits: SplitRows, state: State, epochs: range, show: Show
+) -> Iterator[State]:
     """Train the epoch that follows the state's history; yield states within it and the one after it."""
     config, number = plan.config, len(state.history) + 1
     data = splits.train(number)
@@ -117,7 +119,7 @@ def _rates(plan: Plan, state: State, epochs: range, batches: int) -> list[float]
 
 
 def _steps(
-    head: Head, config: Settled, data: LabelledRows, number: int, done: Part, count: int, rates: Sequence[float]
+    head: Trainable, config: Settled, data: LabelledRows, number: int, done: Part, count: int, rates: Sequence[float]
 ) -> Iterator[Part]:
     """Train on `count` images of `data`, one view of each, from the batches that are `done`; yield what is done then.
 

@@ -12,11 +12,11 @@ def smoothed_targets(labels: tf.Tensor, num_classes: int, smoothing: float) -> t
 
 
 def mixed(share: tf.Tensor, *values: tf.Tensor) -> list[tf.Tensor]:
-    """Return each value with `share` of every image and the rest of the image before it (Zhang et al. 2018, mixup).
+    """Return each value with `share` of every image but the first, and the rest of the image before it.
 
-    The batch is in random order, so that the image before is a random one.
+    Zhang et al. 2018, mixup. The batch is in random order, so that the image before is a random one.
     """
-    return [share * value + (1 - share) * tf.roll(value, 1, axis=0) for value in values]
+    return [share * value[1:] + (1 - share) * value[:-1] for value in values]
 
 
 def weighted_losses(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

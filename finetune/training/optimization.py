@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -56,6 +57,7 @@ class Optimizers:
         """
         self.names = [name for name in variables if not name.endswith(STATISTICS)]
         self._variables = variables
+        self._copies = tf.distribute.get_strategy().extended  # of each variable, one for every replica
         self._decoupled = kind == "adamw"
         self._loaded = frozenset(loaded)
         self._decay = decay
@@ -74,12 +76,17 @@ class Optimizers:
             optimizer.learning_rate.assign(rate * factor)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
-        """Update the variables by the gradients, which are in the order of `names`."""
+        """Update the variables by the gradients, which are in the order of `names`; not within a replica.
+
+        `Optimizer.apply` of Keras works within a replica only, where it would sum the gradients over all of them again.
+        """
         by_name = dict(zip(self.names, gradients, strict=True))
         for _, optimizer, names in self._groups:
-            moved = [self._variables[name] for name in names]
             limited = {name: self._limited(name, by_name[name]) for name in names}
-            optimizer.apply([self._decayed(name, limited[name], optimizer.learning_rate) for name in names], moved)
+            for name in names:
+                gradient = self._decayed(name, limited[name], optimizer.learning_rate)
+                self._copies.update(self._variables[name], partial(_update, optimizer), args=(gradient,), group=False)
+            optimizer.iterations.assign_add(1)
 
     def _limited(self, name: str, gradient: tf.Tensor) -> tf.Tensor:
         layer, weight = name.split("/")
@@ -149,6 +156,10 @@ def caffe_update(
     """
     velocity.assign(momentum * velocity + rate * (gradient + decay * weight))
     weight.assign_sub(velocity)
+
+
+def _update(optimizer: keras.optimizers.Optimizer, variable: tf.Variable, gradient: tf.Tensor) -> None:
+    optimizer.update_step(gradient, variable, optimizer.learning_rate)
 
 
 def _optimizer(kind: Optimizer) -> keras.optimizers.Optimizer:

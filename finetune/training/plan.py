@@ -68,7 +68,8 @@ class Plan:
     to the fresh ones in `skip`; all others are loaded and frozen. Both in forward order. `stages`: which layers are
     trained when. `precision`: of the frozen layers' features to train on. `augmentation`: how views differ, with the
     lighting's components. `probe`: what a linear probe was chosen from, if the plan is for one. `solver`: what --solver
-    says of every weight and iteration. `engine`: what computes the frozen layers' features.
+    says of every weight and iteration. `engine`: what computes the frozen layers' features. `workers`: how many compute
+    a part of every batch each in training.
     """
 
     config: Settled
@@ -82,6 +83,7 @@ class Plan:
     probe: Probe | None = None
     solver: Solver | None = None
     engine: Engine = "local"
+    workers: int = 1
 
     def at(self, stage: Stage, weights: Arrays) -> "Plan":
         """Return the plan for one stage alone, which starts with `weights` in place of those of the same names."""

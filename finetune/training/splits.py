@@ -8,10 +8,10 @@ import numpy as np
 from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, Record
 from finetune.training.features import Trunk, View
-from finetune.training.head import LabelledRows
 from finetune.training.optimization import class_weights
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore
+from finetune.training.trainable import LabelledRows
 
 
 def views_of(plan: Plan, split: SplitName) -> tuple[View, ...]:

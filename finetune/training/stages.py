@@ -17,11 +17,13 @@ from finetune.training.features import Trunk
 from finetune.training.head import Head, head_logits
 from finetune.training.journal import Journal
 from finetune.training.loop import train_epochs
+from finetune.training.open_head import open_head
 from finetune.training.outcome import Outcome
 from finetune.training.plan import Plan
 from finetune.training.skipped import warn_of_skipped
 from finetune.training.splits import Splits
 from finetune.training.state import Progress, State
+from finetune.training.trainable import Trainable
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,11 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outco
             staged = plan.at(stage, progress.whole.values.weights)
             trunk = Trunk(staged)
             store = open_files.enter_context(trunk.open_store(plan.config.cache))
-            head = Head(staged)
-            logger.info("cost      %s", estimate(staged, dataset, trunk, store, head).describe())
-            splits = Splits(staged, trunk, store, dataset, open_files)
-            warn_of_skipped(splits.dataset.skipped[len(dataset.skipped) :])
-            interrupted = _run_epochs(head, plan, splits, epochs, progress, journal)
+            with open_head(staged) as head:
+                logger.info("cost      %s", estimate(staged, dataset, trunk, store, head).describe())
+                splits = Splits(staged, trunk, store, dataset, open_files)
+                warn_of_skipped(splits.dataset.skipped[len(dataset.skipped) :])
+                interrupted = _run_epochs(head, plan, splits, epochs, progress, journal)
             if interrupted or is_last:
                 break
         kept = plan.at(stage, progress.whole.kept_weights)
@@ -82,7 +84,9 @@ def estimate_stages(plan: Plan, dataset: Dataset) -> list[tuple[str, Cost]]:
     return costs
 
 
-def _run_epochs(head: Head, plan: Plan, splits: Splits, epochs: range, progress: Progress, journal: Journal) -> bool:
+def _run_epochs(
+    head: Trainable, plan: Plan, splits: Splits, epochs: range, progress: Progress, journal: Journal
+) -> bool:
     """Train the epochs of a stage and keep every state; return whether Ctrl-C ended them after a whole epoch."""
     journal.begin()
     try:

@@ -15,7 +15,7 @@ from finetune.choices import Engine
 from finetune.config import TrainConfig
 from finetune.data.dataset import Dataset
 from finetune.data.read_data import read_data
-from finetune.errors import InterruptionError, RunError, UsageError, WeightsError
+from finetune.errors import InterruptionError, RunError, UsageError, WeightsError, WorkerError
 from finetune.evaluation.assess import assess
 from finetune.evaluation.report import with_thumbnails, write_report
 from finetune.model import Model
@@ -60,16 +60,17 @@ def resume(path: Path) -> Run:
     return run
 
 
-def start(config: TrainConfig, engine: Engine = "local", address: str | None = None) -> Iterator[Run]:
+def start(config: TrainConfig, engine: Engine = "local", address: str | None = None, workers: int = 1) -> Iterator[Run]:
     """Train as `train` does; yield the run once, when it has its results and before its report is drawn.
 
     `engine`: "ray" computes the features of frozen layers on the Ray cluster at `address`, or on one that is started on
-    this machine. The run is the same, and either engine can continue what the other started.
+    this machine. The run is the same, and either engine can continue what the other started. `workers`: how many
+    compute a part of every batch each, in training by gradient: with Ray on its machines, otherwise on this one.
     """
-    return _train(config, Run.create(config.out, config.overwrite), None, engine, address)
+    return _train(config, Run.create(config.out, config.overwrite), None, engine, address, workers)
 
 
-def proceed(path: Path, engine: Engine = "local", address: str | None = None) -> Iterator[Run]:
+def proceed(path: Path, engine: Engine = "local", address: str | None = None, workers: int = 1) -> Iterator[Run]:
     """Continue as `resume` does; yield the run once, when it has its results and before its report is drawn."""
     run = Run(path)
     pending = run.pending()
@@ -79,24 +80,31 @@ def proceed(path: Path, engine: Engine = "local", address: str | None = None) ->
         config = TrainConfig.from_json({**options, "out": path})
     except UsageError as error:
         raise RunError(f"the options in {path} are invalid ({error}); start a new run") from None
-    return _train(config, run, started, engine, address)
+    return _train(config, run, started, engine, address, workers)
 
 
 def _train(
-    config: TrainConfig, run: Run, started: Mapping[str, Any] | None, engine: Engine, address: str | None
+    config: TrainConfig,
+    run: Run,
+    started: Mapping[str, Any] | None,
+    engine: Engine,
+    address: str | None,
+    workers: int,
 ) -> Iterator[Run]:
     """Train into a run, and yield it; `started` is the config.json of one that is resumed after its first state."""
     if address is not None and engine != "ray":
         raise UsageError("--address is only for --engine ray; omit it")
+    if workers > 1 and config.is_probe:
+        raise UsageError("--workers is for training by gradient; add --skip, --train or --stages, or omit it")
     with run.locked(config.to_json() if started is None else None), ExitStack() as cluster:
         plan, dataset = _plan(config)
+        plan = replace(plan, engine=engine, workers=_checked(workers, plan))
         if started is None:
             _announce(run, plan, dataset)
         if engine == "ray":
             from finetune.system.ray_cluster import connected
 
             cluster.enter_context(connected(address))
-            plan = replace(plan, engine=engine)
         if config.is_probe:
             plan, dataset = _choose(plan, dataset)  # which layer it reads, by cross-validation
         if started is not None:
@@ -120,6 +128,15 @@ def _train(
             if compared and (line := compare_with_probe(plan, outcome.dataset)):
                 logger.info("%s", line)
             write_report(run.path)
+
+
+def _checked(workers: int, plan: Plan) -> int:
+    """Return the number of workers; raise UsageError if a batch has too few images for them."""
+    if workers > plan.config.batch_size:
+        raise UsageError(
+            f"expected --workers of {plan.config.batch_size} at most, the images of a batch, not {workers}"
+        )
+    return workers
 
 
 def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
@@ -209,6 +226,8 @@ def _saying_how_to_continue(run: Run) -> Iterator[None]:
         reason = f"{error.filename or run.path}: {error.strerror or error}; fix that"
     except WeightsError as error:
         reason = f"{error}; fix that"
+    except WorkerError as error:
+        reason = str(error)
     else:
         return
     if run.would_be_replaced:

@@ -116,7 +116,8 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_so(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from finetune.training.head import Head, LabelledRows
+    from finetune.training.head import Head
+    from finetune.training.trainable import LabelledRows
 
     evaluate = Head.evaluate
     evaluations = 0

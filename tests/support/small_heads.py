@@ -8,10 +8,11 @@ import numpy as np
 from finetune.model import Model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
-from finetune.training.head import Head, LabelledRows
+from finetune.training.head import Head
 from finetune.training.loop import train_epochs
 from finetune.training.plan import Plan
 from finetune.training.state import Progress, State
+from finetune.training.trainable import LabelledRows
 from support.plans import plan_of, settled
 
 NETWORK = build("alexnet", {"num_classes": 2, "input_size": 67, "fc_units": 4})

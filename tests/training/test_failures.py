@@ -18,9 +18,10 @@ from finetune.runs.run import Run
 from finetune.training import checkpoint
 from finetune.training import train as train_module
 from finetune.training.features import Trunk
-from finetune.training.head import Head, LabelledRows
+from finetune.training.head import Head
 from finetune.training.state import State
 from finetune.training.train import resume, train
+from finetune.training.trainable import LabelledRows
 
 
 @pytest.fixture

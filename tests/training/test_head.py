@@ -11,8 +11,9 @@ from support.small_heads import NETWORK, plan_for, separable
 
 from finetune.networks.forward import forward
 from finetune.networks.layers import Dropout
-from finetune.training.head import Head, LabelledRows, head_logits
+from finetune.training.head import Head, head_logits
 from finetune.training.plan import Plan
+from finetune.training.trainable import LabelledRows
 
 PLAIN = replace(NETWORK, layers=tuple(layer for layer in NETWORK.layers if not layer.name.startswith("drop")))
 DATA = separable(6)
@@ -144,7 +145,7 @@ def test_the_average_is_evaluated() -> None:
 
 
 def test_evaluation_counts_images_not_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.training.head.EVALUATION_BATCH_SIZE", 4)
+    monkeypatch.setattr("finetune.training.trainable.EVALUATION_BATCH_SIZE", 4)
     head = Head(plan_for(("fc8",)))
     data = separable(5)  # a batch of four and one of one
     whole = [head.evaluate(LabelledRows(data.rows[i : i + 1], data.labels[i : i + 1])) for i in range(5)]

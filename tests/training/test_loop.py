@@ -12,8 +12,9 @@ from support.small_heads import NETWORK, RNG, plan_for, separable, states, train
 
 from finetune.errors import FinetuneError
 from finetune.training.checkpoint import load_state, save_state
-from finetune.training.head import Head, LabelledRows
+from finetune.training.head import Head
 from finetune.training.state import Progress, State
+from finetune.training.trainable import LabelledRows
 
 
 def same_bits(one: State, other: State) -> None:

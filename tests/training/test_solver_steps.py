@@ -17,9 +17,10 @@ from finetune.networks.initialize import Arrays
 from finetune.training.caffe_fit import fitted
 from finetune.training.caffe_solver import read_solver
 from finetune.training.checkpoint import load_state, save_state
-from finetune.training.head import Head, LabelledRows
+from finetune.training.head import Head
 from finetune.training.plan import Plan
 from finetune.training.state import Progress
+from finetune.training.trainable import LabelledRows
 
 ALL = tuple(NETWORK.weighted_layers())
 IMAGES = 10

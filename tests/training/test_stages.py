@@ -14,9 +14,10 @@ from finetune.model import load_model
 from finetune.runs.run import Run
 from finetune.training import checkpoint
 from finetune.training.checkpoint import load_progress
-from finetune.training.head import Head, LabelledRows
+from finetune.training.head import Head
 from finetune.training.state import State
 from finetune.training.train import resume, train
+from finetune.training.trainable import LabelledRows
 
 FILES = ("model.safetensors", "evaluation.json", "history.csv", "metrics.json", "manifest.csv")
 

@@ -1,0 +1,46 @@
+"""Where the trained layers are computed: in this process, on its GPUs, or by several workers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import tensorflow as tf
+
+from finetune.errors import UsageError
+from finetune.formats.weights_file import layer_of
+from finetune.training.cluster_workers import cluster_workers
+from finetune.training.head import Head
+from finetune.training.local_workers import local_workers
+from finetune.training.plan import Plan
+from finetune.training.trainable import Trainable
+from finetune.training.worker_group import HeadOnWorkers
+
+
+@contextmanager
+def open_head(plan: Plan) -> Iterator[Trainable]:
+    """Yield the trained layers of a plan, computed by as many workers as it says.
+
+    Several are the GPUs of this machine, or without any, processes of it; with Ray, processes on its machines. Raises
+    UsageError if there are fewer GPUs.
+    """
+    gpus = _gpus() if plan.workers > 1 and plan.engine == "local" else []
+    if plan.workers == 1:
+        yield Head(plan)
+    elif gpus:
+        if plan.workers > len(gpus):
+            raise UsageError(f"expected --workers of {len(gpus)} at most, the GPUs of this machine, not {plan.workers}")
+        yield Head(plan, tf.distribute.MirroredStrategy(gpus[: plan.workers]))
+    else:
+        start = cluster_workers if plan.engine == "ray" else local_workers
+        with start(plan.workers) as group:
+            yield HeadOnWorkers(_without_trunk(plan), group)
+
+
+def _gpus() -> list[str]:
+    return [f"GPU:{place}" for place, _ in enumerate(tf.config.list_physical_devices("GPU"))]
+
+
+def _without_trunk(plan: Plan) -> Plan:
+    """Return the plan with the trained layers' weights only, since it is sent to every worker."""
+    names = {layer.name for layer in plan.head}
+    return replace(plan, weights={name: value for name, value in plan.weights.items() if layer_of(name) in names})
