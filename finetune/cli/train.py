@@ -38,7 +38,7 @@ def train(context: typer.Context, **options: Any) -> None:
         _refuse_others(context, "resume", *MACHINES, "verbose")
         from finetune.training.train import proceed
 
-        _print_results(proceed(options["resume"], *map(options.get, MACHINES)))
+        _print_results(proceed(options["resume"], *(options[name] for name in MACHINES)))
         return
     if options["dry_run"] and options["find_lr"]:
         raise UsageError("--dry-run and --find-lr cannot both be given: one trains nothing, the other a little")
@@ -54,7 +54,7 @@ def train(context: typer.Context, **options: Any) -> None:
         print(f"suggested: --learning-rate {found.suggestion:.2g}")
         print(f"plot {found.plot}")
     else:
-        _print_results(training.start(config, *map(options.get, MACHINES)))
+        _print_results(training.start(config, *(options[name] for name in MACHINES)))
 
 
 def _config(context: typer.Context, options: Mapping[str, Any]) -> TrainConfig:
@@ -146,7 +146,7 @@ def _command_line_parameters() -> list[inspect.Parameter]:
     find_lr = of_run(
         "--find-lr", help="Try learning rates from small to large on your images, plot the loss, and suggest one."
     )
-    workers = of_run(
+    workers = typer.Option(
         metavar="N",
         min=1,
         help="Train with this many workers, each of which computes a part of every batch: GPUs of this machine, "

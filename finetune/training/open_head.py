@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 
 import tensorflow as tf
 
@@ -29,11 +30,17 @@ def open_head(plan: Plan) -> Iterator[Trainable]:
     elif gpus:
         if plan.workers > len(gpus):
             raise UsageError(f"expected --workers of {len(gpus)} at most, the GPUs of this machine, not {plan.workers}")
-        yield Head(plan, tf.distribute.MirroredStrategy(gpus[: plan.workers]))
+        yield Head(plan, _mirrored(tuple(gpus[: plan.workers])))
     else:
         start = cluster_workers if plan.engine == "ray" else local_workers
         with start(plan.workers) as group:
             yield HeadOnWorkers(_without_trunk(plan), group)
+
+
+@cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Return the strategy of some devices, one for all stages: a second one would collide with the first."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _gpus() -> list[str]:
