@@ -1,5 +1,6 @@
 """Where the trained layers are computed: in this process, on its GPUs, or by several workers."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,8 @@ from finetune.training.local_workers import local_workers
 from finetune.training.plan import Plan
 from finetune.training.trainable import Trainable
 from finetune.training.worker_group import HeadOnWorkers
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -32,6 +35,11 @@ def open_head(plan: Plan) -> Iterator[Trainable]:
             raise UsageError(f"expected --workers of {len(gpus)} at most, the GPUs of this machine, not {plan.workers}")
         yield Head(plan, _mirrored(tuple(gpus[: plan.workers])))
     else:
+        logger.warning(
+            "%d workers talk to each other on ports that other machines can reach and that ask for no password; use "
+            "them in a network that you trust",
+            plan.workers,
+        )
         start = cluster_workers if plan.engine == "ray" else local_workers
         with start(plan.workers) as group:
             yield HeadOnWorkers(_without_trunk(plan), group)

@@ -40,8 +40,8 @@ def two_machines() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def workers(cluster: Any) -> list[set[int]]:
-    """Return the worker processes of each machine."""
+def workers(cluster: Any, name: str = "ray::Worker") -> list[set[int]]:
+    """Return the worker processes of a name on each machine."""
     import psutil  # Ray brings it
 
     found: list[set[int]] = []
@@ -49,5 +49,5 @@ def workers(cluster: Any) -> list[set[int]]:
         found.append(set())
         for child in psutil.Process(machine.all_processes["raylet"][0].process.pid).children():
             with suppress(psutil.NoSuchProcess):  # it has just ended
-                found[-1] |= {child.pid} if "ray::Worker" in "".join(child.cmdline()) else set()
+                found[-1] |= {child.pid} if name in "".join(child.cmdline()) else set()
     return found
