@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from finetune.errors import UsageError
 from finetune.formats.weights_file import layer_of
-from finetune.training.cluster_workers import cluster_workers
+from finetune.training.cluster_group import cluster_group
 from finetune.training.head import Head
-from finetune.training.local_workers import local_workers
+from finetune.training.local_group import local_group
 from finetune.training.plan import Plan
 from finetune.training.trainable import Trainable
 from finetune.training.worker_group import HeadOnWorkers
@@ -40,7 +40,7 @@ def open_head(plan: Plan) -> Iterator[Trainable]:
             "them in a network that you trust",
             plan.workers,
         )
-        start = cluster_workers if plan.engine == "ray" else local_workers
+        start = cluster_group if plan.engine == "ray" else local_group
         with start(plan.workers) as group:
             yield HeadOnWorkers(_without_trunk(plan), group)
 

@@ -11,6 +11,8 @@ from finetune.training.plan import Plan
 from finetune.training.state import HeadValues
 from finetune.training.trainable import Batch, Trainable, part_to_read
 
+SECONDS_TO_END = 2.0  # in which the worker that ended is found, after another one has failed for want of it
+
 
 class WorkerGroup(Protocol):
     """Several `HeadWorker`s, each in its own process."""

@@ -40,7 +40,7 @@ TENSORFLOW_FILES = (
     "training/test_find_rate.py",
     "training/test_head.py",
     "training/test_journal.py",
-    "training/test_local_workers.py",
+    "training/test_local_group.py",
     "training/test_loop.py",
     "training/test_loss.py",
     "training/test_optimization.py",

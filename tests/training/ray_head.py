@@ -1,4 +1,4 @@
-"""`train --engine ray --workers 2` on two machines; `test_cluster_workers.py` runs this file in its own process."""
+"""`train --engine ray --workers 2` on two machines; `test_cluster_group.py` runs this file in its own process."""
 
 import csv
 import os

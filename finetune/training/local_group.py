@@ -15,16 +15,16 @@ from finetune.errors import WorkerError
 from finetune.system.quiet import import_for_own_program, silence
 from finetune.system.text import shortened
 from finetune.training.head_worker import HeadWorker
+from finetune.training.worker_group import SECONDS_TO_END
 
 HOST = "127.0.0.1"
 LONGEST = 300  # letters of what a worker says of its failure
-SECONDS_TO_END = 2.0  # in which the process that ended is found, after another one has failed for want of it
 
 
 @contextmanager
-def local_workers(count: int) -> Iterator["LocalWorkers"]:
+def local_group(count: int) -> Iterator["LocalGroup"]:
     """Yield so many workers, which are killed in the end."""
-    group = LocalWorkers()
+    group = LocalGroup()
     try:
         for place in range(count):
             group.add(place, count)
@@ -33,7 +33,7 @@ def local_workers(count: int) -> Iterator["LocalWorkers"]:
         group.kill()
 
 
-class LocalWorkers:
+class LocalGroup:
     """A `WorkerGroup` of processes."""
 
     def __init__(self) -> None:

@@ -7,17 +7,16 @@ from typing import Any
 from finetune.errors import RunError, WorkerError
 from finetune.system.ray_cluster import SECONDS_TO_ANSWER, last_line, machines
 from finetune.training.head_worker import HeadWorker
-
-SECONDS_TO_END = 2.0  # in which the worker that ended is found, after another one has failed for want of it
+from finetune.training.worker_group import SECONDS_TO_END
 
 
 @contextmanager
-def cluster_workers(count: int) -> Iterator["ClusterWorkers"]:
+def cluster_group(count: int) -> Iterator["ClusterGroup"]:
     """Yield so many workers, spread over the machines of the cluster, which are killed in the end.
 
     Call it within `connected`. Raises RunError if the cluster has no room for them.
     """
-    group = ClusterWorkers()
+    group = ClusterGroup()
     try:
         group.start(count)
         yield group
@@ -25,7 +24,7 @@ def cluster_workers(count: int) -> Iterator["ClusterWorkers"]:
         group.kill()
 
 
-class ClusterWorkers:
+class ClusterGroup:
     """A `WorkerGroup` of Ray actors, each with a GPU on a machine that has some.
 
     They ask for no core: those are for the workers that compute the frozen layers, and the two take turns.
