@@ -14,7 +14,8 @@ from finetune.prediction import Features, Prediction
 from finetune.scoring.rows import ScoreRow
 from finetune.scoring.rows import compute_rows as compute_local_rows
 from finetune.scoring.score_options import ScoreOptions
-from finetune.system.ray_workers import SET_ASIDE, compute
+from finetune.system.ray_tasks import SET_ASIDE
+from finetune.system.ray_workers import ClusterWorkers
 
 
 def compute_rows(
@@ -33,14 +34,15 @@ def compute_rows(
             sent.append(batch)
             yield [_absolute(name) for name in batch]
 
-    for answer in compute(_Scorer, (classifier.model, options), batches()):
-        rows = iter(answer.result)
-        for position, name in enumerate(sent.popleft()):
-            path = path_or_url(name)  # as given, not the absolute one
-            if position in answer.lost:
-                yield Features(path, error=SET_ASIDE) if options.features else Prediction(path, error=SET_ASIDE)
-            else:
-                yield replace(next(rows), path=path)
+    with ClusterWorkers(_Scorer, (classifier.model, options)) as workers:
+        for answer in workers.compute(batches()):
+            rows = iter(answer.result)
+            for position, name in enumerate(sent.popleft()):
+                path = path_or_url(name)  # as given, not the absolute one
+                if position in answer.lost:
+                    yield Features(path, error=SET_ASIDE) if options.features else Prediction(path, error=SET_ASIDE)
+                else:
+                    yield replace(next(rows), path=path)
 
 
 class _Scorer:

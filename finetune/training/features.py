@@ -24,6 +24,8 @@ from finetune.networks.compiled import BATCH_SIZE, Compiled
 from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
+from finetune.system.ray_tasks import SET_ASIDE
+from finetune.system.ray_workers import ClusterWorkers
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, cache_folder, remove_unused
 
@@ -80,11 +82,12 @@ class Trunk:
         self._weights = plan.weights
         self._engine = plan.engine
         self._functions: dict[Precision, Compiled] = {}
+        self._workers: ClusterWorkers | None = None
         described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json()]
         self._name = sha256(json.dumps(described).encode())[:32]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_functions": {}}  # another process compiles its own
+        return {**self.__dict__, "_functions": {}, "_workers": None}  # another process compiles its own
 
     @contextmanager
     def open_store(self, cache: bool = True) -> Iterator[FeatureStore]:
@@ -183,21 +186,32 @@ class Trunk:
 
     def _compute_on_cluster(self, batches: Sequence[FeatureBatch], store: RowSink) -> dict[str, str]:
         """Do as `compute_batches`, on all machines of a cluster; an image that ends workers counts as unreadable."""
-        from finetune.system.ray_workers import SET_ASIDE, compute
-
         errors: dict[str, str] = {}
-        answers = compute(TrunkWorker, self, ([_with_absolute_path(row) for row in batch.rows] for batch in batches))
         try:
-            for batch, answer in track(zip(batches, answers, strict=True), len(batches), "features", "batches"):
-                unreadable, computed = answer.result
-                errors |= unreadable
-                errors |= {batch.rows[place].record.digest: SET_ASIDE for place in answer.lost}
-                for keys, rows in computed:
-                    store.keep(keys, rows)
+            with self.workers() as workers:
+                answers = workers.compute([_with_absolute_path(row) for row in batch.rows] for batch in batches)
+                for batch, answer in track(zip(batches, answers, strict=True), len(batches), "features", "batches"):
+                    unreadable, computed = answer.result
+                    errors |= unreadable
+                    errors |= {batch.rows[place].record.digest: SET_ASIDE for place in answer.lost}
+                    for keys, rows in computed:
+                        store.keep(keys, rows)
         finally:
             store.flush()
             warn_of_dim_images()
         return errors
+
+    @contextmanager
+    def workers(self) -> Iterator[ClusterWorkers]:
+        """Yield the workers of the cluster; they stay until this block ends, since they take seconds to start."""
+        if self._workers:
+            yield self._workers
+            return
+        with ClusterWorkers(TrunkWorker, self) as self._workers:
+            try:
+                yield self._workers
+            finally:
+                self._workers = None
 
     def _output(self, precision: Precision, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         return self._function(precision)(pixels) if self._layers else pixels

@@ -35,6 +35,8 @@ class Splits:
 
         Raises DataError when too few images can be read, RunError when one has changed since the split was made.
         """
+        if plan.engine == "ray" and not plan.config.views:
+            open_files.enter_context(trunk.workers())  # for every epoch
         wanted = {record: views_of(plan, record.split) for record in dataset.records}
         self.dataset = dataset.without(trunk.compute(wanted, store))
         self._plan, self._trunk = plan, trunk

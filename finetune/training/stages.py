@@ -40,6 +40,7 @@ def train_stages(plan: Plan, dataset: Dataset, run: Run, resumed: bool) -> Outco
             epochs, is_last = plan.epochs(stage), stage is plan.stages[-1]
             if len(progress.latest.history) >= epochs.stop - 1 and not is_last:
                 continue
+            open_files.close()  # the features of the stage before, and its workers, which leave no room for others
             staged = plan.at(stage, progress.whole.values.weights)
             trunk = Trunk(staged)
             store = open_files.enter_context(trunk.open_store(plan.config.cache))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,3 +29,13 @@ def unable(shared: object) -> Callable[[list[str]], str]:
     """Die before anything can be computed."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
+
+
+def visible_gpu(shared: object) -> Callable[[list[str]], str]:
+    """Return a function that returns the GPUs that its worker sees, after a while, so that every worker has a turn."""
+
+    def see(items: list[str]) -> str:
+        time.sleep(0.1)
+        return os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+
+    return see

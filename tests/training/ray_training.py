@@ -93,3 +93,22 @@ def test_the_local_engine_finishes_what_ray_started(
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path("ray-cache").absolute()))
     (run,) = proceed(Path("run"))
     assert files(run) == expected
+
+
+def test_workers_serve_all_epochs_of_a_stage(
+    cluster: Any, data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With new views in every epoch; those of the next stage can start, though each machine has room for one only."""
+    options: dict[str, Any] = {"skip": ("fc8",), "stages": "fc8:3,fc7-fc8:2", "views": 0}
+    config = TrainConfig(data=data, weights=str(tiny_weights), out=Path("run"), **options)
+    expected = trained(monkeypatch, "local", config)
+    found: set[int] = set()
+    keep = FeatureStore.keep
+
+    def keep_and_look(self: FeatureStore, keys: Any, rows: Any) -> None:
+        keep(self, keys, rows)
+        found.update(*workers(cluster))
+
+    monkeypatch.setattr(FeatureStore, "keep", keep_and_look)
+    assert trained(monkeypatch, "ray", config, "ray", cluster.address) == expected
+    assert len(found) <= 4, "more than one worker on each machine for each stage"

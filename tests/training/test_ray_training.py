@@ -13,7 +13,7 @@ from finetune.training.train import start
 @pytest.mark.tensorflow
 @pytest.mark.slow
 def test_on_a_cluster() -> None:
-    run_in_own_process(Path(__file__).with_name("ray_training.py"), 3)
+    run_in_own_process(Path(__file__).with_name("ray_training.py"), 4)
 
 
 def test_an_address_is_only_for_ray(tmp_path: Path) -> None:
