@@ -27,14 +27,14 @@ class _Row(NamedTuple):
     group: str
 
 
-def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
+def read_list(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
     """Return the images of a text list: each line is a path, found as `listed_path` does, then its class.
 
     The class is the last word of the line, after a blank or a comma. Empty lines and lines that start with # are
     ignored; lines that repeat an earlier one are skipped with a warning. Class names that are all numbers are sorted by
     value. Raises DataError for a line without a class.
     """
-    return make_listed_dataset(list_files(data, to_train_on), data, data, val_fraction, group_by)
+    return make_listed_dataset(list_files(data, to_train_on), data, data, val_fraction, group_by, cache)
 
 
 def list_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
@@ -65,7 +65,7 @@ def _words(folder: Path, line: str) -> list[str]:
     return by_comma if len(words) < 2 or (not fits and image_exists(listed_path(folder, by_comma[0]))) else words
 
 
-def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
+def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
     """Return the images of a CSV with the columns path, label and, if it has them, split and group; no others are read.
 
     A relative path is looked for as `listed_path` does. Split is one of SPLIT_NAMES, on every line or on none. An
@@ -73,7 +73,7 @@ def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None)
     DataError, with the line's number, for a line that lacks something.
     """
     train, val = f"the training lines of {data}", "the validation lines"
-    return make_listed_dataset(csv_files(data, to_train_on), train, val, val_fraction, group_by)
+    return make_listed_dataset(csv_files(data, to_train_on), train, val, val_fraction, group_by, cache)
 
 
 def csv_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:

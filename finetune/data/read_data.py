@@ -42,19 +42,20 @@ _LMDB = "data.mdb"  # Caffe's databases are folders with this file
 class _DataForm(NamedTuple):
     """How to read one form of data: as records to train on, and as files with their classes."""
 
-    read: Callable[[Path, float, str | None], Dataset]
+    read: Callable[[Path, float, str | None, bool], Dataset]
     files: Callable[[Path, ChooseSplits], list[LabelledFile]]
 
 
-def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
+def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
     """Return the images of MNIST's IDX files, of a folder, of a CSV or of a text list, ready to train on.
 
     `val_fraction`: the share of each class that validates, if the data says of no image that it does. `group_by`: how
-    paths name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises
-    UsageError if the data does not exist or is an image, DataError if it cannot be trained on.
+    paths name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. With `cache`,
+    files that were hashed before and have not changed are not read. Raises UsageError if the data does not exist or is
+    an image, DataError if it cannot be trained on.
     """
     try:
-        return _form_of(data).read(data, val_fraction, group_by)
+        return _form_of(data).read(data, val_fraction, group_by, cache)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
 
