@@ -1,4 +1,4 @@
-"""From a list of images, plain text or CSV, to records."""
+"""From a list of images, plain text or a table (CSV, Parquet), to records."""
 
 import logging
 import os
@@ -10,15 +10,16 @@ from finetune.choices import SplitName
 from finetune.data.class_name import checked_names, class_name, is_valid_text, valid_text
 from finetune.data.dataset import Dataset, LabelledFile, make_listed_dataset
 from finetune.data.idx import image_exists
-from finetune.data.list_lines import csv_lines, text_lines
+from finetune.data.list_lines import text_lines
 from finetune.data.split import SPLIT_NAMES, ChooseSplits, ChosenSplits, to_train_on
+from finetune.data.table_lines import line_name, table_lines
 from finetune.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 
 class _Row(NamedTuple):
-    """One line of a CSV; `split` is None and `group` empty if the line has none."""
+    """One line of a list; `split` is None and `group` empty if the line has none."""
 
     line: int
     path: str
@@ -65,24 +66,24 @@ def _words(folder: Path, line: str) -> list[str]:
     return by_comma if len(words) < 2 or (not fits and image_exists(listed_path(folder, by_comma[0]))) else words
 
 
-def read_csv(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
-    """Return the images of a CSV with the columns path, label and, if it has them, split and group; no others are read.
+def read_table(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
+    """Return the images of a table with the columns path, label and, if it has them, split and group; no others count.
 
     A relative path is looked for as `listed_path` does. Split is one of SPLIT_NAMES, on every line or on none. An
     image without a group is a group of its own. Lines that repeat an earlier one are skipped with a warning. Raises
     DataError, with the line's number, for a line that lacks something.
     """
     train, val = f"the training lines of {data}", "the validation lines"
-    return make_listed_dataset(csv_files(data, to_train_on), train, val, val_fraction, group_by, cache)
+    return make_listed_dataset(table_files(data, to_train_on), train, val, val_fraction, group_by, cache)
 
 
-def csv_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
-    """Return the files of a CSV with their classes: of the lines that name the chosen splits, in their order."""
+def table_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:
+    """Return the files of a table with their classes: of the lines that name the chosen splits, in their order."""
     rows = _read_rows(data)
     unsplit = [row.line for row in rows if not row.split]
     if 0 < len(unsplit) < len(rows):
         raise DataError(
-            f"{data}, line {unsplit[0]}: no split, but other lines have one; expected train or val on every line, "
+            f"{line_name(data, unsplit[0])}: no split, but other lines have one; expected train or val on every line, "
             "or on none"
         )
     found: dict[SplitName | None, list[_Row]] = {}
@@ -119,10 +120,10 @@ def _files(data: Path, rows: Iterable[_Row], chosen: ChosenSplits) -> list[Label
     if repeats:
         line, file = repeats[0]
         logger.warning(
-            "%s: lines skipped because they repeat others: %d, the first is line %d, %s",
+            "%s: lines skipped because they repeat others: %d, the first is %s, %s",
             data,
             len(repeats),
-            line,
+            line_name(data, line).removeprefix(f"{data}, "),
             file.path,
         )
     return [file for _, file in first.values()]
@@ -130,14 +131,16 @@ def _files(data: Path, rows: Iterable[_Row], chosen: ChosenSplits) -> list[Label
 
 def _read_rows(data: Path) -> list[_Row]:
     rows = []
-    for line in csv_lines(data, ("path", "label")):
+    for line in table_lines(data, ("path", "label")):
         if line.fault:
-            raise DataError(f"{data}, line {line.number}: {line.fault}")
+            raise DataError(f"{line_name(data, line.number)}: {line.fault}")
         cells = line.cells
         cell = cells.get("split", "").strip()
         split = SPLIT_NAMES.get(cell.lower())
         if cell and not split:
-            raise DataError(f"{data}, line {line.number}: unknown split {cell!r}; expected {', '.join(SPLIT_NAMES)}")
+            raise DataError(
+                f"{line_name(data, line.number)}: unknown split {cell!r}; expected {', '.join(SPLIT_NAMES)}"
+            )
         label = _label(data, line.number, cells["label"])
         rows.append(_Row(line.number, cells["path"], label, split, cells.get("group", "")))
     return rows
@@ -147,7 +150,7 @@ def _label(data: Path, line: int, label: str) -> str:
     """Return a label as it is; raise DataError if it is not UTF-8."""
     if not is_valid_text(label):
         raise DataError(
-            f"{data}, line {line}: the label {valid_text(label)!r} is not UTF-8 (it may be Windows-1252); "
+            f"{line_name(data, line)}: the label {valid_text(label)!r} is not UTF-8 (it may be Windows-1252); "
             "save the list in UTF-8, in Excel as CSV UTF-8"
         )
     return label
