@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,11 +98,17 @@ def listed_path(folder: Path, name: str) -> Path:
     The second makes the manifest.csv of a run readable: its paths are relative to where train was called. Backslashes
     may separate folders, as on Windows, quotes may be around the name, and `~/` is the user's home.
     """
-    names = list(dict.fromkeys((name, name.replace("\\", "/"), name.strip('"'))))
-    places = [place for each in names for place in (folder / each, Path(each))]
+    first = folder / name
+    return first if image_exists(first) else next(filter(image_exists, _other_places(folder, name)), first)
+
+
+def _other_places(folder: Path, name: str) -> Iterator[Path]:
+    """Yield where else than in `folder` a name in a list may be, and under which other names."""
+    yield Path(name)
+    for other in (name.replace("\\", "/"), name.strip('"')):
+        yield from (folder / other, Path(other))
     if name.startswith("~/"):
-        places.append(Path(os.path.expanduser(name)))  # noqa: PTH111 (Path.expanduser raises without a home)
-    return next(filter(image_exists, places), places[0])
+        yield Path(os.path.expanduser(name))  # noqa: PTH111 (Path.expanduser raises without a home)
 
 
 def _files(data: Path, rows: Iterable[_Row], chosen: ChosenSplits) -> list[LabelledFile]:
