@@ -115,12 +115,12 @@ def _files(data: Path, rows: Iterable[_Row], chosen: ChosenSplits) -> list[Label
     """Return the files of the chosen splits; repeats of the same file, class and split are skipped."""
     rows = [row for row in rows if row.split in chosen]
     names = checked_names(data, (row.label for row in rows))
-    first: dict[LabelledFile, tuple[int, LabelledFile]] = {}
+    first: dict[tuple[object, ...], tuple[int, LabelledFile]] = {}
     repeats: list[tuple[int, LabelledFile]] = []
     for row in rows:
         path = listed_path(data.parent, row.path)
         file = LabelledFile(path, names[row.label], chosen[row.split], class_name(row.group))
-        key = file._replace(path=Path(os.path.abspath(path)))  # noqa: PTH100 (removes .., unlike Path.absolute)
+        key = (os.path.abspath(path), *file[1:])  # noqa: PTH100 (removes .., unlike Path.absolute)
         if first.setdefault(key, (row.line, file))[0] != row.line:
             repeats.append((row.line, file))
     if repeats:

@@ -1,6 +1,8 @@
 """The store: whole segments, found again by key, damaged ones never trusted."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,6 +84,27 @@ def test_rows_of_many_segments_are_read_in_any_order(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(14)
     rows = store.rows([key(number, view) for number in range(7) for view in (0, 1)])
     np.testing.assert_array_equal(rows[order], np.stack([order // 2, order % 2], axis=1))
+
+
+def test_more_segments_than_files_may_usually_be_open(tmp_path: Path) -> None:
+    """Each is a mapped file; a million images have thousands. In a process of its own, with a limit of 64 at first."""
+    program = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from finetune.training.store import FeatureStore, Key
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+store = FeatureStore(Path(sys.argv[1]))
+keys = [Key(f"{number:064x}", 0, "float32") for number in range(100)]
+for number, key in enumerate(keys):
+    store.keep([key], np.full((1, 2), number, np.float32))
+    store.flush()
+for opened in (store, FeatureStore(Path(sys.argv[1]))):
+    assert (opened.rows(keys)[np.arange(100)][:, 0] == np.arange(100)).all()
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    assert len(list(tmp_path.glob("*.npy"))) == 100
 
 
 def test_pixels_stay_bytes(tmp_path: Path) -> None:
