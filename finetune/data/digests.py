@@ -19,13 +19,13 @@ from finetune.errors import ImageError
 from finetune.system.digest import sha256
 from finetune.system.parallel import parallel_map
 
-MOST_ROWS = 20_000_000  # 2.5 GB; beyond, the oldest go first
+MOST_ROWS = 20_000_000  # 1.7 GB; beyond, the oldest go first
 SETTLED = 2.0  # seconds after which another change of a file gets another time: FAT counts in steps of 2 s
 BATCH = 1000  # rows that are written at once, and that a killed process loses
 WAIT = 10.0  # seconds for another process that writes
 _NAME = "digests-1.sqlite"  # the number changes with the columns, and when other headers are refused
-_TABLE = """CREATE TABLE IF NOT EXISTS files (device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER,
-ctime_ns INTEGER, digest TEXT, own BLOB, PRIMARY KEY (device, inode))"""
+_TABLE = """CREATE TABLE IF NOT EXISTS files
+(device INTEGER, inode INTEGER, digest BLOB, proof BLOB, PRIMARY KEY (device, inode))"""
 
 
 class Stamp(NamedTuple):
@@ -72,10 +72,10 @@ class DigestCache:
         with self._lock, self._disabled_by_errors():
             if stamp in self._waiting or not self._database:
                 return self._waiting.get(stamp)
-            query = "SELECT size, mtime_ns, ctime_ns, digest, own FROM files WHERE device = ? AND inode = ?"
-            *rest, digest, own = self._database.execute(query, stamp[:2]).fetchone() or (None, None)
-            if tuple(rest) == stamp[2:] and own == _own_digest(stamp, digest):
-                return str(digest)
+            query = "SELECT digest, proof FROM files WHERE device = ? AND inode = ?"
+            digest, proof = self._database.execute(query, stamp[:2]).fetchone() or (b"", b"")
+            if isinstance(digest, bytes) and proof == _proof(stamp, digest):
+                return digest.hex()
         return None
 
     def keep(self, stamp: Stamp, digest: str) -> None:
@@ -93,12 +93,13 @@ class DigestCache:
                 self._database.close()
 
     def _write(self) -> None:
-        rows = [(*stamp, digest, _own_digest(stamp, digest)) for stamp, digest in self._waiting.items()]
+        found = {stamp: bytes.fromhex(digest) for stamp, digest in self._waiting.items()}
+        rows = [(*stamp[:2], digest, _proof(stamp, digest)) for stamp, digest in found.items()]
         self._waiting.clear()
         with self._disabled_by_errors():
             if self._database and rows:
                 self._database.execute("BEGIN IMMEDIATE")
-                self._database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
                 self._database.execute(
                     "DELETE FROM files WHERE rowid <= (SELECT max(rowid) FROM files) - ?", [MOST_ROWS]
                 )
@@ -131,7 +132,7 @@ def digests(paths: Iterable[Path], cache: bool = True) -> Iterator[str | ImageEr
 
 
 def _digest(path: Path, known: DigestCache | None = None) -> str | ImageError:
-    now = time.time()  # before the stamp: a change after it is noticed
+    now = time.time()  # before the stamp: a change after it, even before the file is read, leads to another stamp
     stamp = _stamp(path) if known else None
     if known and stamp and (digest := known.find(stamp)):
         return digest
@@ -141,7 +142,7 @@ def _digest(path: Path, known: DigestCache | None = None) -> str | ImageError:
     except ImageError as error:
         return error
     digest = sha256(data)
-    if known and stamp and stamp.is_settled(now) and stamp == _stamp(path):
+    if known and stamp and stamp.is_settled(now):
         known.keep(stamp, digest)
     return digest
 
@@ -158,6 +159,6 @@ def _stamp(path: Path) -> Stamp | None:
     return Stamp(status.st_dev, inode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _own_digest(stamp: Stamp, digest: object) -> bytes:
-    """Return what a row is checked with when it is read: SQLite does not notice that a bit has changed."""
-    return bytes.fromhex(sha256(f"{stamp} {digest}".encode())[:16])
+def _proof(stamp: Stamp, digest: bytes) -> bytes:
+    """Return what proves that a row is of this stamp and that no bit of it has changed; SQLite does not notice that."""
+    return bytes.fromhex(sha256(f"{stamp} {digest.hex()}".encode())[:32])

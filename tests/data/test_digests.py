@@ -187,8 +187,8 @@ def test_a_damaged_cache_never_gives_a_wrong_digest(tmp_path: Path, damage: str,
             database.execute(
                 {
                     "table": "ALTER TABLE files RENAME COLUMN digest TO other",
-                    "bit": "UPDATE files SET digest = replace(digest, 'a', 'b')",
-                    "null": "UPDATE files SET digest = NULL, own = NULL",
+                    "bit": "UPDATE files SET digest = zeroblob(32)",
+                    "null": "UPDATE files SET digest = NULL, proof = NULL",
                 }[damage]
             )
         database.close()
