@@ -52,7 +52,7 @@ class TrainConfig:
     data: Path = option.data(
         MISSING,
         "Images to train on: a folder with one folder per class, or with train/ and val/; a folder with MNIST's files; "
-        "or a list (.txt, .csv). [required, except with --config or --resume]",
+        "or a list (.txt, .csv, .parquet). [required, except with --config or --resume]",
         metavar="DIR",
     )
     probe: str | None = option.layers(

@@ -8,6 +8,7 @@ from typing import Any
 
 from finetune.check.classes import ClassCounts, check_classes
 from finetune.check.copies import comparable_codes, copy_groups, find_copies, near_groups
+from finetune.check.copies_together import MOST_IMAGES
 from finetune.check.finding_kinds import KINDS, Finding
 from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
 from finetune.check.listing import Listing, list_files
@@ -107,7 +108,8 @@ def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[I
         for image in readable
     )
     codes = {image.digest: comparable_codes(image) for image in readable}
-    dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near_groups(codes))
+    near = near_groups(codes) if len(records) <= MOST_IMAGES else []  # as in training
+    dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near)
     splits = {record.digest: record.split for record in dataset.records}
     return [
         image if image.file.split else replace(image, file=image.file._replace(split=splits.get(image.digest)))

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finetune.choices import SplitName
+from finetune.data.digests import digests
 from finetune.data.groups import Group, group_name, joined_groups
-from finetune.data.header import read_header
-from finetune.data.images import read_bytes
 from finetune.data.split import split_by_digest
 from finetune.errors import DataError, ImageError, UsageError
-from finetune.system.digest import sha256
-from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
 from finetune.system.text import did_you_mean
 
@@ -135,9 +132,13 @@ class Dataset:
 
 
 def make_dataset(
-    files: list[LabelledFile], class_names: tuple[str, ...], val_fraction: float, group_by: str | None = None
+    files: list[LabelledFile],
+    class_names: tuple[str, ...],
+    val_fraction: float,
+    group_by: str | None = None,
+    cache: bool = True,
 ) -> Dataset:
-    """Hash every file and read its header; `split_by_digest` assigns those that have no split.
+    """Hash every file and read its header, as `digests`; `split_by_digest` assigns those that have no split.
 
     `group_by`: how paths name groups, as `group_name`. Files whose header is damaged are listed in `skipped`. Raises
     DataError if the rest cannot be trained on, UsageError if files bring groups and `group_by` is given.
@@ -145,10 +146,10 @@ def make_dataset(
     if group_by:
         files = _grouped(files, group_by)
     labels = {name: label for label, name in enumerate(class_names)}
-    digests = track(parallel_map(_digest, (file.path for file in files)), len(files), "reading", "files")
+    found = track(digests((file.path for file in files), cache), len(files), "reading", "files")
     hashed: list[tuple[LabelledFile, str]] = []
     skipped: list[Skipped] = []
-    for file, result in zip(files, digests, strict=True):
+    for file, result in zip(files, found, strict=True):
         if isinstance(result, ImageError):
             skipped.append(Skipped(file.path, str(result)))
         else:
@@ -177,7 +178,12 @@ def _grouped(files: list[LabelledFile], group_by: str) -> list[LabelledFile]:
 
 
 def make_listed_dataset(
-    files: list[LabelledFile], train: object, val: object, val_fraction: float, group_by: str | None = None
+    files: list[LabelledFile],
+    train: object,
+    val: object,
+    val_fraction: float,
+    group_by: str | None = None,
+    cache: bool = True,
 ) -> Dataset:
     """Return `make_dataset` of files in any form; the classes are those trained on, in the order of `sort_names`.
 
@@ -188,7 +194,7 @@ def make_listed_dataset(
         found = f"only {class_names[0]!r}" if class_names else "none"
         raise DataError(f"expected at least two classes in {train}, found {found}; add images of another class")
     check_validation_names((file.class_name for file in files), class_names, train, val)
-    return make_dataset(files, class_names, val_fraction, group_by)
+    return make_dataset(files, class_names, val_fraction, group_by, cache)
 
 
 def check_validation_names(names: Iterable[str], class_names: tuple[str, ...], train: object, val: object) -> None:
@@ -208,13 +214,3 @@ def sort_names(names: Iterable[str]) -> tuple[str, ...]:
     if all(name.isdecimal() and len(name) < 10 for name in by_name):  # longer ones are identifiers
         by_name.sort(key=int)
     return tuple(by_name)
-
-
-def _digest(path: Path) -> str | ImageError:
-    """Return the SHA-256 of a file whose header is that of an image, or the error that says why it is not."""
-    try:
-        data = read_bytes(path)
-        read_header(data)
-    except ImageError as error:
-        return error
-    return sha256(data)

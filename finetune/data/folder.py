@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 CLUTTER = frozenset(("__MACOSX", "@eaDir"))  # folders that macOS adds to archives, and Synology to photo folders
 
 
-def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
+def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
     """Return the images below `data` to train on: a folder per class, or splits of such folders (`split_folders`).
 
     Images in nested folders belong to the topmost class folder. The classes are called like the folders of the training
@@ -46,7 +46,7 @@ def read_folder(data: Path, val_fraction: float = 0.2, group_by: str | None = No
         if name not in trained:
             raise DataError(f"class {name!r} has no images: {folder}; add images or remove the folder")
     _log_unused(data, [folder for folder, _ in folders])
-    return make_listed_dataset(files, train, validation[0][0] if validation else train, val_fraction, group_by)
+    return make_listed_dataset(files, train, validation[0][0] if validation else train, val_fraction, group_by, cache)
 
 
 def _log_unused(data: Path, used: Sequence[Path]) -> None:

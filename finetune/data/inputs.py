@@ -16,8 +16,9 @@ from PIL.Image import Image as PilImage
 from finetune.data.folder import CLUTTER, image_files, is_image
 from finetune.data.idx import image_exists
 from finetune.data.images import FaultyLine, ImageLike
-from finetune.data.list_lines import CSV_EXTENSIONS, LONGEST, csv_lines, text_lines
+from finetune.data.list_lines import LONGEST, text_lines
 from finetune.data.lists import listed_path
+from finetune.data.table_lines import is_table, line_name, table_lines
 from finetune.data.urls import is_url
 from finetune.errors import DataError, UsageError
 
@@ -36,10 +37,10 @@ def expand(arguments: Iterable[str], null: bool = False) -> Iterator[Input]:
     """Return an iterator over the images that the arguments mean, in order; each is found only when it is needed.
 
     An argument is a file, a URL, a folder (all images below it, sorted), a glob pattern (`**` for any folders except
-    CLUTTER; the images among its matches, sorted), `@FILE` (a name per line), a CSV with a column path, or `-`: names
-    on stdin, one per line, or ended by NUL with `null`. A text file whose first line names an image is a list without
-    the @. A name in a list is a file or URL, found as `listed_path` does, and a label may follow it. A name that exists
-    is never taken for a pattern, nor an image or a folder for `@FILE`.
+    CLUTTER; the images among its matches, sorted), `@FILE` (a name per line), a CSV or Parquet file with a column
+    path, or `-`: names on stdin, one per line, or ended by NUL with `null`. A text file whose first line names an image
+    is a list without the @. A name in a list is a file or URL, found as `listed_path` does, and a label may follow it.
+    A name that exists is never taken for a pattern, nor an image or a folder for `@FILE`.
 
     An argument without images, such as an empty folder or a list that cannot be read, is yielded itself, as a missing
     file is, with a warning; a damaged line of a list is a `FaultyLine`. Raises DataError if there is no other argument
@@ -146,8 +147,8 @@ def _expand(argument: str, null: bool = False) -> Iterator[Input]:
         yield path
     elif argument.startswith("@"):
         yield from _to_its_end(argument, _names_in_list(Path(argument[1:])))
-    elif path.suffix.lower() in CSV_EXTENSIONS:
-        yield from _to_its_end(argument, _names_in_csv(path))
+    elif is_table(path):
+        yield from _to_its_end(argument, _names_in_table(path))
     elif exists and _is_list(path):
         yield from _to_its_end(argument, _names_in_list(path))
     elif _WILDCARDS & set(argument) and not exists:
@@ -174,7 +175,7 @@ def _to_its_end(argument: str, names: Iterator[Input]) -> Iterator[Input]:
 
 def _why_empty(argument: str) -> str:
     """Return why an argument yields no images, and what to do."""
-    if argument.startswith("@") or Path(argument).suffix.lower() in CSV_EXTENSIONS:
+    if argument.startswith("@") or is_table(Path(argument)):
         return "lists no images; write one per line"
     if os.path.isdir(argument):  # noqa: PTH112
         return "contains no images; pass a folder of images"
@@ -209,10 +210,10 @@ def _names_in_list(path: Path) -> Iterator[Input]:
             yield _input(name, path, number, path.parent)
 
 
-def _names_in_csv(path: Path) -> Iterator[Input]:
-    for line in _opened(partial(csv_lines, needed=("path",)), path, str(path)):
+def _names_in_table(path: Path) -> Iterator[Input]:
+    for line in _opened(partial(table_lines, needed=("path",)), path, str(path)):
         if line.fault:
-            yield FaultyLine(f"{path}, line {line.number}", line.fault)
+            yield FaultyLine(line_name(path, line.number), line.fault)
         else:
             yield _input(line.cells["path"], path, line.number, path.parent)
 

@@ -13,12 +13,12 @@ from finetune.system.csv_cells import original
 LONGEST = 1 << 16  # characters of a line; no file system allows as many for a name
 
 CSV_EXTENSIONS = frozenset((".csv", ".tsv"))
-_OPTIONAL = ("split", "group")  # columns next to a label
+OPTIONAL = ("split", "group")  # columns next to a label
 _DELIMITERS = ",;\t"  # Excel writes semicolons where numbers have a decimal comma
 
 
-class CsvLine(NamedTuple):
-    """One line of a CSV: its number, its cells by column, all of them, and why they cannot be used, or ""."""
+class TableLine(NamedTuple):
+    """One line of a table: its number, its cells by column, all of them, and why they cannot be used, or ""."""
 
     number: int
     cells: Mapping[str, str]
@@ -43,7 +43,7 @@ def text_lines(path: Path, newline: str | None = None) -> Iterator[str]:
             raise DataError(f"{path}: it begins like UTF-16, but is damaged; save the list in UTF-8") from None
 
 
-def csv_lines(path: Path, needed: Sequence[str]) -> Iterator[CsvLine]:
+def csv_lines(path: Path, needed: Sequence[str]) -> Iterator[TableLine]:
     """Yield the lines of a CSV that are not empty, whose header has the columns `needed`, none of which is empty.
 
     Columns are separated by commas or, if there is none in the header, by semicolons or tabs. A line with a fault has
@@ -57,8 +57,7 @@ def csv_lines(path: Path, needed: Sequence[str]) -> Iterator[CsvLine]:
         (names,) = csv.reader([first], delimiter=delimiter, skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
         names = []
-    ours = {*needed, *(_OPTIONAL if "label" in needed else ())}  # which may be in any case
-    header = [name.lower() if name.lower() in ours else name for name in map(str.strip, names)]
+    header = column_names(names, needed)
     if "\0" in first:
         raise DataError(f"{path} is not text: expected a CSV in UTF-8; save it as CSV UTF-8")
     if not set(needed) <= set(header):
@@ -74,22 +73,36 @@ def csv_lines(path: Path, needed: Sequence[str]) -> Iterator[CsvLine]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield CsvLine(reader.line_num + 1, {}, f"invalid CSV ({error})")
+            yield TableLine(reader.line_num + 1, {}, f"invalid CSV ({error})")
             continue
         except DataError as error:
-            yield CsvLine(reader.line_num + 2, {}, str(error).removeprefix(f"{path}: "))
+            yield TableLine(reader.line_num + 2, {}, str(error).removeprefix(f"{path}: "))
             return
         if fields:
             yield _line(reader.line_num + 1, header, fields, needed, delimiter)
 
 
-def _line(number: int, header: Sequence[str], fields: Sequence[str], needed: Sequence[str], delimiter: str) -> CsvLine:
+def column_names(names: Sequence[str], needed: Sequence[str]) -> list[str]:
+    """Return the names of columns, those of ours in lower case."""
+    ours = {*needed, *(OPTIONAL if "label" in needed else ())}
+    return [name.lower() if name.lower() in ours else name for name in map(str.strip, names)]
+
+
+def _line(
+    number: int, header: Sequence[str], fields: Sequence[str], needed: Sequence[str], delimiter: str
+) -> TableLine:
     if len(fields) > len(header):
         sign = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
         more = f"expected {len(header)} fields, found {len(fields)}; quote paths that contain a {sign}"
-        return CsvLine(number, {}, more)
-    cells = dict.fromkeys(header, "") | {name: original(cell) for name, cell in zip(header, fields, strict=False)}
+        return TableLine(number, {}, more)
+    missing = [""] * (len(header) - len(fields))
+    return table_line(number, header, [*map(original, fields), *missing], needed)
+
+
+def table_line(number: int, header: Sequence[str], fields: Sequence[str], needed: Sequence[str]) -> TableLine:
+    """Return a line with these cells, or with the fault of one of them."""
+    cells = dict(zip(header, fields, strict=True))
     if any("\0" in cell for cell in fields):
-        return CsvLine(number, {}, "expected text, found a NUL; save the list in UTF-8")
+        return TableLine(number, {}, "expected text, found a NUL; save the list in UTF-8")
     missing = next((name for name in needed if not cells[name].strip()), None)
-    return CsvLine(number, {}, f"no {missing}; expected {','.join(header)}") if missing else CsvLine(number, cells)
+    return TableLine(number, {}, f"no {missing}; expected {','.join(header)}") if missing else TableLine(number, cells)

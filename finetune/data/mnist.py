@@ -15,7 +15,7 @@ def is_mnist(data: Path) -> bool:
     return _has_files(data, MNIST_SPLITS["train"])
 
 
-def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
+def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
     """Return the images of `train-images-idx3-ubyte` with their labels; those of `t10k-…` are left for evaluation.
 
     Each file name may end with .gz and may have a dot before `idx`. The path of a record is `IMAGES#NUMBER`; class
@@ -23,7 +23,7 @@ def read_mnist(data: Path, val_fraction: float = 0.2, group_by: str | None = Non
     not fit the others.
     """
     train = f"the train labels of {data}"
-    return make_listed_dataset(mnist_files(data, to_train_on), train, train, val_fraction, group_by)
+    return make_listed_dataset(mnist_files(data, to_train_on), train, train, val_fraction, group_by, cache)
 
 
 def mnist_files(data: Path, choose: ChooseSplits) -> list[LabelledFile]:

@@ -9,10 +9,10 @@ from finetune.choices import SplitName
 from finetune.data.dataset import Dataset, LabelledFile
 from finetune.data.folder import folder_files, missing_classes_hint, read_folder
 from finetune.data.image_kinds import IMAGE_EXTENSIONS
-from finetune.data.list_lines import CSV_EXTENSIONS
-from finetune.data.lists import csv_files, list_files, read_csv, read_list
+from finetune.data.lists import list_files, read_list, read_table, table_files
 from finetune.data.mnist import is_mnist, mnist_files, read_mnist
 from finetune.data.split import ChooseSplits, to_check, to_evaluate
+from finetune.data.table_lines import PARQUET, is_table
 from finetune.errors import DataError, UsageError
 from finetune.system.nearest_path import did_you_mean_path
 
@@ -24,7 +24,6 @@ _CONTAINERS = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
     b"SQLi": "an SQLite database",
-    b"PAR1": "a Parquet file",
 }
 # The extension of a file in place of a list -> what it is, and what to do.
 _OTHER_FILES = {
@@ -36,25 +35,27 @@ _OTHER_FILES = {
         ("not a list", "write a CSV with the columns path and label, or lines of a path and its label"),
     ),
 }
+_PARQUET_START = b"PAR1"
 _LMDB = "data.mdb"  # Caffe's databases are folders with this file
 
 
 class _DataForm(NamedTuple):
     """How to read one form of data: as records to train on, and as files with their classes."""
 
-    read: Callable[[Path, float, str | None], Dataset]
+    read: Callable[[Path, float, str | None, bool], Dataset]
     files: Callable[[Path, ChooseSplits], list[LabelledFile]]
 
 
-def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None) -> Dataset:
-    """Return the images of MNIST's IDX files, of a folder, of a CSV or of a text list, ready to train on.
+def read_data(data: Path, val_fraction: float = 0.2, group_by: str | None = None, cache: bool = True) -> Dataset:
+    """Return the images of MNIST's IDX files, of a folder, of a CSV, Parquet or text list, ready to train on.
 
     `val_fraction`: the share of each class that validates, if the data says of no image that it does. `group_by`: how
-    paths name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. Raises
-    UsageError if the data does not exist or is an image, DataError if it cannot be trained on.
+    paths name groups, as `group_name`; no group is in two splits, unless the data's own splits divide it. With `cache`,
+    files that were hashed before and have not changed are not read. Raises UsageError if the data does not exist or is
+    an image, DataError if it cannot be trained on.
     """
     try:
-        return _form_of(data).read(data, val_fraction, group_by)
+        return _form_of(data).read(data, val_fraction, group_by, cache)
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be opened ({error.strerror})") from None
 
@@ -105,8 +106,7 @@ def _form_of(data: Path) -> _DataForm:
     if data.is_file() and data.suffix.lower() in IMAGE_EXTENSIONS:
         raise UsageError(f"expected a folder or list of images, but {data} is an image; name the folder of the classes")
     _refuse_container(data)
-    is_csv = data.suffix.lower() in CSV_EXTENSIONS
-    return _DataForm(read_csv, csv_files) if is_csv else _DataForm(read_list, list_files)
+    return _DataForm(read_table, table_files) if is_table(data) else _DataForm(read_list, list_files)
 
 
 def _refuse_container(data: Path) -> None:
@@ -118,6 +118,10 @@ def _refuse_container(data: Path) -> None:
         return
     with data.open("rb") as file:
         start = file.read(4)
+    if start == _PARQUET_START and data.suffix.lower() != PARQUET:
+        raise DataError(
+            f"expected a list in a Parquet file to be named like {data.stem}{PARQUET}, not {data}; rename it"
+        )
     if kind := next((kind for beginning, kind in _CONTAINERS.items() if start.startswith(beginning)), None):
         raise _not_images(data, kind)
 

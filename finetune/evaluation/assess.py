@@ -1,6 +1,6 @@
 """`assess`: from logits and labels to every metric of a model, and the images it gets most wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,10 @@ def assess(
     places = ranks(logits, labels)
     top1, top5 = places < 1, places < 5
     confusion = confusion_matrix(labels, logits.argmax(axis=1), len(class_names))
-    results = _image_results(labelled, logits, probabilities, class_names)
+    true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    # Classes may share a name (ImageNet has two called crane), so `top1` decides which images are wrong.
+    most_wrong = [number for number in np.argsort(true, kind="stable") if not top1[number]][:SHOWN]
+    least_certain = np.argsort(probabilities.max(axis=1), kind="stable")[:SHOWN]
     return Evaluation(
         class_names=class_names,
         images=len(labels),
@@ -149,8 +152,8 @@ def assess(
         loss_before=log_loss(logits, labels),
         loss_after=log_loss(logits, labels, temperature),
         ece_floor=calibration_floor(probabilities),
-        most_wrong=_most_wrong(results, top1),
-        least_certain=_least_certain(results),
+        most_wrong=_results(most_wrong, labelled, logits, probabilities, class_names),
+        least_certain=_results(least_certain, labelled, logits, probabilities, class_names),
         unreadable=tuple(unreadable),
     )
 
@@ -163,30 +166,18 @@ def _check_finite(labelled: LabelledPaths, logits: NDArray[np.float32]) -> None:
         raise WeightsError(f"the model's output for {path} is not finite: its weights are damaged; train again")
 
 
-def _image_results(
+def _results(
+    numbers: Iterable[int],
     labelled: LabelledPaths,
     logits: NDArray[np.float32],
     probabilities: NDArray[np.float64],
     class_names: tuple[str, ...],
-) -> list[ImageResult]:
-    predicted, confidence = logits.argmax(axis=1), probabilities.max(axis=1)
-    return [
-        ImageResult(
-            path, class_names[label], class_names[predicted[i]], float(confidence[i]), float(probabilities[i, label])
-        )
-        for i, (path, label) in enumerate(labelled)
-    ]
-
-
-def _most_wrong(results: Sequence[ImageResult], right: NDArray[np.bool_]) -> tuple[ImageResult, ...]:
-    """Return the wrong images, the one whose true class has the lowest probability first; equal ones keep their order.
-
-    Classes may share a name (ImageNet has two called crane), so `right` says which images are right.
-    """
-    wrong = [result for result, is_right in zip(results, right, strict=True) if not is_right]
-    return tuple(sorted(wrong, key=lambda result: result.true_probability)[:SHOWN])
-
-
-def _least_certain(results: Sequence[ImageResult]) -> tuple[ImageResult, ...]:
-    """Return the images whose predicted class has the lowest probability, the lowest first."""
-    return tuple(sorted(results, key=lambda result: result.probability)[:SHOWN])
+) -> tuple[ImageResult, ...]:
+    """Return the results of the images with these numbers."""
+    found = []
+    for number in numbers:
+        path, label = labelled[number]
+        predicted = class_names[logits[number].argmax()]
+        own = probabilities[number]
+        found.append(ImageResult(path, class_names[label], predicted, float(own.max()), float(own[label])))
+    return tuple(found)

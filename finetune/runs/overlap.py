@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finetune.choices import SplitName
+from finetune.data.digests import digests
 from finetune.data.idx import image_exists
-from finetune.data.images import read_bytes
 from finetune.errors import ImageError, RunError
 from finetune.runs.image_locations import locate_images
 from finetune.runs.read_run import read_dataset
 from finetune.runs.run import Run
-from finetune.system.digest import sha256
-from finetune.system.parallel import parallel_map
 
 
 class Overlap(NamedTuple):
@@ -34,13 +32,13 @@ def count_overlap(run: Run, images: Iterable[Path]) -> Overlap | None:
     images = list(images)
     sizes = set(map(_size, images))  # files of another size need not be read
     candidates = [record for record in records if _size(record.path) in sizes]
-    digests: dict[SplitName, set[str | None]] = {"train": set(), "val": set()}
-    for record, digest in zip(candidates, parallel_map(_digest, (record.path for record in candidates)), strict=True):
-        digests[record.split].add(digest)
+    used: dict[SplitName, set[str | ImageError]] = {"train": set(), "val": set()}
+    for record, digest in zip(candidates, digests(record.path for record in candidates), strict=True):
+        used[record.split].add(digest)
     if not any(image_exists(record.path) for record in records):
         return None
-    found = [digest for digest in parallel_map(_digest, images) if digest]
-    return Overlap(*(sum(digest in digests[split] for digest in found) for split in ("train", "val")))
+    found = list(digests(images))
+    return Overlap(*(sum(digest in used[split] for digest in found) for split in ("train", "val")))
 
 
 def _size(path: Path) -> int | None:
@@ -48,11 +46,4 @@ def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
     except (OSError, ValueError):
-        return None
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return sha256(read_bytes(path))
-    except ImageError:
         return None

@@ -2,9 +2,10 @@
 
 import csv
 import json
-from io import StringIO
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from finetune.choices import SplitName
 from finetune.data.class_name import valid_text
@@ -91,21 +92,29 @@ def read_evaluation(run: Run) -> dict[str, Any] | None:
     return evaluation
 
 
-def _rows(run: Run, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file; raise RunError when it lacks one of `columns`."""
-    try:
-        read = csv.DictReader(StringIO(_text(run, name), newline=""), strict=True)
-        rows = [{column: original(cell) for column, cell in row.items() if column and cell is not None} for row in read]
-    except csv.Error as error:
-        raise RunError(f"{run.path / name} is damaged ({error}); train again") from None
-    if any(row.get(column) is None for row in rows for column in columns):
-        raise RunError(f"{run.path / name} is damaged: expected the columns {', '.join(columns)}; train again")
-    return rows
+def _rows(run: Run, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file; raise RunError when one lacks one of `columns`."""
+    with _opened(run, name) as file:
+        try:
+            for row in csv.DictReader(file, strict=True):
+                cells = {column: original(cell) for column, cell in row.items() if column and cell is not None}
+                if any(column not in cells for column in columns):
+                    expected = ", ".join(columns)
+                    raise RunError(f"{run.path / name} is damaged: expected the columns {expected}; train again")
+                yield cells
+        except csv.Error as error:
+            raise RunError(f"{run.path / name} is damaged ({error}); train again") from None
 
 
 def _text(run: Run, name: str) -> str:
+    with _opened(run, name) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened(run: Run, name: str) -> Iterator[TextIO]:
     try:
         with (run.path / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return file.read()
+            yield file
     except OSError:
         raise RunError(f"{run.path} has no {name}: expected a run directory that `finetune train` finished") from None

@@ -40,7 +40,7 @@ class Hdf5Dataset:
 
 
 class Hdf5Format(Format):
-    """A dataset for each layer, `path`, `error`, and in the group `columns` the other columns of a CSV.
+    """A dataset for each layer, `path`, `error`, and in the group `columns` the other columns of a CSV or Parquet list.
 
     A layer is (images, height, width, channels) or (images, units), NaN for an image that was not read. Texts are bytes
     of a fixed length, in UTF-8. `about` becomes the attributes of the file; a layer has its name and its axes.

@@ -79,13 +79,15 @@ class ParquetFormat(AppendedFormat):
     def _row_groups(self, part: Path) -> Iterator[list[Any]]:
         """Yield lists of record batches, each just over ROW_GROUP bytes, the last one smaller."""
         batches: list[Any] = []
+        size_of_batches = 0
         with pa.OSFile(str(part)) as file:
             size = file.size()
             while file.tell() < size:
                 batches.append(ipc.read_record_batch(ipc.read_message(file), self._schema))
-                if sum(batch.nbytes for batch in batches) >= ROW_GROUP:
+                size_of_batches += batches[-1].nbytes
+                if size_of_batches >= ROW_GROUP:
                     yield batches
-                    batches = []
+                    batches, size_of_batches = [], 0
         if batches:
             yield batches
 

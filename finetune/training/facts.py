@@ -1,5 +1,6 @@
 """What a run starts from, in its config.json: the source weights, the images, the versions."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,6 @@ from finetune import __version__
 from finetune.data.dataset import Dataset
 from finetune.errors import RunError
 from finetune.runs.provenance import versions
-from finetune.system.digest import sha256
 from finetune.system.text import first_few
 from finetune.training.plan import Plan
 
@@ -43,5 +43,8 @@ def check_unchanged(started: Mapping[str, Any], class_names: tuple[str, ...], pl
 
 def _digest(dataset: Dataset) -> str:
     """Return one SHA-256 of all that training takes from the data: bytes, labels, splits and their order."""
-    lines = (f"{record.digest} {record.label} {record.split}\n" for record in dataset.records)
-    return sha256("".join([*lines, *dataset.class_names]).encode("utf-8", "surrogateescape"))
+    digest = hashlib.sha256()
+    for record in dataset.records:
+        digest.update(f"{record.digest} {record.label} {record.split}\n".encode())
+    digest.update("".join(dataset.class_names).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -91,23 +91,17 @@ class Trunk:
 
     @contextmanager
     def open_store(self, cache: bool = True) -> Iterator[FeatureStore]:
-        """Yield the store of this trunk's features: in the user's cache, or in a folder that exists for the block only.
+        """Yield the store of this trunk's features, as `open_stores`."""
+        with open_stores([self], cache) as (store,):
+            yield store
 
-        Network input is as quick to decode as to read, so without layers nothing goes to the cache; and nothing does
-        where the cache cannot be written.
+    def cached_store(self) -> FeatureStore | None:
+        """Return the store in the user's cache, None without layers, or with a warning where that cannot be written.
+
+        Network input is as quick to decode as to read, so without layers nothing goes to the cache.
         """
-        store = self._cached() if cache and self._layers else None
-        if store:
-            try:
-                yield store
-            finally:
-                remove_unused(store.folder)
-        else:
-            with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
-                yield FeatureStore(Path(folder))
-
-    def _cached(self) -> FeatureStore | None:
-        """Return the store in the user's cache, None with a warning where that cannot be written."""
+        if not self._layers:
+            return None
         try:
             return FeatureStore(cache_folder() / self._name)
         except OSError as error:
@@ -246,6 +240,25 @@ class Trunk:
         warn_if_doubtful(record.path, decoded.damage, decoded.dim)
         views = (view_generator(record.digest, row.view) for row in rows)
         return rows, [augmented_input(decoded.image, self._preprocessing, view, self._augmentation) for view in views]
+
+
+@contextmanager
+def open_stores(trunks: Sequence[Trunk], cache: bool = True) -> Iterator[list[FeatureStore]]:
+    """Yield the stores of these trunks' features: in the user's cache, or in a folder that exists for the block only.
+
+    At the end, other stores in the cache are removed if all take too much; none of these, whatever they take.
+    """
+    with ExitStack() as folders:
+
+        def temporary() -> FeatureStore:
+            return FeatureStore(Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="finetune-"))))
+
+        cached = [trunk.cached_store() if cache else None for trunk in trunks]
+        try:
+            yield [store or temporary() for store in cached]
+        finally:
+            if used := [store.folder for store in cached if store]:
+                remove_unused(used)
 
 
 class TrunkWorker:

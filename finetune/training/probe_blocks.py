@@ -1,8 +1,8 @@
 """The fit of a linear probe to more rows than fit in memory: block by block, with SciPy's L-BFGS.
 
 The same minimum as in `probe_fit.py`. scikit-learn needs all rows in memory, and reads them twice in each step. Here
-they are in a temporary file as float32, which the system keeps in memory as far as that is free: from float16, as in
-the cache of features, NumPy makes float32 twelve times slower than it computes a step.
+they are in a temporary file as float32, which the system keeps in memory as far as that is free. Rows that would take
+more than COPY_BYTES there are read where they are, in half as many bytes, since in each step they come from the disk.
 """
 
 import tempfile
@@ -24,7 +24,12 @@ CHOICE_TOLERANCE = 1e-5  # the same where strengths are tried: log losses are th
 BLOCK_TOLERANCE = 1e-6  # the same where rows are float32
 MOST_STEPS = 10_000  # of L-BFGS; features of photos take 20 to 200
 BLOCK_ROWS = 256  # 9 MB of 9,216 values
+COPY_BYTES = 4 << 30  # of all rows as float32: of pool5, those of 58,000 images and their mirror images
 PARTS = 8  # that are summed next to each other: a fixed number, so that the bits do not depend on the processors
+
+
+ReadRows = Callable[[NDArray[np.int64]], NDArray[Any]]  # numbers -> rows, (numbers, values)
+ReadBlock = Callable[[slice], NDArray[np.float32]]
 
 
 class _Sums(NamedTuple):
@@ -46,7 +51,7 @@ def scale_of(squares: float, rows: int) -> float:
 
 
 def fit_in_blocks(
-    read: Callable[[NDArray[np.int64]], NDArray[Any]],
+    read: ReadRows,
     labels: NDArray[np.int64],
     strength: float,
     tolerance: float = BLOCK_TOLERANCE,
@@ -60,7 +65,7 @@ def fit_in_blocks(
     classes = int(labels.max()) + 1
     penalty = strength * (2 if classes == 2 else 1)  # w² of (-w/2, w/2) is twice the sum of their squares
     with tempfile.TemporaryFile(prefix="finetune-") as file:
-        blocks = _Blocks(_written(read, len(labels), file), labels)
+        blocks = _Blocks(_block_reader(read, len(labels), file), labels)
         mean, scale = blocks.mean_and_scale()
 
         def unscaled(flat: Float64s) -> tuple[Float64s, Float64s]:
@@ -81,7 +86,14 @@ def fit_in_blocks(
         return unscaled(minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x)
 
 
-def _written(read: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, file: IO[bytes]) -> NDArray[np.float32]:
+def _block_reader(read: ReadRows, count: int, file: IO[bytes]) -> ReadBlock:
+    """Return a function that reads consecutive rows: from `file`, if a copy is within COPY_BYTES, or by `read`."""
+    if count * read(np.arange(1)).size * 4 > COPY_BYTES:
+        return lambda block: read(np.arange(block.start, block.stop)).astype("<f4", copy=False)
+    return _written(read, count, file).__getitem__
+
+
+def _written(read: ReadRows, count: int, file: IO[bytes]) -> NDArray[np.float32]:
     """Return all rows, (rows, values), mapped from the file that they are written to."""
     for numbers in np.split(np.arange(count), range(BLOCK_ROWS, count, BLOCK_ROWS)):
         rows = read(numbers).astype("<f4")
@@ -93,8 +105,9 @@ def _written(read: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, file
 class _Blocks:
     """Sums over all rows, in PARTS that are computed next to each other."""
 
-    def __init__(self, rows: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        self._rows = rows
+    def __init__(self, read: ReadBlock, labels: NDArray[np.int64]) -> None:
+        self._read = read
+        self._values = read(slice(0, 1)).shape[1]
         self._labels = labels
         bounds = np.linspace(0, len(labels), PARTS + 1).astype(int).tolist()
         self._parts = [
@@ -118,19 +131,19 @@ class _Blocks:
 
     @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
     def _part_total(self, part: list[slice]) -> Float64s:
-        total: Float64s = np.zeros(self._rows.shape[1])
+        total: Float64s = np.zeros(self._values)
         for block in part:
-            total += self._rows[block].sum(axis=0, dtype=np.float64)
+            total += self._read(block).sum(axis=0, dtype=np.float64)
         return total
 
     @np.errstate(invalid="ignore")  # infinite features are reported by `scale_of`
     def _part_squares(self, part: list[slice], mean: Float64s) -> float:
-        return sum(float(np.square(self._rows[block] - mean).sum()) for block in part)
+        return sum(float(np.square(self._read(block) - mean).sum()) for block in part)
 
     def _part_sums(self, part: list[slice], kernel: NDArray[np.float32], bias: Float64s) -> _Sums:
         loss, slope, bias_slope = 0.0, np.zeros(kernel.shape), np.zeros(len(bias))
         for block in part:
-            rows, labels = self._rows[block], self._labels[block]
+            rows, labels = self._read(block), self._labels[block]
             logits = rows @ kernel + bias
             logits -= logits.max(axis=1, keepdims=True)
             powers = np.exp(logits)

@@ -1,7 +1,7 @@
 """The features after several layers at once: every image is decoded once, and passes through each layer once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ from finetune.networks.compiled import BATCH_SIZE, prepare
 from finetune.networks.forward import forward
 from finetune.networks.initialize import Arrays
 from finetune.networks.layers import Layer
-from finetune.training.features import Trunk, View
+from finetune.training.features import Trunk, View, open_stores
 from finetune.training.plan import Plan
 from finetune.training.store import FeatureStore, Key, StoredRows
 
@@ -54,8 +54,7 @@ def layer_features(
     trunks = [Trunk(cut) for cut in cuts]
     before = [cut.network.split(cut.trained)[0] for cut in cuts]
     tails = [_tail(longer[len(shorter) :], plan.weights, plan.precision) for shorter, longer in pairwise(before)]
-    with ExitStack() as open_stores:
-        stores = [open_stores.enter_context(trunk.open_store(plan.config.cache)) for trunk in trunks]
+    with open_stores(trunks, plan.config.cache) as stores:
         unreadable = trunks[0].compute(wanted, _Stores(stores, tails))
         yield LayerFeatures(trunks[0], dict(zip(layers, stores, strict=True)), unreadable)
 

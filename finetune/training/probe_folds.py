@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def make_folds(labels: Labels, groups: Groups, keys: Sequence[str], folds: int =
     """
     order = key_order(keys, labels, groups)
     counts, group_of = _group_counts(labels[order], groups[order])
-    groups_of_class = np.count_nonzero(counts, axis=0)
+    groups_of_class = np.bincount(counts.classes)
     several = groups_of_class[groups_of_class > 1]
     number = max(2, min(folds, int(several.min()) if len(several) else 0))
     fold_of_group = _spread(counts, number)
@@ -69,32 +70,45 @@ def _first(images: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     return images[: max(ceil(share * len(images)), FEWEST_OF_A_CLASS)]
 
 
-def _group_counts(labels: Labels, groups: Groups) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the images of each class in each group, (groups, classes), and each image's row in it.
+class _GroupCounts(NamedTuple):
+    """How many images of which classes are in each group, without zeros: most of a million groups are one image.
 
-    Groups are in order of their first image, whatever their numbers are.
+    `classes`, `images`: of one group after the other, that of group g from `starts[g]` to `starts[g + 1]`.
+    """
+
+    starts: NDArray[np.int64]
+    classes: Labels
+    images: NDArray[np.int64]
+
+
+def _group_counts(labels: Labels, groups: Groups) -> tuple[_GroupCounts, NDArray[np.int64]]:
+    """Return the images of each class in each group, and the group of each image.
+
+    Groups are counted from 0 in order of their first image, whatever their numbers are.
     """
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
     group_of = rank[inverse]
-    counts = np.zeros((len(first), int(labels.max()) + 1), np.int64)
-    np.add.at(counts, (group_of, labels), 1)
-    return counts, group_of
+    number_of_classes = int(labels.max()) + 1
+    cells, images = np.unique(group_of * number_of_classes + labels, return_counts=True)
+    starts = np.searchsorted(cells, np.arange(len(first) + 1) * number_of_classes)
+    return _GroupCounts(starts, cells % number_of_classes, images), group_of
 
 
-def _spread(counts: NDArray[np.int64], number: int) -> FoldNumbers:
+def _spread(counts: _GroupCounts, number: int) -> FoldNumbers:
     """Return the fold of every group, ALWAYS_TRAINED where each fold would then have all images of a class."""
-    totals = counts.sum(axis=0)
-    filled = np.zeros((number, counts.shape[1]), np.int64)
-    fold_of_group = np.full(len(counts), ALWAYS_TRAINED)
-    for group in np.argsort(-counts.sum(axis=1), kind="stable"):
-        classes = np.flatnonzero(counts[group])
-        after = filled[:, classes] + counts[group, classes]
+    totals = np.bincount(counts.classes, counts.images).astype(np.int64)
+    filled = np.zeros((number, len(totals)), np.int64)
+    fold_of_group = np.full(len(counts.starts) - 1, ALWAYS_TRAINED)
+    for group in np.argsort(-np.add.reduceat(counts.images, counts.starts[:-1]), kind="stable"):
+        own = slice(counts.starts[group], counts.starts[group + 1])
+        classes = counts.classes[own]
+        after = filled[:, classes] + counts.images[own]
         possible = np.flatnonzero((after < totals[classes]).all(axis=1))  # of every class, some images are elsewhere
         if not len(possible):
             continue
         shares = (filled[:, classes] / totals[classes]).sum(axis=1)
         fold = min(possible, key=lambda fold: (shares[fold], filled[fold].sum()))
         fold_of_group[group] = fold
-        filled[fold] += counts[group]
+        filled[fold, classes] += counts.images[own]
     return fold_of_group

@@ -144,7 +144,7 @@ def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
 
     For a probe, none is held out for validation unless asked for: cross-validation measures on every image.
     """
-    data = read_data(config.data, config.val_fraction or VAL_FRACTION, config.group_by)
+    data = read_data(config.data, config.val_fraction or VAL_FRACTION, config.group_by, config.cache)
     dataset = keep_copies_together(data, config.cache)
     if config.is_probe and config.val_fraction is None:
         dataset = dataset.all_to_train()

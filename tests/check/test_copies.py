@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.drawn_photos import Pixels, encoded, photo
 
+from finetune.check import copies
 from finetune.check.copies import MOST_BITS, copy_groups, distance_limits, find_copies, near_copy_of
 from finetune.check.look import ImageLook
 from finetune.check.perceptual_hash import HASH_BITS, hash_codes
@@ -168,6 +169,16 @@ def test_nearly_identical_images_by_class_and_split() -> None:
     classes = [("near-classes", "2 images in 'ants' and 'bees'", ["a", "b"])]
     assert found(looked("a", 1), looked("b", 1, "bees"), *DECOYS) == classes
     assert found(looked("a", 1), looked("b", 2), *DECOYS) == []
+
+
+def test_too_many_images_to_compare(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    looks = [looked("a", 1, digest="1"), looked("b", 1, digest="1"), looked("c", 1), *DECOYS]
+    monkeypatch.setattr(copies, "MOST_COMPARED", len(looks) - 1)  # identical ones count once
+    assert [kind for kind, _, _ in found(*looks)] == ["identical", "near"]
+    assert not caplog.messages
+    monkeypatch.setattr(copies, "MOST_COMPARED", len(looks) - 2)
+    assert [kind for kind, _, _ in found(*looks)] == ["identical"]
+    assert caplog.messages == ["nearly identical images are not looked for: only up to 5 images are compared"]
 
 
 def test_one_of_several_identical_images_stands_for_all_in_the_search_for_near_copies() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.data.list_lines import CsvLine, csv_lines, text_lines
+from finetune.data.list_lines import TableLine, csv_lines, text_lines
 from finetune.errors import DataError
 
 
@@ -20,9 +20,9 @@ def test_numbers_are_those_of_an_editor(tmp_path: Path) -> None:
     """That of a line's last part where a cell has a line break; empty lines count, but are not yielded."""
     path = written(tmp_path, 'path,label\n\na,x\n"b\nc",y\nd\n')
     assert list(csv_lines(path, ("path", "label"))) == [
-        CsvLine(3, {"path": "a", "label": "x"}),
-        CsvLine(5, {"path": "b\nc", "label": "y"}),
-        CsvLine(6, {}, "no label; expected path,label"),
+        TableLine(3, {"path": "a", "label": "x"}),
+        TableLine(5, {"path": "b\nc", "label": "y"}),
+        TableLine(6, {}, "no label; expected path,label"),
     ]
 
 
@@ -39,7 +39,7 @@ def test_numbers_are_those_of_an_editor(tmp_path: Path) -> None:
 def test_delimiters(tmp_path: Path, header: str, first: str, cells: dict[str, str]) -> None:
     """A comma in the header decides, then a semicolon, as Excel writes it in many countries, then a tab."""
     path = written(tmp_path, f"{header}\r\n{first}\r\n")
-    assert list(csv_lines(path, ("path",))) == [CsvLine(2, cells)]
+    assert list(csv_lines(path, ("path",))) == [TableLine(2, cells)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

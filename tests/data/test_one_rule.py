@@ -177,7 +177,6 @@ def test_lines_that_say_test_never_validate(tmp_path: Path, caplog: pytest.LogCa
         (b"\x89HDF\r\n\x1a\n\0", "an HDF5 file"),
         (b"PK\x03\x04\0", "a ZIP archive"),
         (b"\x1f\x8b\x08\0", "a gzip archive"),
-        (b"PAR1\0", "a Parquet file"),
         (b"SQLite format 3\0", "an SQLite database"),
         (None, "an LMDB database"),
     ],

@@ -13,7 +13,7 @@ from PIL import Image
 from support.encoded_images import encode, idx
 
 from finetune.choices import SplitName
-from finetune.data import dataset as dataset_module
+from finetune.data import digests as digests_module
 from finetune.data.read_data import all_files, labelled_files, read_data
 from finetune.errors import DataError, UsageError
 
@@ -100,8 +100,8 @@ def test_training_never_uses_test(
 ) -> None:
     """Without validation images, the others are split as if there was no test split, and only they are read."""
     read: list[Path] = []
-    actual = dataset_module.read_bytes
-    monkeypatch.setattr(dataset_module, "read_bytes", lambda path: (read.append(path), actual(path))[1])
+    actual = digests_module.read_bytes
+    monkeypatch.setattr(digests_module, "read_bytes", lambda path: (read.append(path), actual(path))[1])
     data = with_splits(root, form, train=range(4), test=(4, 5))
     with caplog.at_level(logging.INFO):
         found = read_data(data, 0.5)

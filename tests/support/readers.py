@@ -104,7 +104,7 @@ def tiny_model() -> Model:
 
 
 def read_list(path: Path) -> None:
-    for read in (lists.csv_files, lists.list_files):
+    for read in (lists.table_files, lists.list_files):
         try:
             read(path, to_check)
         finally:
@@ -112,7 +112,7 @@ def read_list(path: Path) -> None:
 
 
 def read_csv(path: Path) -> None:
-    lists.csv_files(path, to_check)
+    lists.table_files(path, to_check)
     list(expand([str(path)]))
 
 
@@ -150,7 +150,7 @@ def read_run(path: Path) -> None:
         lambda: _own_images(run, ("ants", "bees"), None),
         lambda: load_state(run.checkpoint),
         lambda: read_config(path / "config.json"),
-        lambda: lists.csv_files(path / "manifest.csv", to_check),
+        lambda: lists.table_files(path / "manifest.csv", to_check),
     ):
         with allowed():
             read()

@@ -88,6 +88,16 @@ def test_every_image_is_decoded_once_for_all_layers_and_runs(plan: Plan, dataset
     np.testing.assert_array_equal(first["fc6"], alone["fc6"])
 
 
+def test_the_stores_of_a_training_stay_whatever_they_take(
+    plan: Plan, dataset: Dataset, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe is fitted on one of the layers that it was chosen from, and the others may be needed again."""
+    monkeypatch.setattr("finetune.training.store.remove_unused.__defaults__", (1,))  # bytes
+    computed(plan, dataset, LAYERS)
+    computed(plan, dataset, LAYERS)
+    assert len(decoded) == 40
+
+
 def test_layers_that_are_not_stored_yet_join_one_that_is(plan: Plan, dataset: Dataset, decoded: list[int]) -> None:
     """Ten images are stored after fc6: those rows are kept as they are, and all others are added."""
     some = replace(dataset, records=dataset.records[::4])

@@ -1,6 +1,8 @@
 """The store: whole segments, found again by key, damaged ones never trusted."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -57,6 +59,52 @@ def test_values_too_large_for_float16_stay_float32(tmp_path: Path) -> None:
     store.keep([key(0)], np.array([70000.0, 1e-9], np.float32)[None])
     store.flush()
     np.testing.assert_array_equal(store.rows([key(0)])[np.array([0])], np.array([[70000.0, 1e-9]], np.float32))
+
+
+def test_every_finite_float16_is_read_to_the_bits_that_numpy_gives(tmp_path: Path) -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+    every = every[np.isfinite(every).all(axis=1)].astype(np.float32)
+    assert len(every) == 248, "8 of 256 rows are infinite or not a number"
+    store = FeatureStore(tmp_path)
+    store.keep([key(number) for number in range(len(every))], every)
+    store.flush()
+    (segment,) = tmp_path.glob("*.npy")
+    assert np.load(segment)["row"].dtype == np.float16
+    rows = store.rows([key(number) for number in range(len(every))])[np.arange(len(every))]
+    np.testing.assert_array_equal(rows.view(np.uint32), every.view(np.uint32))  # -0 and subnormal numbers too
+
+
+def test_rows_of_many_segments_are_read_in_any_order(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    for number in range(7):
+        store.keep([key(number), key(number, view=1)], np.array([[number, 0], [number, 1]], np.float32))
+        if number in (0, 3, 4):
+            store.flush()
+    store.flush()
+    order = np.random.default_rng(0).permutation(14)
+    rows = store.rows([key(number, view) for number in range(7) for view in (0, 1)])
+    np.testing.assert_array_equal(rows[order], np.stack([order // 2, order % 2], axis=1))
+
+
+def test_more_segments_than_files_may_usually_be_open(tmp_path: Path) -> None:
+    """Each is a mapped file; a million images have thousands. In a process of its own, with a limit of 64 at first."""
+    program = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from finetune.training.store import FeatureStore, Key
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+store = FeatureStore(Path(sys.argv[1]))
+keys = [Key(f"{number:064x}", 0, "float32") for number in range(100)]
+for number, key in enumerate(keys):
+    store.keep([key], np.full((1, 2), number, np.float32))
+    store.flush()
+for opened in (store, FeatureStore(Path(sys.argv[1]))):
+    assert (opened.rows(keys)[np.arange(100)][:, 0] == np.arange(100)).all()
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    assert len(list(tmp_path.glob("*.npy"))) == 100
 
 
 def test_pixels_stay_bytes(tmp_path: Path) -> None:
@@ -117,10 +165,19 @@ def test_the_longest_unused_stores_go_first(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "segment.npy").write_bytes(bytes(100))
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    remove_unused(tmp_path / "mine", limit=250)
+    remove_unused([tmp_path / "mine"], limit=250)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "new"]
-    remove_unused(tmp_path / "mine", limit=0)
+    remove_unused([tmp_path / "mine"], limit=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"], "never the one in use"
+
+
+def test_all_stores_of_a_training_stay(tmp_path: Path) -> None:
+    for name in ("first", "second", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "segment.npy").write_bytes(bytes(100))
+    os.utime(tmp_path / "first", (1, 1))  # used before the others, and larger than the limit
+    remove_unused([tmp_path / "second", tmp_path / "first"], limit=50)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
 
 
 def test_half_written_files_go_after_a_day(tmp_path: Path) -> None:
@@ -128,7 +185,7 @@ def test_half_written_files_go_after_a_day(tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir(exist_ok=True)
         (tmp_path / "mine" / name).write_bytes(bytes(100))
         os.utime(tmp_path / "mine" / name, (time.time() - age, time.time() - age))
-    remove_unused(tmp_path / "mine")
+    remove_unused([tmp_path / "mine"])
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".being written.part", "segment.npy"]
 
 
@@ -147,7 +204,7 @@ def test_files_that_another_process_removes_are_not_missed(tmp_path: Path, monke
         return stat(path, **options)
 
     monkeypatch.setattr(Path, "stat", gone)
-    remove_unused(tmp_path / "mine", limit=150)
+    remove_unused([tmp_path / "mine"], limit=150)
     monkeypatch.undo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "other"]
-    remove_unused(tmp_path / "nowhere" / "store")
+    remove_unused([tmp_path / "nowhere" / "store"])
