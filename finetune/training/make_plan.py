@@ -24,7 +24,7 @@ from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
 from finetune.pretrained.verify import warn_if_unverified
-from finetune.runs.run import open_run
+from finetune.runs.run import MODEL, open_run
 from finetune.system.digest import sha256_of_file
 from finetune.training.caffe_fit import (
     check_same_network,
@@ -73,6 +73,8 @@ def plan_layers(config: TrainConfig, num_classes: int, images: int = 1) -> Plan:
         skip = tuple(network.weighted_layers())
     else:
         file = describe(read_weights(path), name)
+        if path.name == MODEL and path.parent.name:  # all runs call their model alike
+            file, name = replace(file, run=path.parent), path.parent.name
         warn_if_unverified(path)
         for option in ("mean", "interpolation"):  # --resize changes what new layers see, of any weights
             if getattr(config, option) not in (None, AS_TRAINED):
