@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from finetune.check.finding_kinds import Finding
+from finetune.system.text import percent
 
 FEW = 10  # training images: with a fifth of all for validation, only two or three are left to measure the class by
 IMBALANCE = 5  # times: of two classes, always predicting the larger one is right for 83 %
@@ -33,7 +34,7 @@ def check_classes(counts: ClassCounts) -> Iterator[Finding]:
         yield Finding(
             "imbalance",
             f"{largest!r} has {most} to train on, {smallest!r} has {least}; "
-            f"always predicting {largest!r} would be right for {share:.0%}",
+            f"always predicting {largest!r} would be right for {percent(share, 0)}",
         )
 
 

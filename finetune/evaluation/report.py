@@ -23,6 +23,7 @@ from finetune.runs.read_run import (
 )
 from finetune.runs.run import open_run
 from finetune.system.page_template import page_template
+from finetune.system.text import percent
 
 MATRIX_CLASSES = 40  # as many fit a screen; of more, the matrix is a plot and a list of the most frequent confusions
 CONFUSIONS = 20  # how long that list is
@@ -193,7 +194,7 @@ def _text(value: Any) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _data(config: Mapping[str, Any]) -> str:

@@ -59,5 +59,5 @@ def test_classes() -> None:
         "classes that training or validation lacks: class 'Ants ' has no images in validation",
         "classes with few images to train on: class 'Ants ' has 1 to train on",
         "classes of very different size: 'ants' has 12 to train on, 'Ants ' has 1; "
-        "always predicting 'ants' would be right for 48%",
+        "always predicting 'ants' would be right for 48 %",
     ]

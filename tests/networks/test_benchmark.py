@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from finetune.cli.benchmark import _report
 from finetune.cli.benchmark import benchmark as command
+from finetune.cli.terminal import show
 from finetune.errors import DataError, FinetuneError, UsageError
 from finetune.networks import NETWORKS, build
 from finetune.networks import benchmark as module
@@ -100,18 +101,20 @@ def test_a_line_for_every_tenth_batch(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert not any("step" in record.getMessage() for record in caplog.records)
 
 
-def test_report() -> None:
+def test_report(capsys: pytest.CaptureFixture[str]) -> None:
     measured = Benchmark("alexnet", 32, "bfloat16", 200.0, Timing(150.04, 2.5, 213.3, 150.0), Timing(500, 0, 64, 50.0))
-    assert _report(measured, 100, "bfloat16").splitlines() == [
+    show(*_report(measured, 100, "bfloat16"))
+    assert capsys.readouterr().out.splitlines() == [
         "alexnet, 100 batches of 32, bfloat16; a matrix product reaches 200.0 GFLOP/s",
         "",
         "                  ms per batch  images/s  GFLOP/s  of a matrix product",
-        "forward            150.0 ± 2.5     213.3    150.0                  75%",
-        "forward-backward   500.0 ± 0.0      64.0     50.0                  25%",
+        "forward            150.0 ± 2.5     213.3    150.0                 75 %",
+        "forward-backward   500.0 ± 0.0      64.0     50.0                 25 %",
         "",
         "mean ± standard deviation; a multiply-add counts as 2 operations, backward as 2 × forward",
     ]
-    rows = _report(measured, 100, "auto").splitlines()
+    show(*_report(measured, 100, "auto"))
+    rows = capsys.readouterr().out.splitlines()
     assert rows[4].split() == ["forward-backward,", "float32", "500.0", "±", "0.0", "64.0", "50.0"]
 
 
