@@ -26,7 +26,7 @@ def check_classes(counts: ClassCounts) -> Iterator[Finding]:
             where = "validation" if missing == ["val"] else "training"
             yield Finding("class-one-side", f"class {name!r} has no images in {where}")
     few = {name: splits["train"] for name, splits in filled.items() if 0 < splits["train"] < FEW}
-    yield from (Finding("few-pictures", f"class {name!r} has {count} to train on") for name, count in few.items())
+    yield from (Finding("few-pictures", f"{name!r} has {count}") for name, count in few.items())
     sizes = Counter({name: splits["train"] for name, splits in filled.items() if splits["train"]}).most_common()
     if len(sizes) > 1 and sizes[0][1] >= IMBALANCE * sizes[-1][1]:
         (largest, most), (smallest, least) = sizes[0], sizes[-1]

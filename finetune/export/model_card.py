@@ -63,7 +63,7 @@ _FORMATS = {
 def _preprocessing(preprocessing: Preprocessing, format: str) -> str:
     side, short_side = preprocessing.size, preprocessing.resize_to
     geometry = (
-        f"resized to {short_side} pixels on its short side, and cropped to the central {side} × {side} pixels"
+        f"resized to {short_side} pixels on its short side and cropped to the central {side} × {side} pixels"
         if preprocessing.resize == "crop"
         else f"squeezed into {side} × {side} pixels as a whole"
     )
@@ -128,10 +128,11 @@ def _metrics(model: Model, run: Run | None, format: str, difference: float, loss
     metrics = model.about.get("metrics")
     if evaluation:
         low, high = evaluation["intervals"]["top1"]
+        top5 = f"top-5 {percent(evaluation['top5'])}, " if len(model.class_names) > 5 else ""
         images = metrics.get("judged", "validation images") if isinstance(metrics, Mapping) else "validation images"
         lines.append(
             f"- On {evaluation['images']} {images}: top-1 {percent(evaluation['top1'])} (95 % interval "
-            f"{percent(low)} to {percent(high)}), top-5 {percent(evaluation['top5'])}, expected calibration error "
+            f"{percent(low)} to {percent(high)}), {top5}expected calibration error "
             f"{percent(evaluation['ece_after'])}{_floor(evaluation)}."
         )
         if evaluation.get("temperature", 1) != 1 or model.temperature != 1:

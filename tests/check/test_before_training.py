@@ -57,7 +57,7 @@ def test_classes() -> None:
     assert training_warnings(Dataset(without.records, ("ants", "bees", "Ants "))) == [
         "class names that differ only in case, spaces or punctuation: classes 'Ants ', 'ants'",
         "classes that training or validation lacks: class 'Ants ' has no images in validation",
-        "classes with few images to train on: class 'Ants ' has 1 to train on",
+        "classes with few images to train on: 'Ants ' has 1",
         "classes of very different size: 'ants' has 12 to train on, 'Ants ' has 1; "
         "always predicting 'ants' would be right for 48 %",
     ]

@@ -19,7 +19,7 @@ def test_sound_classes() -> None:
 
 
 def test_few_images() -> None:
-    assert found(ants=(10, 1), bees=(9, 1)) == [("few-pictures", "class 'bees' has 9 to train on")]
+    assert found(ants=(10, 1), bees=(9, 1)) == [("few-pictures", "'bees' has 9")]
 
 
 def test_imbalance_is_five_times() -> None:

@@ -60,8 +60,8 @@ def test_test_images_have_a_column(image_folder: Callable[..., Path]) -> None:
     _, classes, *_ = invoke(data).stdout.split("\n\n")
     assert [line.split() for line in classes.splitlines()] == [
         ["class", "train", "val", "test"],
-        ["dots", "3", "1", "2"],
-        ["stripes", "3", "1", "2"],
+        ["dots", "4", "0", "2"],
+        ["stripes", "4", "0", "2"],
     ]
 
 
