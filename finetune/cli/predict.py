@@ -119,8 +119,7 @@ def _only_image(images: "Iterator[Input]", drawing: Path) -> Path | str:
 def _table(prediction: "Prediction") -> str:
     """Return the path and a line for each class, or the reason why the image was not read."""
     if prediction.error:
-        near = did_you_mean_path(prediction.path) if isinstance(prediction.path, Path) else ""
-        return f"{_heading(prediction)}\n     not read: {printable(prediction.error + near)}"
+        return f"{_heading(prediction)}\n     {_not_read(prediction, prediction.error)}"
     rows = [
         f"{rank:4}  {percent(score.probability, 2):>8}  {printable(score.label)}"
         for rank, score in enumerate(prediction.scores, start=1)
@@ -138,7 +137,7 @@ def _show(prediction: "Prediction") -> None:
     terminal = console()
     terminal.print(_heading(prediction), soft_wrap=True)  # whole, to be copied
     if prediction.error:
-        terminal.print(Padding(f"not read: {printable(prediction.error)}", (0, 0, 0, 5)))
+        terminal.print(Padding(_not_read(prediction, prediction.error), (0, 0, 0, 5)))
         return
     rows = Table.grid(padding=(0, 2, 0, 0))
     for shortened in (False, False, False, True):
@@ -148,6 +147,11 @@ def _show(prediction: "Prediction") -> None:
         label = Text(printable(score.label), no_wrap=True, overflow="ellipsis")
         rows.add_row(f"{rank:4}", f"{percent(score.probability, 2):>8}", bar, label)
     terminal.print(rows)
+
+
+def _not_read(prediction: "Prediction", error: str) -> str:
+    near = did_you_mean_path(prediction.path) if isinstance(prediction.path, Path) else ""
+    return f"not read: {printable(error + near)}"
 
 
 def _heading(prediction: "Prediction") -> str:

@@ -141,7 +141,7 @@ def test_doubtful_images_are_warned_of_each_time(data: Path, caplog: pytest.LogC
         lines.append(caplog.messages)
     assert lines[0] == lines[1]
     assert lines[0] == [
-        f"{data}/dots/cut.jpg is damaged (premature end of data segment), and the decoder guessed the missing pixels; "
+        f"{data}/dots/cut.jpg is damaged (premature end of data segment), and the decoder may have guessed pixels; "
         "get the file again",
         f"2 images are dark ({data}/dots/dim0.png, …): their 16-bit values use less than half of their range; scale "
         "them to 65535",

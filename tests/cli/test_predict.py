@@ -191,6 +191,19 @@ def test_a_long_label_does_not_break_the_line(
     assert second.rstrip() == "   2    0.00 %                        bee"
 
 
+def test_a_mistyped_name_gets_its_hint_on_a_terminal_too(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("zebra.jpg").touch()
+    missing = Prediction(Path("zebre.jpg"), (), error="cannot be opened")
+    terminal(80)
+    _show(missing)
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["zebre.jpg", "     not read: cannot be opened (did you mean zebra.jpg?)"]
+    assert _table(missing).splitlines() == shown
+
+
 def test_no_readable_image_is_exit_code_1(run: Callable[..., Result]) -> None:
     for name in ("1.jpg", "2.jpg"):
         Path(name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
