@@ -136,7 +136,7 @@ def _facts(config: Mapping[str, Any], metrics: Mapping[str, Any], dataset: Datas
     ]
     model = {
         "": config.get("network"),
-        "weights": Path(config["weights"]).name if config.get("weights") else None,
+        "weights": (config.get("source_weights") or {}).get("name") or Path(config.get("weights") or "").name,
         "linear probe on": metrics.get("probe"),
         "fresh": _text(config.get("skip")),
         "trained further": _text(config.get("train")),
