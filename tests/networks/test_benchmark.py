@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from finetune.errors import DataError, FinetuneError, UsageError
 from finetune.networks import NETWORKS, build
 from finetune.networks import benchmark as module
 from finetune.networks.benchmark import BURN_IN, MATRIX_PRODUCTS, MATRIX_SIDE, Benchmark, Timing, benchmark, timing
+from finetune.networks.compiled import Compiled
 from finetune.networks.forward import forward, normalize
 from finetune.networks.initialize import fresh_weights
 
@@ -99,6 +101,22 @@ def test_a_line_for_every_tenth_batch(monkeypatch: pytest.MonkeyPatch, caplog: p
     with caplog.at_level("INFO", "finetune"):
         benchmark(build("alexnet", SMALL["alexnet"]), batch_size=1, batches=1)
     assert not any("step" in record.getMessage() for record in caplog.records)
+
+
+def test_a_small_batch_is_not_padded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere, a batch is padded to one of 32 images; a benchmark of 2 images would take as long as one of 32."""
+    computed = []
+
+    class Recorded(Compiled):
+        @cached_property
+        def _compute(self) -> Callable[[Any], dict[str, Any]]:
+            compute = super()._compute
+            return lambda pixels: computed.append(len(pixels)) or compute(pixels)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(module, "Compiled", Recorded)
+    monkeypatch.setattr(module, "MATRIX_SIDE", 8)
+    benchmark(build("alexnet", SMALL["alexnet"]), batch_size=2, batches=1)
+    assert set(computed) == {2}
 
 
 def test_report(capsys: pytest.CaptureFixture[str]) -> None:
