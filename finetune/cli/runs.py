@@ -156,8 +156,8 @@ def _comparison(comparison: "RunComparison", width: int) -> list[Table | str]:
     both = f"{comparison.shared_images:,}" if comparison.shared_images else "none"
     warning = (
         f"The two runs were measured on different images ({first.images:,} and {second.images:,}, of which {both} are "
-        "in both), so their results cannot be compared. To compare them, evaluate both on images that neither was trained "
-        "on: finetune evaluate RUN --data DIR"
+        "in both), so their results cannot be compared. To compare them, evaluate both on images that neither was "
+        "trained on: finetune evaluate RUN --data DIR"
     )
     return [shown, "\n".join(wrap(warning, min(width, 100), break_on_hyphens=False))]
 

@@ -61,3 +61,10 @@ def test_classes() -> None:
         "classes of very different size: 'ants' has 12 to train on, 'Ants ' has 1; "
         "always predicting 'ants' would be right for 48 %",
     ]
+
+
+def test_many_small_classes_are_one_line() -> None:
+    records = [Record(Path(f"{label}.jpg"), label, "train", str(label)) for label in range(7)]
+    assert training_warnings(Dataset(tuple(records), tuple("abcdefg"))) == [
+        "classes with few images to train on: 'a' has 1; 'b' has 1; 'c' has 1; 'd' has 1; 'e' has 1 and 2 more"
+    ]
