@@ -5,7 +5,6 @@ computes whole batches, with NumPy where there is little to compute, otherwise w
 names make a `Prediction` of each output.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count, islice
 from pathlib import Path
@@ -27,7 +26,7 @@ from finetune.networks.layers import Shape
 from finetune.networks.numpy_forward import most_images, outputs
 from finetune.prediction import Features, LayerOutput, PathOrUrl, Prediction, features_of, prediction_of
 from finetune.pretrained.description import NOTHING_GIVEN, Description
-from finetune.runs.default_model import default_model
+from finetune.runs.default_model import named_or_default
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.quiet import import_tensorflow
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from finetune.networks.compiled import Compiled
-
-logger = logging.getLogger(__name__)
 
 NetworkInput = tuple[PathOrUrl, Image | ImageError]
 Outputs = dict[str, NDArray[np.float32]]  # by layer
@@ -60,10 +57,7 @@ def load(
     of weights that do not say so. `many`: as for `Classifier`. Raises WeightsError or RunError if there is no such
     model or it cannot be read, UsageError for a description of one that describes itself.
     """
-    if ref is None:
-        ref, why = default_model()
-        logger.info("model %s, %s", ref, why)
-    return Classifier(open_model(ref, network, description), many=many)
+    return Classifier(open_model(named_or_default(ref), network, description), many=many)
 
 
 class Classifier:

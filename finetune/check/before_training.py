@@ -7,6 +7,8 @@ from finetune.check.finding_kinds import KINDS
 from finetune.data.dataset import Dataset, Record
 from finetune.system.text import first_few
 
+SHOWN = 5  # findings of one kind
+
 
 def training_warnings(dataset: Dataset) -> list[str]:
     """Return one line for each fault that digests, names and counts show; an empty list for sound data."""
@@ -27,7 +29,10 @@ def training_warnings(dataset: Dataset) -> list[str]:
     counts = {name: Counter[str]() for name in dataset.class_names}
     for record in dataset.records:
         counts[dataset.class_names[record.label]][record.split] += 1
-    lines += [f"{KINDS[finding.kind].title}: {finding.message}" for finding in check_classes(counts)]
+    messages: dict[str, list[str]] = {}
+    for finding in check_classes(counts):
+        messages.setdefault(finding.kind, []).append(finding.message)
+    lines += [f"{KINDS[kind].title}: {first_few(several, SHOWN, '; ')}" for kind, several in messages.items()]
     return [line for line in lines if line]
 
 

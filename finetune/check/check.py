@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from finetune.check.classes import ClassCounts, check_classes
-from finetune.check.copies import comparable_codes, copy_groups, find_copies, near_groups
-from finetune.check.copies_together import MOST_IMAGES
+from finetune.check.copies import copy_groups, find_copies
 from finetune.check.finding_kinds import KINDS, Finding
 from finetune.check.label_doubts import FeatureCollector, find_label_doubts, require_extra
 from finetune.check.listing import Listing, list_files
 from finetune.check.look import ImageLook, look
 from finetune.check.oddities import check_images
 from finetune.choices import SplitName
-from finetune.data.dataset import Dataset, Record
 from finetune.runs.open_model import open_model
 from finetune.system.parallel import parallel_map
 from finetune.system.progress import track
@@ -25,8 +23,8 @@ from finetune.system.progress import track
 class Check:
     """What a check found, in the order of KINDS, and the look at every file.
 
-    `counts`: class name -> split -> readable images; where the data names no validation images, those that training
-    would take. `named_splits`: the split of every file that the data names, None where training makes it.
+    `counts`: class name -> split -> readable images. `named_splits`: the split of every file that the data names, None
+    where training makes it, which counts as one to train on.
     `accuracy`: of the head that doubts labels, 0 to 1, if a model was given.
     """
 
@@ -70,9 +68,7 @@ def check(data: Path, model: str | None = None) -> Check:
     if model is not None:
         require_extra()
         collector = FeatureCollector(open_model(model))
-    looks = _look_at_all(listing, collector)
-    if any(image.file.split is None for image in looks):
-        looks = _with_splits(looks, listing.class_names)
+    looks = list(map(_in_a_split, _look_at_all(listing, collector)))
     readable = [image for image in looks if image.error is None]
     counts = {name: Counter[str]() for name in listing.class_names}
     for image in readable:
@@ -99,22 +95,9 @@ def _look_at_all(listing: Listing, collector: FeatureCollector | None) -> list[I
     return looks
 
 
-def _with_splits(looks: list[ImageLook], class_names: tuple[str, ...]) -> list[ImageLook]:
-    """Return the images without a split in those that training would put them in, by default a fifth for validation."""
-    labels = {name: label for label, name in enumerate(class_names)}
-    readable = [image for image in looks if image.error is None and image.file.split is None]
-    records = tuple(
-        Record(image.file.path, labels[image.file.class_name], "train", image.digest, image.file.group)
-        for image in readable
-    )
-    codes = {image.digest: comparable_codes(image) for image in readable}
-    near = near_groups(codes) if len(records) <= MOST_IMAGES else []  # as in training
-    dataset = Dataset(records, class_names, val_fraction=0.2).with_copies(near)
-    splits = {record.digest: record.split for record in dataset.records}
-    return [
-        image if image.file.split else replace(image, file=image.file._replace(split=splits.get(image.digest)))
-        for image in looks
-    ]
+def _in_a_split(image: ImageLook) -> ImageLook:
+    """Return the image in its split; one that the data puts in none is trained on, as `train` does by default."""
+    return image if image.file.split else replace(image, file=image.file._replace(split="train"))
 
 
 def _sorted_by_kind(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from finetune.check.finding_kinds import Finding
+from finetune.system.text import percent
 
 FEW = 10  # training images: with a fifth of all for validation, only two or three are left to measure the class by
 IMBALANCE = 5  # times: of two classes, always predicting the larger one is right for 83 %
@@ -25,7 +26,7 @@ def check_classes(counts: ClassCounts) -> Iterator[Finding]:
             where = "validation" if missing == ["val"] else "training"
             yield Finding("class-one-side", f"class {name!r} has no images in {where}")
     few = {name: splits["train"] for name, splits in filled.items() if 0 < splits["train"] < FEW}
-    yield from (Finding("few-pictures", f"class {name!r} has {count} to train on") for name, count in few.items())
+    yield from (Finding("few-pictures", f"{name!r} has {count}") for name, count in few.items())
     sizes = Counter({name: splits["train"] for name, splits in filled.items() if splits["train"]}).most_common()
     if len(sizes) > 1 and sizes[0][1] >= IMBALANCE * sizes[-1][1]:
         (largest, most), (smallest, least) = sizes[0], sizes[-1]
@@ -33,7 +34,7 @@ def check_classes(counts: ClassCounts) -> Iterator[Finding]:
         yield Finding(
             "imbalance",
             f"{largest!r} has {most} to train on, {smallest!r} has {least}; "
-            f"always predicting {largest!r} would be right for {share:.0%}",
+            f"always predicting {largest!r} would be right for {percent(share, 0)}",
         )
 
 

@@ -15,6 +15,7 @@ from finetune.errors import DataError, UsageError, WeightsError
 from finetune.model import Model
 from finetune.system.extras import needs
 from finetune.system.quiet import import_tensorflow
+from finetune.system.text import percent
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def _doubts(
     for row in doubtful:
         likely = int(np.argmax(probabilities[row]))
         if likely != labels[row]:
-            chances = f"{probabilities[row, likely]:.0%} against {probabilities[row, labels[row]]:.0%}"
+            chances = f"{percent(probabilities[row, likely], 0)} against {percent(probabilities[row, labels[row]], 0)}"
             text = f"labelled {class_names[labels[row]]!r}, looks like {class_names[likely]!r} ({chances})"
             yield Finding("suspect-label", text, (looks[row].file.path,))
 

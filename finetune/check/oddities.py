@@ -8,7 +8,7 @@ from finetune.check.finding_kinds import Finding
 from finetune.check.look import ImageLook
 from finetune.data.idx import numbered_image
 from finetune.data.image_kinds import IMAGE_KINDS
-from finetune.system.text import shape_text
+from finetune.system.text import percent, shape_text
 
 ONE_COLOUR = 2.0  # standard deviation of a channel, 0 to 255; JPEG's rounding alone gives less
 PLAIN = 0.9  # share of one colour; of 398 photos only an “image not found” has more, the next has 0.88
@@ -40,11 +40,11 @@ def _faults(image: ImageLook, median_side: float, models: list[tuple[str, int]])
     elif image.deviation < ONE_COLOUR:
         yield "one-colour", "all pixels have the same colour"
     elif image.main_colour >= PLAIN:
-        yield "plain", f"{image.main_colour:.0%} of the pixels have the same colour"
+        yield "plain", f"{percent(image.main_colour, 0)} of the pixels have the same colour"
     if short < min(TINY, TINY_SHARE * median_side):
         yield "tiny", f"{size}; the median short side is {median_side:g}"
     if long >= NARROW * short:
-        yield "narrow", f"{size}; the centre crop drops {1 - short / long:.0%}"
+        yield "narrow", f"{size}; the centre crop drops {percent(1 - short / long, 0)}"
     if image.colour_model != models[0][0] and image.main_colour < PLAIN:
         yield "colour-model", f"{image.colour_model}; most are {models[0][0]}"
     if image.orientation != 1:

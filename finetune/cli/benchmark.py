@@ -8,7 +8,8 @@ import typer
 
 from finetune.choices import NETWORK_NAMES, PrecisionOption
 from finetune.cli.options import BatchSize, Json, Verbose, completes
-from finetune.system.table import table
+from finetune.cli.terminal import Table, show
+from finetune.system.text import percent
 
 if TYPE_CHECKING:
     from finetune.networks.benchmark import Benchmark, Timing
@@ -62,11 +63,14 @@ def benchmark(
     from finetune.networks.benchmark import benchmark as measure
 
     measured = measure(built, batch_size, batches, precision, from_files)
-    print(json.dumps(measured.to_json()) if as_json else _report(measured, batches, precision))
+    if as_json:
+        print(json.dumps(measured.to_json()))
+    else:
+        show(*_report(measured, batches, precision))
 
 
-def _report(measured: "Benchmark", batches: int, precision: str) -> str:
-    """Return the measurement as a table; `precision` is the one asked for."""
+def _report(measured: "Benchmark", batches: int, precision: str) -> tuple[str, Table, str]:
+    """Return the measurement as a table with a line above and below; `precision` is the one asked for."""
     header = ("", "ms per batch", "images/s", "GFLOP/s", "of a matrix product")
     rows = [_row("forward", measured.forward, measured.matmul_gflops)]
     if precision == "auto" and measured.precision != "float32":  # the matrix product was not measured in float32
@@ -75,9 +79,9 @@ def _report(measured: "Benchmark", batches: int, precision: str) -> str:
         rows.append(_row("forward-backward", measured.forward_backward, measured.matmul_gflops))
     return (
         f"{measured.network}, {batches} batches of {measured.batch_size}, {measured.precision}; "
-        f"a matrix product reaches {measured.matmul_gflops:.1f} GFLOP/s\n\n"
-        f"{table('lrrrr', [header, *rows])}\n\n"
-        "mean ± standard deviation; a multiply-add counts as 2 operations, backward as 2 × forward"
+        f"a matrix product reaches {measured.matmul_gflops:.1f} GFLOP/s",
+        Table("lrrrr", [header, *rows]),
+        "mean ± standard deviation; a multiply-add counts as 2 operations, backward as 2 × forward",
     )
 
 
@@ -87,5 +91,5 @@ def _row(name: str, timing: "Timing", matmul_gflops: float) -> tuple[str, ...]:
         f"{timing.ms_mean:.1f} ± {timing.ms_std:.1f}",
         f"{timing.images_per_second:.1f}",
         f"{timing.gflops:.1f}",
-        f"{timing.gflops / matmul_gflops:.0%}",
+        percent(timing.gflops / matmul_gflops, 0),
     )

@@ -12,7 +12,8 @@ from finetune.cli.options import Json, Overwrite, Verbose, completes
 from finetune.cli.safe_text import printable
 from finetune.cli.terminal import Table, is_terminal, show
 from finetune.errors import FinetuneError, UsageError
-from finetune.system.text import first_few
+from finetune.system.output_file import check_output_file
+from finetune.system.text import first_few, percent
 
 if TYPE_CHECKING:
     from finetune.check.check import Check
@@ -72,17 +73,12 @@ def check(
 
 
 def _check_output(data: Path, option: str, path: Path | None, suffix: str, overwrite: bool) -> None:
-    """Raise UsageError if `path` must not be written, before the long pass over the images."""
+    """Raise UsageError if `path` is in the data, and as `check_output_file`, before the long pass over the images."""
     if path is None:
         return
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{option} {path}: expected a name that ends with {suffix}")
     if path.resolve() == data.resolve() or (data.is_dir() and path.resolve().is_relative_to(data.resolve())):
         raise UsageError(f"{option} {path} is in the data; choose a place outside {data}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{option} {path}: the folder {path.parent} does not exist; make it or choose another place")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise UsageError(f"{option} {path} already exists; choose another name, or --overwrite to replace it")
+    check_output_file(path, (suffix,), overwrite=overwrite, option=option)
 
 
 def _write(checked: "Check", html: Path | None, write_list: Path | None) -> None:
@@ -116,7 +112,9 @@ def _report(checked: "Check") -> list[str | Table]:
             rows += _rows(KINDS[kind].title, checked.of(kind), checked.data)
         parts.append(Table("lrl", rows, header=False, above=heading) if rows else f"{heading}: nothing found")
     if checked.accuracy is not None:
-        parts.append(f"labels were doubted by a head that is right for {checked.accuracy:.0%} of held-out images")
+        parts.append(
+            f"labels were doubted by a head that is right for {percent(checked.accuracy, 0)} of held-out images"
+        )
     return parts
 
 

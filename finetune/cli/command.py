@@ -47,7 +47,7 @@ class Command(TyperCommand):
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
         for option in self.get_params(ctx):
             if record := option.get_help_record(ctx):
-                name, text = record
+                name, text = record[0], record[1].replace("  [", " [")  # as the defaults that are part of a help text
                 if option.param_type_name == "argument":
                     sections["Arguments"].append((name.partition(" <")[0], text))  # without its type in Python
                 else:

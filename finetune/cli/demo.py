@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from finetune.cli.options import Verbose
+from finetune.system.text import percent
 
 
 def demo(
@@ -40,12 +41,12 @@ def run_demo(out: Path, seed: int = 0) -> None:
     print(f"drew {PER_CLASS} images each of {', '.join(TEXTURES)} into {images}")
     metrics = train(TrainConfig(data=images, out=run, weights="starter")).metrics()
     print(
-        f"fitted a linear probe on {metrics['probe']} of the starter: accuracy {metrics['val_accuracy']:.1%} on images "
-        "held out in turn"
+        f"fitted a linear probe on {metrics['probe']}: accuracy {percent(metrics['val_accuracy'])}, on images held out "
+        "in turn"
     )
     (prediction,) = load(str(run)).predict([held_out], top=1)
     best = prediction.scores[0]
-    print(f"{held_out} shows waves; the model predicts {best.label} ({best.probability:.1%})")
+    print(f"{held_out} shows waves; the model predicts {best.label} ({percent(best.probability)})")
     print("\nOn your own images, in one folder per class:")
     print("  finetune train --data YOUR_FOLDER --out runs/mine")
     print("  finetune predict IMAGE --model runs/mine")

@@ -10,7 +10,7 @@ import typer
 from finetune.choices import SplitName
 from finetune.cli.options import Json, RunDirectory, Verbose
 from finetune.cli.terminal import Table, fits, is_terminal, show
-from finetune.system.text import first_few
+from finetune.system.text import first_few, percent
 
 if TYPE_CHECKING:
     from finetune.evaluation.assess import Evaluation
@@ -89,28 +89,24 @@ def _overall(evaluation: "Evaluation") -> list[tuple[str, str]]:
     """Return the rows about all classes together."""
     unreadable = f", and {len(evaluation.unreadable)} that could not be read" if evaluation.unreadable else ""
     low, high = evaluation.top1_interval
-    rows = [("top-1", f"{_percent(evaluation.top1)}  (95 % interval {_percent(low)} to {_percent(high)})")]
+    rows = [("top-1", f"{percent(evaluation.top1)}  (95 % interval {percent(low)} to {percent(high)})")]
     if len(evaluation.class_names) > 5:  # with five classes or fewer, the true one is always among the first five
         low, high = evaluation.top5_interval
-        rows.append(("top-5", f"{_percent(evaluation.top5)}  (95 % interval {_percent(low)} to {_percent(high)})"))
+        rows.append(("top-5", f"{percent(evaluation.top5)}  (95 % interval {percent(low)} to {percent(high)})"))
     bins = len(evaluation.after)
+    loss, before = f"{evaluation.loss_after:.3f}", ""
+    if evaluation.temperature != 1:
+        loss += f" with the model's temperature {evaluation.temperature:.3f}, {evaluation.loss_before:.3f} without"
+        before = f"{percent(evaluation.ece_before)} without the temperature; "
     rows += [
         ("images", f"{evaluation.images}{unreadable}"),
-        (
-            "loss",
-            f"{evaluation.loss_after:.3f} with the model's temperature {evaluation.temperature:.3f}, "
-            f"{evaluation.loss_before:.3f} without",
-        ),
+        ("loss", loss),
         (
             "calibration error",
-            f"{_percent(evaluation.ece_after)} (a perfectly calibrated model would show "
-            f"{_percent(evaluation.ece_floor)} on this many images)",
+            f"{percent(evaluation.ece_after)} (a perfectly calibrated model would show "
+            f"{percent(evaluation.ece_floor)} on this many images)",
         ),
-        (
-            "",
-            f"{_percent(evaluation.ece_before)} without the temperature; "
-            f"{'1 bin' if bins == 1 else f'{bins} bins'} with equal numbers of images",
-        ),
+        ("", f"{before}{'1 bin' if bins == 1 else f'{bins} bins'} with equal numbers of images"),
     ]
     absent = [
         name for name, metrics in zip(evaluation.class_names, evaluation.per_class, strict=True) if not metrics.support
@@ -123,6 +119,8 @@ def _selection_note(evaluation: "Evaluation") -> list[str]:
     count = evaluation.overlap.validated_on if evaluation.overlap else 0
     if not count or evaluation.kept == "probe":
         return []  # cross-validation on the training images chose everything
+    if evaluation.kept == "last" and evaluation.temperature == 1:
+        return []  # nothing was chosen
     these = "these images" if count == evaluation.images else f"{count} of these images"
     if evaluation.kept == "last":
         return [
@@ -148,7 +146,7 @@ def _classes(evaluation: "Evaluation") -> Table:
         below = f"the {WORST} classes with the lowest F1; evaluate --json has all {count:,}"
     header = ("class", "images", "precision", "recall", "F1")
     rows = [
-        (name, str(metrics.support), *map(_percent, (metrics.precision, metrics.recall, metrics.f1)))
+        (name, str(metrics.support), *map(percent, (metrics.precision, metrics.recall, metrics.f1)))
         for name, metrics in found
     ]
     return Table("lrrrr", [header, *rows], below=below)
@@ -167,7 +165,3 @@ def _matrix(evaluation: "Evaluation") -> list[Table | str]:
     numbered = Table(align, [("", *numbers), *rows], above=f"{above}, by its number")
     fitting = next(filter(fits, (named, numbered)), None)
     return [fitting or "the confusion matrix is wider than this terminal; evaluate --json has it"]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

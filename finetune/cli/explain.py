@@ -6,6 +6,7 @@ import typer
 
 from finetune.cli.options import DrawingFile, ModelOption, NetworkOption, Overwrite, Verbose, lower_case
 from finetune.system.table import table
+from finetune.system.text import percent
 
 
 def explain(
@@ -41,7 +42,7 @@ def explain(
 
     explanations = draw(load(model, network), image, out, class_name, layer, overwrite=overwrite)
     rows = [
-        (meaning, f"{explanation.score.probability:.2%}", explanation.score.label)
+        (meaning, percent(explanation.score.probability, 2), explanation.score.label)
         for meaning, explanation in zip(("predicted", "chosen"), explanations, strict=False)
     ]
     print(f"{table('lrl', rows)}\n{out}")

@@ -7,6 +7,7 @@ import typer
 
 from finetune.choices import WEIGHTS_NAMES, ExportFormat
 from finetune.cli.options import NetworkOption, Overwrite, Verbose, completes
+from finetune.cli.terminal import show
 
 
 def export(
@@ -66,4 +67,4 @@ def export(
     exported = write_export(model, to, out, data=data, runtime=runtime, network=network, overwrite=overwrite)
     print(exported.folder)
     if exported.loss:
-        print(describe_loss(exported.loss))
+        show(describe_loss(exported.loss))

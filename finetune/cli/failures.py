@@ -1,4 +1,4 @@
-"""Every exception that ends a command becomes one line on stderr and an exit code."""
+"""Every exception that ends a command becomes one line on stderr, wrapped on a terminal, and an exit code."""
 
 import logging
 import os
@@ -7,9 +7,11 @@ import traceback
 from errno import EBADF, EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 
 from finetune.cli.exit_codes import FAILED, INTERRUPTED
+from finetune.cli.output import RED, print_log
 from finetune.cli.safe_text import printable
 from finetune.errors import FinetuneError
 
+MARK = "finetune: error: "
 INTERRUPTED_LINE = "interrupted; nothing was finished"
 _WRITE_ERRORS = {ENOSPC, EDQUOT, EFBIG, EIO, EBADF, EROFS}
 _OPENCV_NO_MEMORY = -4  # cv2.Error.StsNoMem
@@ -25,7 +27,7 @@ def report_failure(error: BaseException) -> int:
     if logger.isEnabledFor(logging.DEBUG):
         traceback.print_exception(error)
     message, code = _message(error)
-    print(f"finetune: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print_log(f"{MARK}{printable(' '.join(message.split()))}", MARK, RED)
     return code
 
 

@@ -8,7 +8,7 @@ import typer
 from finetune.cli.options import DrawingFile, ModelOption, NetworkOption, Overwrite, Verbose, lower_case
 from finetune.cli.safe_text import printable
 from finetune.errors import UsageError
-from finetune.system.table import table
+from finetune.system.table import numbers, table
 
 
 def filters(
@@ -66,25 +66,26 @@ def filters(
         if inputs or top:
             raise UsageError("--optimize makes its images; omit the images, and --top")
         made = show_optimized_images(load(model, network), out, layer, channels, overwrite=overwrite)
-        values = [(str(image.channel), f"{image.value:.4g}") for image in made]
-        print(f"{table('rr', [('channel', 'value'), *values])}\n{out}")
+        rows = zip([str(image.channel) for image in made], numbers([image.value for image in made]), strict=True)
+        print(f"{table('rr', [('channel', 'value'), *rows])}\n{out}")
         return
     images = expand(inputs or [])
     first = list(islice(images, 2))
     if len(first) < 2 and top is None:
         only = first[0] if first else None
         maps = show_filters(load(model, network), out, layer, only, channels, overwrite=overwrite)
-        values = [(str(number), f"{activations.max():.4g}") for number, activations in maps]
-        print(f"{table('rr', [('channel', 'largest'), *values])}\n{out}" if maps else out)
+        rows = zip([str(one.channel) for one in maps], numbers([one.map.max() for one in maps]), strict=True)
+        print(f"{table('rr', [('channel', 'largest'), *rows])}\n{out}" if maps else out)
         return
     classifier = load(model, network)
     every = chain(first, images)
     found = show_driving_images(classifier, out, every, layer, channels, top or TOP, overwrite=overwrite)
     if found.channels:
+        every_image = [(number, image) for number, strongest in found.channels for image in strongest]
+        values = numbers([image.value for _, image in every_image])
         driven = [
-            (str(number), f"{image.value:.4g}", printable(str(image.path)))
-            for number, strongest in found.channels
-            for image in strongest
+            (str(number), value, printable(str(image.path)))
+            for (number, image), value in zip(every_image, values, strict=True)
         ]
         print(f"{table('rrl', [('channel', 'value', 'image'), *driven])}\n{out}")
     end_if_unread(found.unread, found.images, "the output of finetune predict")

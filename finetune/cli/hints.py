@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from finetune.system.text import nearest
+from finetune.system.text import either, nearest
 
 # What other programs call a command, an option or a value, and its name here.
 MEANT = {
@@ -59,7 +59,7 @@ def _about_value(error: Any) -> str:
     choices = error.param.type_descriptor.choices
     if choices:
         hint = _did_you_mean(_meant(str(fault["input"]), choices))
-        return f"expected {', '.join(choices[:-1])} or {choices[-1]}, got {fault['input']!r}{hint}"
+        return f"expected {either(choices)}, got {fault['input']!r}{hint}"
     if fault["type"] in EXPECTED:
         return f"expected {EXPECTED[fault['type']]}, got {fault['input']!r}"
     return f"{fault['msg']}, got {fault['input']!r}"

@@ -112,8 +112,7 @@ EngineOption = Annotated[
     Engine,
     typer.Option(
         "--engine",
-        help="Compute on this machine (local), or on a Ray cluster with one copy of the frozen layers on each machine "
-        "(ray).",
+        help="Compute on this machine (local), or on a Ray cluster with one copy of the network on each machine (ray).",
     ),
 ]
 Address = Annotated[

@@ -9,15 +9,14 @@ from textwrap import fill
 
 from finetune.cli.safe_text import printable
 
-YELLOW, PLAIN = "\x1b[33m", "\x1b[0m"
+RED, YELLOW, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 INDENT = " " * 10  # of the lines of a paragraph but its first: the width of the headings of a training
 
 
 class _StderrHandler(logging.Handler):
     """Print to the current stderr, so that lines appear above a progress bar; file names cannot break a line.
 
-    A warning is marked as one. On a terminal, the mark is yellow unless NO_COLOR is set, and long lines break between
-    words.
+    A warning is marked as one.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -26,11 +25,16 @@ class _StderrHandler(logging.Handler):
         lines = self.format(record).split("\n")
         mark = "warning: " if record.levelno >= logging.WARNING else ""
         text = mark + "\n".join(map(printable, lines))
-        if sys.stderr.isatty():
-            text = "\n".join(map(_wrapped, text.split("\n")))
-            if mark and not os.environ.get("NO_COLOR"):
-                text = text.replace(mark, f"{YELLOW}{mark}{PLAIN}", 1)
-        print(text, file=sys.stderr)
+        print_log(text, mark, YELLOW)
+
+
+def print_log(text: str, mark: str = "", color: str = "") -> None:
+    """Print lines to stderr; on a terminal, long ones break between words, and the `mark` at the start has a color."""
+    if sys.stderr.isatty():
+        text = "\n".join(map(_wrapped, text.split("\n")))
+        if mark and not os.environ.get("NO_COLOR"):
+            text = text.replace(mark, f"{color}{mark}{PLAIN}", 1)
+    print(text, file=sys.stderr)
 
 
 def _wrapped(line: str) -> str:

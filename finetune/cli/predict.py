@@ -29,6 +29,7 @@ from finetune.cli.safe_text import printable
 from finetune.cli.terminal import console, is_terminal
 from finetune.errors import DataError, UsageError
 from finetune.system.nearest_path import did_you_mean_path
+from finetune.system.text import percent
 
 if TYPE_CHECKING:
     from finetune.data.inputs import Input
@@ -103,9 +104,10 @@ def predict(
 def _only_image(images: "Iterator[Input]", drawing: Path) -> Path | str:
     """Return the image that --explain draws; raise a FinetuneError before anything is computed."""
     from finetune.data.images import FaultyLine
-    from finetune.system.figure_file import check_figure_file
+    from finetune.system.figure_file import FIGURE_ENDINGS
+    from finetune.system.output_file import check_output_file
 
-    check_figure_file(drawing, overwrite=False, option="--explain")
+    check_output_file(drawing, FIGURE_ENDINGS, overwrite=None, option="--explain")
     first = list(islice(images, 2))
     if len(first) != 1:
         raise UsageError("--explain draws one image; name one, or use finetune explain for each")
@@ -117,10 +119,9 @@ def _only_image(images: "Iterator[Input]", drawing: Path) -> Path | str:
 def _table(prediction: "Prediction") -> str:
     """Return the path and a line for each class, or the reason why the image was not read."""
     if prediction.error:
-        near = did_you_mean_path(prediction.path) if isinstance(prediction.path, Path) else ""
-        return f"{_heading(prediction)}\n     not read: {printable(prediction.error + near)}"
+        return f"{_heading(prediction)}\n     {_not_read(prediction, prediction.error)}"
     rows = [
-        f"{rank:4}  {score.probability:7.2%}  {printable(score.label)}"
+        f"{rank:4}  {percent(score.probability, 2):>8}  {printable(score.label)}"
         for rank, score in enumerate(prediction.scores, start=1)
     ]
     return "\n".join([_heading(prediction), *rows])
@@ -136,7 +137,7 @@ def _show(prediction: "Prediction") -> None:
     terminal = console()
     terminal.print(_heading(prediction), soft_wrap=True)  # whole, to be copied
     if prediction.error:
-        terminal.print(Padding(f"not read: {printable(prediction.error)}", (0, 0, 0, 5)))
+        terminal.print(Padding(_not_read(prediction, prediction.error), (0, 0, 0, 5)))
         return
     rows = Table.grid(padding=(0, 2, 0, 0))
     for shortened in (False, False, False, True):
@@ -144,8 +145,13 @@ def _show(prediction: "Prediction") -> None:
     for rank, score in enumerate(prediction.scores, start=1):
         bar = Bar(1, 0, score.probability, width=BAR, color="cyan")
         label = Text(printable(score.label), no_wrap=True, overflow="ellipsis")
-        rows.add_row(f"{rank:4}", f"{score.probability:7.2%}", bar, label)
+        rows.add_row(f"{rank:4}", f"{percent(score.probability, 2):>8}", bar, label)
     terminal.print(rows)
+
+
+def _not_read(prediction: "Prediction", error: str) -> str:
+    near = did_you_mean_path(prediction.path) if isinstance(prediction.path, Path) else ""
+    return f"not read: {printable(error + near)}"
 
 
 def _heading(prediction: "Prediction") -> str:

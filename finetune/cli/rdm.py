@@ -50,7 +50,8 @@ def rdm(
 
     figure = figure or out.with_suffix(".png")
     written = write_rdms(features, out, figure, metric, overwrite=overwrite)
-    files = f"{out}: {written.matrices} matrices of {written.stimuli:,} images\n{figure}"
+    matrices = "1 matrix" if written.matrices == 1 else f"{written.matrices} matrices"
+    files = f"{out}: {matrices} of {written.stimuli:,} images\n{figure}"
     header = ("layer of the first", "of the second", "Spearman", "tau-a", "linear CKA")
     rows = [(layer, other, *(f"{value:.3f}" for value in values)) for layer, other, *values in written.agreements]
     show(*([Table("llrrr", [header, *rows])] if rows else []), files)

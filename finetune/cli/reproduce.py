@@ -9,6 +9,7 @@ from finetune.choices import NETWORK_NAMES, WEIGHTS_NAMES
 from finetune.cli.options import Overwrite, Verbose, completes
 from finetune.errors import UsageError
 from finetune.system.option import known_network
+from finetune.system.output_file import check_output_file
 from finetune.system.table import table
 from finetune.system.text import did_you_mean
 
@@ -72,8 +73,8 @@ def reproduce(
     chosen = TABLES[name]
     if data is None:
         raise UsageError(f"--data is missing: expected {chosen.folder}, from {chosen.address}; nothing is fetched")
-    if out and out.exists() and not overwrite:
-        raise UsageError(f"--out {out} already exists; choose another --out, or --overwrite to replace it")
+    if out:
+        check_output_file(out, overwrite=overwrite)
     from finetune.training.reproduce import reproduce as repeat
     from finetune.training.reproduce import write_reproduction
 

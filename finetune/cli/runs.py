@@ -153,10 +153,11 @@ def _comparison(comparison: "RunComparison", width: int) -> list[Table | str]:
     first, second = comparison.first.results, comparison.second.results
     if comparison.same_images or not (first and second):
         return [shown]
+    both = f"{comparison.shared_images:,}" if comparison.shared_images else "none"
     warning = (
-        f"The two runs were measured on different images ({first.images:,} and {second.images:,}; both have "
-        f"{comparison.shared_images:,} of the paths), so their results cannot be compared. To compare them, evaluate "
-        "both on images that neither was trained on: finetune evaluate RUN --data DIR"
+        f"The two runs were measured on different images ({first.images:,} and {second.images:,}, of which {both} are "
+        "in both), so their results cannot be compared. To compare them, evaluate both on images that neither was "
+        "trained on: finetune evaluate RUN --data DIR"
     )
     return [shown, "\n".join(wrap(warning, min(width, 100), break_on_hyphens=False))]
 

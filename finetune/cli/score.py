@@ -114,5 +114,6 @@ def score(
         engine=engine,
         address=address,
     )
-    print(f"{out}: {counts.rows} rows, {counts.unreadable} of them not read")
+    unread = f", {counts.unreadable:,} of them not read" if counts.unreadable else ""
+    print(f"{out}: {counts.rows:,} row{'' if counts.rows == 1 else 's'}{unread}")
     end_if_unread(counts.unread, counts.rows, f"{out}.csv" if out.suffix.lower() == ".npy" else str(out))

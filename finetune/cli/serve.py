@@ -38,14 +38,12 @@ def serve(
     with open_port("finetune serve", host, port, token) as listener:
         from finetune.classifier import load
         from finetune.runs.about_model import about_model
-        from finetune.runs.default_model import default_model
+        from finetune.runs.default_model import named_or_default
         from finetune.serving.app import create_app
         from finetune.serving.server import address, run
         from finetune.serving.service import Service
 
-        ref, why = (model, "") if model else default_model()
-        if why:
-            logger.info("model %s, %s", ref, why)
+        ref = named_or_default(model)
         classifier = load(ref, network)
         if not classifier.class_names:
             last = classifier.model.network.layers[-1].name

@@ -53,6 +53,8 @@ def _network(of: str, network: str | None) -> "Network":
     from finetune.networks import NETWORKS, build
 
     if of in NETWORKS:
+        if network not in (None, of):
+            raise UsageError(f"{of} is a network, and --network {network} another; omit --network")
         return build(of)
     if not Path(of).exists():
         raise UsageError(

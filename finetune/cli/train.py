@@ -12,11 +12,13 @@ import typer
 from finetune.choices import LightingOption
 from finetune.cli.options import Address, EngineOption, Verbose, completes
 from finetune.cli.safe_text import printable
+from finetune.cli.terminal import show
 from finetune.config import TrainConfig
 from finetune.errors import InterruptionError, UsageError
 from finetune.option_rules import flag
 from finetune.system.option import PANELS
 from finetune.system.table import table
+from finetune.system.text import percent
 
 if TYPE_CHECKING:
     from finetune.runs.run import Run
@@ -47,8 +49,12 @@ def train(context: typer.Context, **options: Any) -> None:
     config = _config(context, options)
     from finetune.training import train as training  # only now, since it imports NumPy
 
+    if config.solver:
+        from finetune.training.caffe_solver import read_solver
+
+        read_solver(config.solver)  # so that a mistake in it is reported before the images are read
     if options["dry_run"]:
-        print("\n".join(map(printable, training.dry_run(config).split("\n"))))
+        show("\n".join(map(printable, training.dry_run(config).split("\n"))))
     elif options["find_lr"]:
         found = training.find_rate(config)
         print(f"suggested: --learning-rate {found.suggestion:.2g}")
@@ -97,9 +103,9 @@ def _results(run: "Run") -> str:
     rows = [("trained", f"{found.trained}{epochs}")]
     if found.results:
         low, high = found.results.interval
-        interval = f"95 % interval: {low:.1%} to {high:.1%}"
+        interval = f"95 % interval: {percent(low)} to {percent(high)}"
         images = f"{found.results.images:,} {metrics.get('judged', 'validation images')}"
-        rows += [("accuracy", f"{found.results.accuracy:.1%} ({interval})"), ("", f"of {images}")]
+        rows += [("accuracy", f"{percent(found.results.accuracy)} ({interval})"), ("", f"of {images}")]
     rows += [
         ("model", str(run.model)),
         ("report", str(run.report)),

@@ -64,7 +64,7 @@ def decode(data: bytes, short_side: int | None = None, header: Header | None = N
 def warn_if_doubtful(name: Path | str, damage: str, dim: bool) -> None:
     """Warn, once for each image, that it is damaged; remember that it is dim, for `warn_of_dim_images`."""
     if damage:
-        _warn(f"{name} is damaged ({damage}), and the decoder guessed the missing pixels; get the file again")
+        _warn(f"{name} is damaged ({damage}), and the decoder may have guessed pixels; get the file again")
     if dim:
         _dim.setdefault(str(name), False)
 

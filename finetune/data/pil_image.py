@@ -20,8 +20,9 @@ _loading = Lock()  # Pillow decodes a file on first use, and the same image may 
 def pil_to_bgr(image: PilImage) -> Image:
     """Return a PIL image as the decoder returns its file: upright, (height, width, 3) uint8 in BGR order.
 
-    EXIF orientation is undone, transparency is laid over white, 16 bits are cut to 8. Of an animation, it is the
-    current frame. Raises ImageError for modes of 32 bits, and for a file that Pillow cannot decode.
+    EXIF orientation is undone, transparency is laid over white, gray of 16 bits is cut to 8; colour of 16 bits was cut
+    by Pillow itself, which has no mode for it. Of an animation, it is the current frame. Raises ImageError for modes of
+    32 bits, and for a file that Pillow cannot decode.
     """
     if isinstance(image, TiffImageFile):
         refuse_rare_tiff(image)

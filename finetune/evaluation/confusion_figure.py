@@ -9,7 +9,8 @@ from finetune.errors import RunError
 from finetune.evaluation.plots import draw_confusion
 from finetune.runs.read_run import read_evaluation
 from finetune.runs.run import open_run
-from finetune.system.figure_file import check_figure_file, figure_file
+from finetune.system.figure_file import FIGURE_ENDINGS, figure_file
+from finetune.system.output_file import check_output_file
 from finetune.system.text import shortened
 
 NAMED, COUNTED = 50, 20  # as many classes have their names at the sides, and their counts in the cells, at most
@@ -25,7 +26,7 @@ def write_confusion(run_path: Path, out: Path, option: str = "--out") -> None:
     if `run_path` is not a finished run or was never evaluated, or if `out` exists or cannot be written, UsageError for
     another ending.
     """
-    check_figure_file(out, overwrite=False, option=option)
+    check_output_file(out, FIGURE_ENDINGS, overwrite=None, option=option)
     evaluation = read_evaluation(open_run(run_path))
     if evaluation is None:
         raise RunError(f"{run_path} has no evaluation.json, which the confusion matrix is drawn from; train again")
@@ -42,7 +43,8 @@ def write_confusion(run_path: Path, out: Path, option: str = "--out") -> None:
         axes = figure.add_subplot()
         draw_confusion(axes, counts.tolist())
         if len(names) <= NAMED:
-            axes.set_xticks(range(len(names)), names, rotation=90)
+            fit = LETTER * max(map(len, names)) < side / len(names)
+            axes.set_xticks(range(len(names)), names, rotation=0 if fit else 90)
             axes.set_yticks(range(len(names)), names)
         if len(names) <= COUNTED:
             shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -23,6 +23,7 @@ from finetune.runs.read_run import (
 )
 from finetune.runs.run import open_run
 from finetune.system.page_template import page_template
+from finetune.system.text import percent
 
 MATRIX_CLASSES = 40  # as many fit a screen; of more, the matrix is a plot and a list of the most frequent confusions
 CONFUSIONS = 20  # how long that list is
@@ -135,7 +136,7 @@ def _facts(config: Mapping[str, Any], metrics: Mapping[str, Any], dataset: Datas
     ]
     model = {
         "": config.get("network"),
-        "weights": Path(config["weights"]).name if config.get("weights") else None,
+        "weights": (config.get("source_weights") or {}).get("name") or Path(config.get("weights") or "").name,
         "linear probe on": metrics.get("probe"),
         "fresh": _text(config.get("skip")),
         "trained further": _text(config.get("train")),
@@ -193,7 +194,7 @@ def _text(value: Any) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _data(config: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def draw_activations(out: Path, title: str, image: Image, strongest: Sequence[Ac
             axes.set_axis_off()
         for axes, (channel, values) in zip(all_axes, strongest, strict=False):
             drawn = axes.imshow(values, cmap="viridis", vmin=0, vmax=largest, interpolation="nearest")
-            axes.set_title(f"{channel}: {values.max():.4g}")
+            axes.set_title(f"channel {channel}: {values.max():.4g}")
         right.colorbar(drawn, ax=list(all_axes), shrink=0.6, label="activation")
 
 

@@ -22,7 +22,8 @@ from finetune.explain.types import DrivenChannel, DrivingImage
 from finetune.networks.layer_outputs import LINEAR
 from finetune.networks.network import Network
 from finetune.networks.receptive_field import receptive_field, seen_pixels
-from finetune.system.figure_file import check_figure_file
+from finetune.system.figure_file import FIGURE_ENDINGS
+from finetune.system.output_file import check_output_file
 from finetune.system.progress import track
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def show_driving_images(
     The arguments are those of `driving_images`; `layer` is by default the first convolution. Raises what that raises,
     and RunError when `out` cannot be written, or exists and `overwrite` is off.
     """
-    check_figure_file(out, overwrite=overwrite)
+    check_output_file(out, FIGURE_ENDINGS, overwrite=overwrite)
     network = classifier.model.network
     layer = layer or first_convolution(network)
     found = driving_images(classifier, images, layer, channels, top)
@@ -68,7 +69,7 @@ def show_driving_images(
         title = f"{network.name}, {layer}: images that drive each channel"
         side = ceil(sqrt(top))
         tiles = [
-            (f"{channel}: {strongest[0].value:.4g} to {strongest[-1].value:.4g}", _mosaic(strongest, side))
+            (f"channel {channel}: {strongest[0].value:.4g} to {strongest[-1].value:.4g}", _mosaic(strongest, side))
             for channel, strongest in found.channels
             if strongest
         ]

@@ -12,7 +12,8 @@ from finetune.explain.drawing import draw_explanations
 from finetune.explain.map_layer import check_map_layer, last_convolution
 from finetune.explain.maps import grad_cam, occlusion
 from finetune.explain.types import Explanation
-from finetune.system.figure_file import check_figure_file
+from finetune.system.figure_file import FIGURE_ENDINGS
+from finetune.system.output_file import check_output_file
 from finetune.system.text import did_you_mean, first_few
 
 
@@ -32,7 +33,7 @@ def explain(
     width or a model without classes, ImageError when the image cannot be read, RunError when `out` cannot be written,
     or exists and `overwrite` is off.
     """
-    check_figure_file(out, overwrite=overwrite)
+    check_output_file(out, FIGURE_ENDINGS, overwrite=overwrite)
     network = classifier.model.network
     layer = check_map_layer(network, layer or last_convolution(network))
     _check_class(classifier, class_name)

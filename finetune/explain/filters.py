@@ -15,7 +15,8 @@ from finetune.explain.drawing import draw_activations, draw_kernels, draw_tiles
 from finetune.explain.map_layer import check_channels, check_map_layer, first_convolution
 from finetune.explain.types import Activation, OptimizedImage
 from finetune.networks.layer_outputs import LINEAR, before_relu, output_shapes
-from finetune.system.figure_file import check_figure_file
+from finetune.system.figure_file import FIGURE_ENDINGS
+from finetune.system.output_file import check_output_file
 from finetune.system.quiet import import_tensorflow
 
 STRONGEST = 16  # four by four maps: more would be too small next to the image
@@ -37,7 +38,7 @@ def show_filters(
     UsageError for a layer or channel that cannot be drawn, ImageError when the image cannot be read, RunError when
     `out` cannot be written, or exists and `overwrite` is off.
     """
-    check_figure_file(out, overwrite=overwrite)
+    check_output_file(out, FIGURE_ENDINGS, overwrite=overwrite)
     network = classifier.model.network
     layer = check_map_layer(network, layer or first_convolution(network))
     if image is None:
@@ -61,7 +62,7 @@ def show_optimized_images(
     a convolution or fully connected layer, or for a channel that it does not have, RunError when `out` cannot be
     written, or exists and `overwrite` is off.
     """
-    check_figure_file(out, overwrite=overwrite)
+    check_output_file(out, FIGURE_ENDINGS, overwrite=overwrite)
     network = classifier.model.network
     layer = (layer or first_convolution(network)).removesuffix(LINEAR)
     before = before_relu(network, layer)
@@ -73,7 +74,7 @@ def show_optimized_images(
 
     ascent = GradientAscent(classifier, layer)
     images = tuple(ascent.image(channel) for channel in channels)
-    tiles = [(f"{channel}: {value:.4g}", image) for channel, image, value in images]
+    tiles = [(f"channel {channel}: {value:.4g}", image) for channel, image, value in images]
     draw_tiles(out, f"{network.name}: images made for channels of {before}", tiles, TILE)
     return images
 

@@ -71,7 +71,8 @@ def export(
     the format's own runtime cannot load the export or gives other probabilities.
     """
     run = open_run(Path(ref)) if Path(ref).is_dir() else None
-    folder = (out or _default_folder(ref, run, format)).absolute()
+    shown = out or _default_folder(ref, run, format)
+    folder = shown.absolute()
     check_free(folder, overwrite)
     _check_packages(format)
     is_web = format in _KERNELS
@@ -96,7 +97,7 @@ def export(
             write_serving(new)
         text = card(format, model, ref, run, difference, loss)
         (new / CARD).write_text(text, encoding="utf-8", errors="surrogateescape")
-    return Exported(folder, difference, loss)
+    return Exported(shown, difference, loss)
 
 
 def _default_folder(ref: str, run: Run | None, format: ExportFormat) -> Path:

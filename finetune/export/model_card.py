@@ -16,6 +16,7 @@ from finetune.pretrained.catalogue import CATALOGUE
 from finetune.runs.provenance import versions
 from finetune.runs.read_run import read_dataset, read_evaluation
 from finetune.runs.run import Run
+from finetune.system.text import percent
 
 if TYPE_CHECKING:
     from finetune.export.int8 import Int8Loss
@@ -62,7 +63,7 @@ _FORMATS = {
 def _preprocessing(preprocessing: Preprocessing, format: str) -> str:
     side, short_side = preprocessing.size, preprocessing.resize_to
     geometry = (
-        f"resized to {short_side} pixels on its short side, and cropped to the central {side} × {side} pixels"
+        f"resized to {short_side} pixels on its short side and cropped to the central {side} × {side} pixels"
         if preprocessing.resize == "crop"
         else f"squeezed into {side} × {side} pixels as a whole"
     )
@@ -118,7 +119,7 @@ def _floor(evaluation: Mapping[str, Any]) -> str:
     """Return how much of a calibration error is chance; empty for a run of 0.1, which does not say."""
     if "ece_floor" not in evaluation:
         return ""
-    return f" (a perfectly calibrated model would show {_percent(evaluation['ece_floor'])} on this many images)"
+    return f" (a perfectly calibrated model would show {percent(evaluation['ece_floor'])} on this many images)"
 
 
 def _metrics(model: Model, run: Run | None, format: str, difference: float, loss: "Int8Loss | None") -> str:
@@ -127,11 +128,12 @@ def _metrics(model: Model, run: Run | None, format: str, difference: float, loss
     metrics = model.about.get("metrics")
     if evaluation:
         low, high = evaluation["intervals"]["top1"]
+        top5 = f"top-5 {percent(evaluation['top5'])}, " if len(model.class_names) > 5 else ""
         images = metrics.get("judged", "validation images") if isinstance(metrics, Mapping) else "validation images"
         lines.append(
-            f"- On {evaluation['images']} {images}: top-1 {_percent(evaluation['top1'])} (95 % interval "
-            f"{_percent(low)} to {_percent(high)}), top-5 {_percent(evaluation['top5'])}, expected calibration error "
-            f"{_percent(evaluation['ece_after'])}{_floor(evaluation)}."
+            f"- On {evaluation['images']} {images}: top-1 {percent(evaluation['top1'])} (95 % interval "
+            f"{percent(low)} to {percent(high)}), {top5}expected calibration error "
+            f"{percent(evaluation['ece_after'])}{_floor(evaluation)}."
         )
         if evaluation.get("temperature", 1) != 1 or model.temperature != 1:
             lines.append(f"- Probabilities are calibrated: the logits are divided by {model.temperature:.4f}.")
@@ -156,18 +158,15 @@ def describe_loss(loss: "Int8Loss") -> str:
     """Return one sentence about what 8 bits cost."""
     accuracy = ""
     if loss.accuracy_float is not None and loss.accuracy_int8 is not None:
-        lost = 100 * (loss.accuracy_float - loss.accuracy_int8)
+        points = 100 * (loss.accuracy_int8 - loss.accuracy_float)
         accuracy = (
-            f"top-1 {_percent(loss.accuracy_int8)} instead of {_percent(loss.accuracy_float)}, {lost:.1f} points lost; "
+            f"top-1 {percent(loss.accuracy_int8)} instead of {percent(loss.accuracy_float)}, {abs(points):.1f} points "
+            f"{'gained' if points > 0 else 'lost'}; "
         )
     return (
         f"8 bits compared with float32 on {loss.images} images: {accuracy}the same class for "
-        f"{_percent(loss.agreement)}; probabilities differ by at most {loss.difference:.3f}."
+        f"{percent(loss.agreement)}; probabilities differ by at most {loss.difference:.3f}."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _source(model: Model, ref: str, run: Run | None) -> str:

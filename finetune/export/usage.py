@@ -160,7 +160,8 @@ def _open_image(model: Model) -> str:
     return f"""    import numpy as np
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}"){box}
+    image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGBA")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("{mode}"){box}
     pixels = np.asarray({square}, np.uint8){expand}"""
 
 

@@ -32,6 +32,7 @@ class WeightsFile:
     `metadata`: options, preprocessing, class names, … as a file written by finetune states them; other formats have
     none, apart from the preprocessing where the reader knows it.
     `others`: the file's names of entries that are not tensors.
+    `run`: the folder of the run whose model this is; all runs call it alike, so messages name the folder.
     """
 
     path: Path
@@ -41,6 +42,12 @@ class WeightsFile:
     network: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    run: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call the file."""
+        return str(self.run) if self.run else self.path.name
 
     def layers(self) -> list[str]:
         """Return the names of the layers in the file, in its order."""

@@ -95,7 +95,7 @@ def benchmark(
         seconds = _seconds(what, run, _input_batches(network, batch_size, BURN_IN + batches, files), batches)
         return timing(seconds, batch_size, operations)
 
-    run = Compiled(network.layers, weights, network.preprocessing, resolved)
+    run = Compiled(network.layers, weights, network.preprocessing, resolved, sizes=(batch_size,))  # not padded to more
     return Benchmark(
         network.name,
         batch_size,

@@ -19,9 +19,9 @@ def class_names_of(file: WeightsFile, count: int) -> tuple[str, ...]:
         imagenet = imagenet_class_names()
         return imagenet if count == len(imagenet) else tuple(map(str, range(count)))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise WeightsError(f"{file.path.name}: class_names is not a list of names; write the file again")
+        raise WeightsError(f"{file.name}: class_names is not a list of names; write the file again")
     if len(names) != count:
-        raise WeightsError(f"{file.path.name} names {len(names)} classes but has {count} outputs; write the file again")
+        raise WeightsError(f"{file.name} names {len(names)} classes but has {count} outputs; write the file again")
     return tuple(map(valid_text, names))
 
 

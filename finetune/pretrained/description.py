@@ -50,7 +50,7 @@ class Description:
         names = _lines(Path(self.class_names))  # from Python it may be text
         if len(names) != count:
             raise UsageError(
-                f"--class-names {self.class_names} has {len(names):,} names, but {file.path.name} has {count:,} "
+                f"--class-names {self.class_names} has {len(names):,} names, but {file.name} has {count:,} "
                 "classes; expected one name per line, in the order of the classes"
             )
         return names
@@ -69,7 +69,7 @@ def check_undescribed(file: WeightsFile, option: str) -> None:
     fetched = isinstance(origin, Mapping) and "source" in origin
     if "options" in stated and "class_names" in stated and not fetched:
         raise UsageError(
-            f"{option} is for weights that do not describe themselves, but {file.path.name} states its preprocessing "
+            f"{option} is for weights that do not describe themselves, but {file.name} states its preprocessing "
             f"and the names of its classes, as it was trained; omit {option}"
         )
 

@@ -57,7 +57,7 @@ def network_of(file: WeightsFile, name: str | None = None) -> Network:
     if found:
         equal = [network.name for network in found]
         raise WeightsError(
-            f"{file.path.name} fits {' and '.join(equal)} equally; choose with --network {' or --network '.join(equal)}"
+            f"{file.name} fits {' and '.join(equal)} equally; choose with --network {' or --network '.join(equal)}"
         )
     raise WeightsError(_difference(file, [_like(file, each) for each in names]))
 
@@ -81,7 +81,7 @@ def network_like(file: WeightsFile, name: str) -> Network:
         if equal:
             logger.warning(
                 "%s does not show whether it holds %s, which have the same layers and shapes: %s is assumed; choose "
-                "with --network", file.path.name, " or ".join([name, *equal]), name,
+                "with --network", file.name, " or ".join([name, *equal]), name,
             )  # fmt: skip
     return network
 
@@ -131,7 +131,7 @@ def _difference(file: WeightsFile, networks: list[Network]) -> str:
     parts += [first_few(other, 4)] if other else []
     parts += [f"it lacks {first_few(missing)}"] if missing else []
     which = nearest.name if len(networks) == 1 else f"any network, {nearest.name} least badly"
-    return f"{file.path.name} does not fit {which}: {', '.join(parts)}; choose another file or --network"
+    return f"{file.name} does not fit {which}: {', '.join(parts)}; choose another file or --network"
 
 
 def _with_shapes_of(file: WeightsFile, name: str) -> Network:
@@ -183,15 +183,15 @@ def _from_metadata(file: WeightsFile, name: str | None) -> Network:
         raise _another_network(file, name)
     options, stated = file.metadata["options"], file.metadata.get("preprocessing")
     if not isinstance(options, dict) or not isinstance(stated, dict):
-        raise WeightsError(f"{file.path.name}: its options or its preprocessing are invalid; write the file again")
+        raise WeightsError(f"{file.name}: its options or its preprocessing are invalid; write the file again")
     preprocessing = Preprocessing.from_json(stated)
     try:
         network = build(str(file.network), options)
     except (UsageError, ArithmeticError) as error:
-        raise WeightsError(f"{file.path.name}: {error}") from None
+        raise WeightsError(f"{file.name}: {error}") from None
     if (preprocessing.size, preprocessing.channels) != (network.preprocessing.size, network.preprocessing.channels):
         raise WeightsError(
-            f"{file.path.name}: its preprocessing gives {preprocessing.size} pixels and {preprocessing.channels} "
+            f"{file.name}: its preprocessing gives {preprocessing.size} pixels and {preprocessing.channels} "
             f"channels, but its network takes {network.preprocessing.size} and {network.preprocessing.channels}; "
             "write the file again"
         )
@@ -199,4 +199,4 @@ def _from_metadata(file: WeightsFile, name: str | None) -> Network:
 
 
 def _another_network(file: WeightsFile, name: str) -> WeightsError:
-    return WeightsError(f"{file.path.name} holds the network {file.network}, not {name}; add --network {file.network}")
+    return WeightsError(f"{file.name} holds the network {file.network}, not {name}; use --network {file.network}")

@@ -29,7 +29,7 @@ def load_weights(network: Network, file: WeightsFile, skip: Collection[str] = ()
         _check_shape(network, file, name, tensor, shape)
         tensors[name] = np.ascontiguousarray(tensor, dtype=np.float32)
         if not np.isfinite(tensors[name]).all():
-            raise WeightsError(f"{file.path.name}: {name} has values that are not finite; get a new copy of the file")
+            raise WeightsError(f"{file.name}: {name} has values that are not finite; get a new copy of the file")
     return tensors
 
 
@@ -40,14 +40,14 @@ def _check_layers(network: Network, file: WeightsFile, wanted: dict[str, Shape])
         found = ", ".join([*leftover, *known]) or "no layers"  # what is odd first
         lacking = dict.fromkeys(layer_of(name) for name in wanted if name not in file.tensors)
         raise WeightsError(
-            f"{file.path.name} lacks {', '.join(missing)} of {network.name}: expected "
+            f"{file.name} lacks {', '.join(missing)} of {network.name}: expected "
             f"{', '.join(network.weighted_layers())}, but the file has {found}; choose other weights, or add "
             f"--skip {','.join(lacking)}"
         )
     if leftover:
         logger.warning(
             "%s also has %s, which %s does not have; they are not used (the network has %s)",
-            file.path.name,
+            file.name,
             ", ".join(leftover),
             network.name,
             ", ".join(network.weighted_layers()),
@@ -70,11 +70,11 @@ def _check_shape(network: Network, file: WeightsFile, name: str, tensor: Array, 
     layer = layer_of(name)
     if layer == network.weighted_layers()[-1] and tensor.shape[:-1] == shape[:-1]:
         raise WeightsError(
-            f"{layer} has {tensor.shape[-1]} outputs in {file.path.name}, but there are {shape[-1]} classes; "
+            f"{layer} has {tensor.shape[-1]} outputs in {file.name}, but there are {shape[-1]} classes; "
             f"add --skip {layer} to train it from scratch"
         )
     raise WeightsError(
-        f"{name} is {_size(tensor.shape)} in {file.path.name}, but {network.name} needs {_size(shape)}; "
+        f"{name} is {_size(tensor.shape)} in {file.name}, but {network.name} needs {_size(shape)}; "
         f"choose weights of this network, or add --skip {layer}"
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.choices import Dissimilarity
-from finetune.errors import DataError, RunError, UsageError
+from finetune.errors import DataError, UsageError
 from finetune.rdm.activations import Activations, LayerMatrix, read_activations
 from finetune.rdm.draw_rdms import Panel, RdmImage, draw_rdms
 from finetune.rdm.kernel_alignment import SquaredDistances, linear_cka
@@ -21,6 +21,7 @@ from finetune.rdm.rdm_file import DISSIMILARITIES, MEASURES, Agreement, lay_out,
 from finetune.rdm.tiles import RowStatistics, row_statistics, tile_places, tiles, why_undefined
 from finetune.system.atomic import replacing
 from finetune.system.figure_file import FIGURE_ENDINGS
+from finetune.system.output_file import check_output_file
 from finetune.system.progress import track
 from finetune.system.text import first_few
 
@@ -163,16 +164,9 @@ def _check_names(files: Sequence[Path], out: Path, figure: Path, overwrite: bool
     if len(files) > 2:
         raise UsageError(f"expected one file of features, or two to compare, but got {len(files)}; give two at a time")
     for option, path, endings in (("--out", out, RDM_ENDINGS), ("--figure", figure, FIGURE_ENDINGS)):
-        if path.suffix.lower() not in endings:
-            raise UsageError(f"{option} {path}: expected a name that ends in {', '.join(endings)}")
-        if not path.parent.is_dir():
-            raise RunError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
-        if path.is_dir():
-            raise RunError(f"{option} {path} is a folder; expected the name of a file")
         if any(path.exists() and path.samefile(file) for file in files if file.exists()):
             raise UsageError(f"{option} {path} is one of the files to read; choose another name")
-        if path.exists() and not overwrite:
-            raise RunError(f"{option} {path} exists; choose another name, or --overwrite to replace it")
+        check_output_file(path, endings, overwrite=overwrite, option=option)
 
 
 def _check_same_stimuli(sources: Sequence[Activations]) -> None:

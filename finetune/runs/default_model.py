@@ -1,5 +1,6 @@
 """The model that is used when the user names none, and why."""
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -8,12 +9,23 @@ from finetune.errors import RunError
 from finetune.pretrained.locate import find
 from finetune.runs.run import Run, runs_with_model
 
+logger = logging.getLogger(__name__)
+
 
 class DefaultModel(NamedTuple):
     """A reference, as for `open_model`, and the words that say why it is this one and how to choose another."""
 
     ref: Path | str
     why: str
+
+
+def named_or_default(ref: str | Path | None) -> str | Path:
+    """Return `ref`, or the default model if it is None; the log says which, and why."""
+    if ref is not None:
+        return ref
+    default = default_model()
+    logger.info("model %s, %s", *default)
+    return default.ref
 
 
 def default_model() -> DefaultModel:

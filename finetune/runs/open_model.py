@@ -4,6 +4,7 @@
 `finetune summary FILE` takes.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from finetune.formats.read_weights import read_weights
@@ -18,11 +19,11 @@ from finetune.pretrained.verify import warn_if_unverified
 def open_model(ref: str | Path, network: str | None = None, description: Description = NOTHING_GIVEN) -> Model:
     """Return the model that `ref` names.
 
-    `network` decides where a weights file fits several networks; a run knows its own. Raises RunError for a folder that
-    is not a finished run, WeightsError for weights that do not exist, cannot be read or fit no network, UsageError for
-    a `description` of a run or another file that describes itself.
+    `network` decides where a weights file fits several networks. Raises RunError for a folder that is not a finished
+    run, WeightsError for weights that do not exist, cannot be read, fit no network or hold another than `network`,
+    UsageError for a `description` of a run or another file that describes itself.
     """
-    return model_of(open_weights(ref), None if Path(ref).is_dir() else network, description)
+    return model_of(open_weights(ref), network, description)
 
 
 def open_weights(ref: str | Path) -> WeightsFile:
@@ -31,7 +32,7 @@ def open_weights(ref: str | Path) -> WeightsFile:
     Raises RunError and WeightsError as `open_model`.
     """
     if Path(ref).is_dir():
-        return read_weights(model_file(ref))
+        return replace(read_weights(model_file(ref)), run=Path(ref))
     path, name = resolve(str(ref))
     file = describe(read_weights(path), name)
     warn_if_unverified(path)

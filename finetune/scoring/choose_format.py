@@ -8,6 +8,7 @@ from finetune.errors import UsageError
 from finetune.scoring.formats import CsvFormat, Format, JsonLinesFormat, NpyFormat
 from finetune.scoring.input_list import InputList
 from finetune.scoring.score_options import ScoreOptions
+from finetune.system.text import either
 
 FOR_CLASSES = (".jsonl", ".csv", ".parquet")
 FOR_FEATURES = (".npy", ".h5", ".mat", ".parquet")
@@ -27,13 +28,13 @@ def choose_format(
     """
     ending = out.suffix.lower()
     if ending not in ENDINGS:
-        raise UsageError(f"--out {out}: expected a name that ends in {', '.join(ENDINGS)}")
+        raise UsageError(f"--out {out}: expected a name that ends in {either(ENDINGS)}")
     if not options.features and ending not in FOR_CLASSES:
         raise UsageError(
-            f"--out {out}: {ending} holds features; add --features LAYERS, or choose {', '.join(FOR_CLASSES)}"
+            f"--out {out}: {ending} holds features; add --features LAYERS, or choose {either(FOR_CLASSES)}"
         )
     if options.features and ending not in FOR_FEATURES:
-        raise UsageError(f"--out {out}: features are thousands of numbers; choose {', '.join(FOR_FEATURES)}")
+        raise UsageError(f"--out {out}: features are thousands of numbers; choose {either(FOR_FEATURES)}")
     if ending == ".mat" and options.dtype != "float32":
         raise UsageError(f"--out {out}: MATLAB has no {options.dtype}; omit --dtype, or choose .h5")
     shapes = classifier.feature_shapes(options.features, options.pool) if options.features else {}

@@ -20,6 +20,7 @@ from finetune.errors import RunError, UsageError
 from finetune.scoring.formats import Format
 from finetune.scoring.rows import ScoreRow
 from finetune.system.atomic import replacing
+from finetune.system.output_file import check_output_file
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +44,7 @@ class ResumableOutput:
     ) -> None:
         if resume and overwrite:
             raise UsageError("--resume continues a stopped run and --overwrite starts again; give only one of them")
-        if not out.parent.is_dir():
-            raise RunError(f"--out {out}: the folder {out.parent} does not exist; create it first")
-        if out.is_dir():
-            raise RunError(f"--out {out} is a folder; expected the name of a file")
+        check_output_file(out, overwrite=True)  # whether it exists is asked when no other process can write it
         self.rows = 0
         self.unread = Unread()
         self.finished = False

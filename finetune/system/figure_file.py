@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.errors import RunError, UsageError
 from finetune.system.atomic import replacing
 from finetune.system.quiet import import_matplotlib
 
@@ -35,22 +34,6 @@ _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "finetune",
 }
-
-
-def check_figure_file(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Raise UsageError unless `out` ends with .png, .pdf or .svg, RunError if its folder is missing or it exists.
-
-    `option` is the option that named the file; only commands with --out have --overwrite.
-    """
-    if out.suffix.lower() not in FIGURE_ENDINGS:
-        raise UsageError(f"{option} {out}: expected a name that ends in .png, .pdf or .svg, for that kind of file")
-    if not out.parent.is_dir():
-        raise RunError(f"{option} {out}: the folder {out.parent} does not exist; make it, or choose another name")
-    if out.is_dir():
-        raise RunError(f"{option} {out} is a folder; choose another name")
-    if out.exists() and not overwrite:
-        instead = ", or --overwrite to replace it" if option == "--out" else ""
-        raise RunError(f"{option} {out} exists already; choose another name{instead}")
 
 
 @contextmanager

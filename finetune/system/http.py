@@ -122,4 +122,4 @@ class TrialConnection(threading.Thread):
             socket.create_connection((self._address.hostname, port), CONNECT_SECONDS).close()
             self.failure = None
         except OSError as error:
-            self.failure = f"no route ({error.strerror or error})"
+            self.failure = f"not reached ({error.strerror or error})"

@@ -1,6 +1,18 @@
 """Tables in plain text: aligned columns, never truncated or wrapped."""
 
 from collections.abc import Iterable, Sequence
+from math import floor, log10
+
+
+def numbers(values: Sequence[float]) -> list[str]:
+    """Return numbers with equally many decimals: four digits of the largest, so that their points are aligned.
+
+    >>> numbers([74.93, 8.4]), numbers([0.01234])
+    (['74.93', '8.40'], ['0.01234'])
+    """
+    largest = max(map(abs, values), default=0.0)
+    decimals = min(max(0, 3 - floor(log10(largest))), 9) if 0 < largest < float("inf") else 0
+    return [f"{value:.{decimals}f}" for value in values]
 
 
 def table(align: str, rows: Iterable[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Phrases that many messages share: the nearest name, the first few of many, a shape; and valid patterns."""
+"""Phrases that many messages share: the nearest name, the first few of many, a share, a shape; and valid patterns."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -45,6 +45,25 @@ def image_count(count: int) -> str:
     ('1 image', '1,200 images')
     """
     return f"{count:,} image{'' if count == 1 else 's'}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Return a share as text, the same everywhere.
+
+    >>> percent(0.9833), percent(0.5, 0)
+    ('98.3 %', '50 %')
+    """
+    return f"{100 * share:.{decimals}f} %"
+
+
+def either(names: Sequence[str]) -> str:
+    """Return the names for a sentence about one of them.
+
+    >>> either([".png", ".pdf", ".svg"]), either([".h5"])
+    ('.png, .pdf or .svg', '.h5')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def shape_text(shape: Iterable[int]) -> str:

@@ -107,6 +107,7 @@ def groups_and_copies(dataset: Dataset) -> Iterator[str]:
         near = " or nearly identical" if dataset.copies else ""
         divided = sum(len({record.split for record in same}) > 1 for same in copies)
         images = sum(map(len, copies))
-        yield f"copies: {images:,} images are identical{near} to others, in {len(copies):,} groups; in two splits: " + (
+        groups_text = "1 group" if len(copies) == 1 else f"{len(copies):,} groups"
+        yield f"copies: {images:,} images are identical{near} to others, in {groups_text}; in two splits: " + (
             f"{divided:,}" if divided else "none"
         )

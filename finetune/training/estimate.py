@@ -37,7 +37,10 @@ class Cost:
 
     def describe(self) -> str:
         """Return it as one line."""
-        time = f"{self.seconds / 60:.0f} minutes" if self.seconds > 100 else f"{self.seconds:.0f} seconds"
+        if self.seconds < 1.5:
+            time = "a second"
+        else:
+            time = f"{self.seconds / 60:.0f} minutes" if self.seconds > 100 else f"{self.seconds:.0f} seconds"
         return (
             f"{self.forward_passes:,} forward passes of the frozen layers and {self.steps:,} steps, "
             f"about {time}, {self.memory / 1e6:,.0f} MB of memory, {self.disk / 1e6:,.0f} MB of disk"

@@ -5,6 +5,7 @@ import time
 
 from finetune.data.dataset import Dataset
 from finetune.runs.run import Run
+from finetune.system.text import percent
 from finetune.training.checkpoint import save_checkpoint
 from finetune.training.contact_sheet import contact_sheet
 from finetune.training.describe import describe
@@ -64,9 +65,9 @@ class Journal:
         cells = (
             str(epoch.epoch),
             f"{epoch.train_loss:.4f}",
-            f"{epoch.train_accuracy:.1%}",
+            percent(epoch.train_accuracy),
             f"{epoch.val_loss:.4f}",
-            f"{epoch.val_accuracy:.1%}",
+            percent(epoch.val_accuracy),
             f"{seconds:.1f}",
         )
         row = "  ".join(cell.rjust(len(column)) for cell, column in zip(cells, COLUMNS, strict=True))

@@ -14,6 +14,7 @@ from finetune.data.preprocessing import with_changes
 from finetune.errors import UsageError
 from finetune.formats.read_weights import read_weights
 from finetune.formats.tf_checkpoint import checkpoint_index
+from finetune.formats.weights_file import WeightsFile
 from finetune.networks import Network, build
 from finetune.networks.initialize import Arrays, fresh_weights
 from finetune.networks.layers import Dropout
@@ -24,7 +25,7 @@ from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
 from finetune.pretrained.verify import warn_if_unverified
-from finetune.runs.run import open_run
+from finetune.runs.run import MODEL, open_run
 from finetune.system.digest import sha256_of_file
 from finetune.training.caffe_fit import (
     check_same_network,
@@ -61,10 +62,7 @@ def plan_layers(config: TrainConfig, num_classes: int, images: int = 1) -> Plan:
     solver = read_solver(config.solver) if config.solver else None
     if solver:
         config = with_solver(config, solver, images)
-    if config.weights and Path(config.weights).is_dir():
-        config = replace(config, weights=str(open_run(Path(config.weights)).model))
-    elif (index := checkpoint_index(Path(config.weights))) != Path(config.weights):
-        config = replace(config, weights=str(index))  # a file, so that the run can be repeated and resumed
+    config = replace(config, weights=_as_file(config.weights))
     path, name = choose_weights(config.weights, config.network)
     weights: Arrays = {}
     if path is None:
@@ -72,11 +70,8 @@ def plan_layers(config: TrainConfig, num_classes: int, images: int = 1) -> Plan:
         network.check_layers(config.skip or (), "--skip")  # a mistyped name is an error even without weights
         skip = tuple(network.weighted_layers())
     else:
-        file = describe(read_weights(path), name)
-        warn_if_unverified(path)
-        for option in ("mean", "interpolation"):  # --resize changes what new layers see, of any weights
-            if getattr(config, option) not in (None, AS_TRAINED):
-                check_undescribed(file, flag(option))
+        file = _read(path, name, config)
+        name = file.run.name if file.run else name
         network = _for_classes(network_like(file, config.network), num_classes, config, solver)
         skip = _skipped(config, network, solver)
         weights = load_weights(network, file, skip)
@@ -102,6 +97,30 @@ def plan_layers(config: TrainConfig, num_classes: int, images: int = 1) -> Plan:
         )
     plan.factors  # noqa: B018 (reports mistakes in --layer-lr now)
     return plan
+
+
+def _as_file(weights: str) -> str:
+    """Return the file that stands for a run or a checkpoint, so that the new run can be repeated and resumed."""
+    if weights and Path(weights).is_dir():
+        return str(open_run(Path(weights)).model)
+    index = checkpoint_index(Path(weights))
+    return weights if index == Path(weights) else str(index)
+
+
+def _read(path: Path, name: str, config: TrainConfig) -> WeightsFile:
+    """Return the weights in a file, described if they are the published ones of this name.
+
+    Raises UsageError for an option that contradicts what a file says of its input. --resize does not: the new model
+    states its own, and new layers learn from what they see.
+    """
+    file = describe(read_weights(path), name)
+    if path.name == MODEL and path.parent.name:  # all runs call their model alike
+        file = replace(file, run=path.parent)
+    warn_if_unverified(path)
+    for option in ("mean", "interpolation"):
+        if getattr(config, option) not in (None, AS_TRAINED):
+            check_undescribed(file, flag(option))
+    return file
 
 
 def _precision(config: TrainConfig) -> Precision:

@@ -57,7 +57,14 @@ def test_classes() -> None:
     assert training_warnings(Dataset(without.records, ("ants", "bees", "Ants "))) == [
         "class names that differ only in case, spaces or punctuation: classes 'Ants ', 'ants'",
         "classes that training or validation lacks: class 'Ants ' has no images in validation",
-        "classes with few images to train on: class 'Ants ' has 1 to train on",
+        "classes with few images to train on: 'Ants ' has 1",
         "classes of very different size: 'ants' has 12 to train on, 'Ants ' has 1; "
-        "always predicting 'ants' would be right for 48%",
+        "always predicting 'ants' would be right for 48 %",
+    ]
+
+
+def test_many_small_classes_are_one_line() -> None:
+    records = [Record(Path(f"{label}.jpg"), label, "train", str(label)) for label in range(7)]
+    assert training_warnings(Dataset(tuple(records), tuple("abcdefg"))) == [
+        "classes with few images to train on: 'a' has 1; 'b' has 1; 'c' has 1; 'd' has 1; 'e' has 1 and 2 more"
     ]

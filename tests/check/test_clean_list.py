@@ -56,8 +56,8 @@ def test_data_without_splits_leaves_them_to_training(tmp_path: Path) -> None:
     assert listed.class_names == trained.class_names == ("ants", "bees, wild")
     assert [record[1:] for record in listed.records] == [record[1:] for record in trained.records]
     assert checked.counts["ants"] == {
-        split: sum(record.label == 0 and record.split == split for record in trained.records)
-        for split in ("train", "val")
+        split: sum(record.label == 0 and record.split == split for record in trained.all_to_train().records)
+        for split in ("train",)
     }
 
 

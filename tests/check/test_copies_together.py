@@ -53,10 +53,10 @@ def test_near_copies_are_in_one_split(data: Path) -> None:
 
 
 def test_check_finds_none_of_them_in_both_splits(data: Path) -> None:
-    """It makes the same split as a training, for a folder and for a list."""
+    """It splits as a training does by default, for a folder and for a list: nothing is held out."""
     lines = "".join(f"{path},{path.parent.name}\n" for path in sorted(data.rglob("*.*g")))
     (data / "list.csv").write_text("path,label\n" + lines)
-    expected = {record.path: record.split for record in keep_copies_together(read_data(data)).records}
+    expected = {record.path: record.split for record in read_data(data).all_to_train().records}
     for form in (data, data / "list.csv"):
         checked = check(form)
         assert {image.file.path: image.file.split for image in checked.looks} == expected
@@ -151,7 +151,7 @@ def test_doubtful_images_are_warned_of_each_time(data: Path, caplog: pytest.LogC
         lines.append(caplog.messages)
     assert lines[0] == lines[1]
     assert lines[0] == [
-        f"{data}/dots/cut.jpg is damaged (premature end of data segment), and the decoder guessed the missing pixels; "
+        f"{data}/dots/cut.jpg is damaged (premature end of data segment), and the decoder may have guessed pixels; "
         "get the file again",
         f"2 images are dark ({data}/dots/dim0.png, …): their 16-bit values use less than half of their range; scale "
         "them to 65535",

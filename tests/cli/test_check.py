@@ -17,7 +17,7 @@ from finetune.check.check import check as check_data
 from finetune.cli.check import _classes, _report, check
 from finetune.cli.terminal import show
 from finetune.data.read_data import read_data
-from finetune.errors import FinetuneError, UsageError
+from finetune.errors import FinetuneError, RunError, UsageError
 
 app = typer.Typer()
 app.command()(check)
@@ -60,8 +60,8 @@ def test_test_images_have_a_column(image_folder: Callable[..., Path]) -> None:
     _, classes, *_ = invoke(data).stdout.split("\n\n")
     assert [line.split() for line in classes.splitlines()] == [
         ["class", "train", "val", "test"],
-        ["dots", "3", "1", "2"],
-        ["stripes", "3", "1", "2"],
+        ["dots", "4", "0", "2"],
+        ["stripes", "4", "0", "2"],
     ]
 
 
@@ -110,7 +110,7 @@ def test_names_that_would_control_a_terminal(data: Path) -> None:
 
 def test_outputs_that_are_refused(data: Path, tmp_path: Path) -> None:
     def refused(*arguments: object) -> str:
-        with pytest.raises(UsageError) as error:
+        with pytest.raises((RunError, UsageError)) as error:
             invoke(data, *arguments)
         return str(error.value)
 
@@ -119,18 +119,18 @@ def test_outputs_that_are_refused(data: Path, tmp_path: Path) -> None:
         f"--html {data / 'check.html'} is in the data; choose a place outside {data}"
     )
     assert "is in the data" in refused("--write-list", data / "dots" / "clean.csv")
-    assert refused("--html", tmp_path / "page") == f"--html {tmp_path / 'page'}: expected a name that ends with .html"
-    assert "expected a name that ends with .csv" in refused("--write-list", tmp_path / "list.txt")
+    assert refused("--html", tmp_path / "page") == f"--html {tmp_path / 'page'}: expected a name that ends in .html"
+    assert "expected a name that ends in .csv" in refused("--write-list", tmp_path / "list.txt")
     assert refused("--html", tmp_path / "no" / "x.html").endswith(
-        f"the folder {tmp_path / 'no'} does not exist; make it or choose another place"
+        f"the folder {tmp_path / 'no'} does not exist; create it first"
     )
     page.write_text("mine")
-    assert refused("--html", page) == f"--html {page} already exists; choose another name, or --overwrite to replace it"
+    assert refused("--html", page) == f"--html {page} exists; choose another name, or --overwrite to replace it"
     assert page.read_text() == "mine"
     assert invoke(data, "--html", page, "--overwrite").exit_code == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     (tmp_path / "folder.html").mkdir()
-    assert "already exists" in refused("--html", tmp_path / "folder.html", "--overwrite")
+    assert "is a folder" in refused("--html", tmp_path / "folder.html", "--overwrite")
     listing.write_text("path,label\n")
     with pytest.raises(UsageError, match="is in the data"):
         invoke(listing, "--write-list", listing, "--overwrite")

@@ -106,9 +106,9 @@ def test_variables_of_every_command_are_named(
     finetune: Finetune, monkeypatch: pytest.MonkeyPatch, tmp_path: str
 ) -> None:
     monkeypatch.setenv("FINETUNE_CHECK_HTML", f"{tmp_path}/page")
-    _, _, err = finetune("check", tmp_path)
+    _, _, err = finetune("check", f"{tmp_path}/images")
     assert err == (
-        f"finetune: error: --html {tmp_path}/page: expected a name that ends with .html (set by FINETUNE_CHECK_HTML)\n"
+        f"finetune: error: --html {tmp_path}/page: expected a name that ends in .html (set by FINETUNE_CHECK_HTML)\n"
     )
     monkeypatch.setenv("FINETUNE_WEIGHTS_LIST_JSON", "perhaps")
     assert "(set by FINETUNE_WEIGHTS_LIST_JSON)" in finetune("weights", "list")[2]

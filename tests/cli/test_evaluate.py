@@ -56,8 +56,8 @@ def test_tables(run: Path) -> None:
     assert overall.splitlines()[0].startswith("top-1 ")
     assert overall.splitlines()[1].split() == ["images", "6"]
     assert "top-5" not in overall, "of three classes the true one is always among five"
-    assert "with the model's temperature 1.000" in overall
-    assert "without the temperature; 1 bin with equal numbers of images\n" in overall
+    assert "temperature" not in overall.partition("The best epoch")[0], "it has none"
+    assert f"\n{' ' * 19}1 bin with equal numbers of images\n" in overall
     assert overall.splitlines()[-2:] == [
         "The best epoch and the temperature were chosen on these images, so the metrics are slightly optimistic;",
         "for unbiased ones, use images that training has not used: finetune evaluate RUN --data FOLDER",
@@ -72,6 +72,11 @@ def test_tables(run: Path) -> None:
 def test_where_the_last_epoch_is_kept_only_the_temperature_was_chosen(run: Path, tiny_model: Model) -> None:
     Run(run).write_model(replace(tiny_model, about={"metrics": {"kept": "last"}}))
     overall, *_ = invoke(run).stdout.split("\n\n")
+    assert "chosen" not in overall, "no temperature lowered the loss"
+    Run(run).write_model(replace(tiny_model, about={"metrics": {"kept": "last"}, "temperature": 1.5}))
+    overall, *_ = invoke(run).stdout.split("\n\n")
+    assert "with the model's temperature 1.500" in overall
+    assert "% without the temperature; 1 bin with equal numbers of images\n" in overall
     assert overall.splitlines()[-1] == (
         "Only the temperature was chosen on these images: it does not change the accuracy, but the loss and the "
         "calibration error are slightly optimistic."

@@ -26,7 +26,7 @@ def test_explain(finetune: Finetune, image: Path, tiny_weights: Path, tmp_path: 
     assert cv2.imread(file) is not None
 
     assert finetune(*arguments) == (
-        1, "", f"finetune: error: --out {file} exists already; choose another name, or --overwrite to replace it\n"
+        1, "", f"finetune: error: --out {file} exists; choose another name, or --overwrite to replace it\n"
     )  # fmt: skip
     other = first[1].split()[-1]
     code, out, _ = finetune(*arguments, "--overwrite", "--class", other, "--layer", "conv3")

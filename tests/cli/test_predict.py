@@ -107,7 +107,7 @@ def test_names_cannot_reach_the_terminal(run: Callable[..., Result]) -> None:
 
 def test_class_names_cannot_reach_the_terminal() -> None:
     shown = _table(Prediction(Path("a.png"), (Score(0, "ant\x1b[2J", 0.75),)))
-    assert shown.splitlines() == ["a.png", "   1   75.00%  ant\\x1b[2J"]
+    assert shown.splitlines() == ["a.png", "   1   75.00 %  ant\\x1b[2J"]
 
 
 @pytest.mark.slow
@@ -147,9 +147,9 @@ def test_explain_draws_one_picture(run: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("why.png", "--explain why.png exists already; choose another name$"),
-        ("why.jpg", "--explain why.jpg: expected a name that ends in .png, .pdf or .svg, for that kind of file$"),
-        ("no/why.png", "--explain no/why.png: the folder no does not exist; make it, or choose another name$"),
+        ("why.png", "--explain why.png exists; choose another name$"),
+        ("why.jpg", "--explain why.jpg: expected a name that ends in .png, .pdf or .svg$"),
+        ("no/why.png", "--explain no/why.png: the folder no does not exist; create it first$"),
     ],
 )
 def test_explain_is_refused_before_the_rows(
@@ -187,8 +187,21 @@ def test_a_long_label_does_not_break_the_line(
     _show(Prediction(Path("a.png"), (Score(0, "ant\x1b[2J" + "x" * 80, 0.5), Score(1, "bee", 0.0))))
     path, first, second = capsys.readouterr().out.splitlines()
     assert (path, len(first), first[-1]) == ("a.png", 60, "…")
-    assert first.startswith("   1   50.00%  ██████████            ant\\x1b[2Jxxx")
-    assert second.rstrip() == "   2    0.00%                        bee"
+    assert first.startswith("   1   50.00 %  ██████████            ant\\x1b[2Jxxx")
+    assert second.rstrip() == "   2    0.00 %                        bee"
+
+
+def test_a_mistyped_name_gets_its_hint_on_a_terminal_too(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("zebra.jpg").touch()
+    missing = Prediction(Path("zebre.jpg"), (), error="cannot be opened")
+    terminal(80)
+    _show(missing)
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["zebre.jpg", "     not read: cannot be opened (did you mean zebra.jpg?)"]
+    assert _table(missing).splitlines() == shown
 
 
 def test_no_readable_image_is_exit_code_1(run: Callable[..., Result]) -> None:

@@ -41,7 +41,7 @@ def test_two_files_and_a_figure(finetune: Finetune, tmp_path: Path) -> None:
             1,
             "gone.h5 cannot be read (No such file or directory): expected an HDF5 file of features",
         ),
-        (("acts.h5", "--out", "r.txt"), 2, "--out r.txt: expected a name that ends in .h5, .hdf5"),
+        (("acts.h5", "--out", "r.txt"), 2, "--out r.txt: expected a name that ends in .h5 or .hdf5"),
         (("acts.h5", "--out", "r.h5", "--metric", "pearson"), 2, "expected correlation, euclidean or cosine"),
         (("acts.h5",), 2, "Missing option '--out'"),
     ],

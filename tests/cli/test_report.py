@@ -55,7 +55,7 @@ def test_the_confusion_matrix_too(
     assert all(f">{name}</text>" in drawing.read_text(encoding="utf-8") for name in names)
     code, out, err = finetune("report", run.path, "--confusion", drawing)
     assert (code, out) == (1, "")
-    assert f"--confusion {drawing} exists already; choose another name" in err
+    assert f"--confusion {drawing} exists; choose another name" in err
 
 
 def test_a_confusion_matrix_of_another_kind(finetune: Finetune, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_compare_on_different_images(finetune: Finetune, tmp_path: Path, termina
     out = finetune("runs", "compare", first, second)[1]
     assert "\n--flip                  yes             no" in out
     assert " ".join(out.partition("\n\n")[2].split()) == (
-        "The two runs were measured on different images (10 and 4; both have 4 of the paths), so their results cannot "
+        "The two runs were measured on different images (10 and 4, of which 4 are in both), so their results cannot "
         "be compared. To compare them, evaluate both on images that neither was trained on: finetune evaluate RUN "
         "--data DIR"
     )

@@ -86,6 +86,11 @@ def test_file_that_fits_two_networks(tiny_weights: Path, tmp_path: Path) -> None
     assert run(tmp_path / "tiny.npy", "--network", "caffenet").startswith("caffenet (num_classes 3")
 
 
+def test_a_network_and_another_one() -> None:
+    with pytest.raises(UsageError, match=r"^vgg16 is a network, and --network alexnet another; omit --network$"):
+        run("vgg16", "--network", "alexnet")
+
+
 def test_an_argument_that_is_none_of_them(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"'alexnat' is not a network \(did you mean alexnet\?\), run directory or weights file"

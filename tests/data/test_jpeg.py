@@ -106,7 +106,7 @@ def test_a_damaged_file_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptu
         read_image(path)
         read_image(path)
     assert caplog.messages == [
-        f"{path} is damaged (premature end of data segment), and the decoder guessed the missing pixels; "
+        f"{path} is damaged (premature end of data segment), and the decoder may have guessed pixels; "
         "get the file again"
     ]
 

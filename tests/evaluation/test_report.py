@@ -122,6 +122,12 @@ def test_every_epoch_is_a_row_and_the_kept_one_is_bold() -> None:
     assert "Training was interrupted; the last whole epoch was kept." in page
 
 
+def test_weights_from_a_run_are_named_after_it() -> None:
+    config = {**CONFIG, "weights": "runs/first/model.safetensors", "source_weights": {"name": "first", "sha256": "0"}}
+    words = Page(render_report("run", config, "", METRICS, EPOCHS, dataset(("a", "b"), [Path("x")]))).words
+    assert "weights first; epoch 1 of 2" in " ".join(words.split())
+
+
 @pytest.mark.parametrize("kept", [{"kept": "best"}, {}], ids=["with patience", "a run of 0.1"])
 def test_the_page_says_that_the_best_epoch_was_chosen(kept: dict[str, str]) -> None:
     metrics = {"val_accuracy": 0.875, "best_epoch": 1, "epochs": 2, "interrupted": True, **kept}

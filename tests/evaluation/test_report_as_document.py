@@ -59,6 +59,7 @@ def test_a_temperature_of_1_is_explained() -> None:
     paths = [Path(f"{i}.png") for i in range(6)]
     page = render_report("run", CONFIG, "", METRICS, EPOCHS, dataset(NAMES, paths), evaluation_json(NAMES, paths))
     words = " ".join(Page(page).words.split())
+    assert "The last epoch was kept: these images chose nothing. If you choose" in words
     assert (
         "No temperature lowered the loss beyond noise, so the probabilities are used as trained. The expected" in words
     )

@@ -78,7 +78,7 @@ def test_activations_share_one_scale(figures: list[Figure], tmp_path: Path) -> N
     strongest = [Activation(7, np.full((2, 2), 8, np.float32)), Activation(3, np.full((2, 2), 2, np.float32))]
     draw_activations(tmp_path / "out.png", "", image, strongest)
     drawn, first, second, *_ = figures[0].axes
-    assert (first.get_title(), second.get_title()) == ("7: 8", "3: 2")
+    assert (first.get_title(), second.get_title()) == ("channel 7: 8", "channel 3: 2")
     assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 8)
     np.testing.assert_array_equal(shown(second), strongest[1].map)
     assert drawn.get_title() == "the image as the network sees it"

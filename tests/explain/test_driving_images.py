@@ -92,7 +92,7 @@ def test_before_the_relu(
     both = show_driving_images(units, tmp_path / "out.svg", photos[:3], "conv1", [1, 0])
     assert [len(each.images) for each in both.channels] == [0, 3]
     assert caplog.messages == ["channel 1 of conv1 is not drawn: no image drives it, all its values are 0"]
-    assert re.findall(r">(\d: [^<]*)<", (tmp_path / "out.svg").read_text()) == ["0: 182 to 180"]
+    assert re.findall(r">channel (\d: [^<]*)<", (tmp_path / "out.svg").read_text()) == ["0: 182 to 180"]
     with pytest.raises(DataError, match=r"^no image drives these channels of conv1: all values are 0; give other"):
         driving_images(units, photos[:3], "conv1", [1])
 

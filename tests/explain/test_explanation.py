@@ -123,11 +123,11 @@ def test_the_map_is_drawn_where_it_belongs(tmp_path: Path) -> None:
 @pytest.mark.tensorflow
 def test_arguments_that_are_refused(classifier: Classifier, photo: Path, tmp_path: Path) -> None:
     before = photo.read_bytes()
-    with pytest.raises(RunError, match=r"photo\.png exists already; choose another name, or --overwrite"):
+    with pytest.raises(RunError, match=r"photo\.png exists; choose another name, or --overwrite"):
         explain(classifier, photo, photo)
     with pytest.raises(UsageError, match=r"out\.jpg: expected a name that ends in \.png, \.pdf or \.svg"):
         explain(classifier, photo, tmp_path / "out.jpg")
-    with pytest.raises(RunError, match=r"the folder .*nowhere does not exist; make it, or choose another name"):
+    with pytest.raises(RunError, match=r"the folder .*nowhere does not exist; create it first"):
         explain(classifier, photo, tmp_path / "nowhere" / "out.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(RunError, match="is a folder; choose another name"):

@@ -62,7 +62,7 @@ def test_a_run(run: Run) -> None:
     )
     # 3 of 4 are right; Wilson's interval (Newcombe 1998, method 3) worked out by hand.
     assert section(text, "Metrics").splitlines()[:2] == [
-        "- On 4 validation images: top-1 75.0 % (95 % interval 30.1 % to 95.4 %), top-5 100.0 %, "
+        "- On 4 validation images: top-1 75.0 % (95 % interval 30.1 % to 95.4 %), "
         f"expected calibration error {100 * evaluation(run)['ece_after']:.1f} % "
         f"(a perfectly calibrated model would show {100 * evaluation(run)['ece_floor']:.1f} % on this many images).",
         "- Probabilities are calibrated: the logits are divided by 1.5000.",
@@ -141,7 +141,7 @@ def test_class_names_are_escaped(tiny_model: Model) -> None:
         ("onnx", {}, "The model does the last step, mean and scale; the caller does the others. The image is turned"),
         ("saved_model", {}, "The model does all of this. The image is turned upright by its EXIF orientation, "),
         ("npy", {}, "The caller does all of this."),
-        ("npy", {}, "and resized to 76 pixels on its short side, and cropped to the central 67 × 67 pixels; "),
+        ("npy", {}, "and resized to 76 pixels on its short side and cropped to the central 67 × 67 pixels; "),
         ("npy", {"interpolation": "linear"}, "pixels are interpolated linearly between the four nearest, also where"),
         ("npy", {"resize": "warp"}, "and squeezed into 67 × 67 pixels as a whole; shrinking averages areas"),
     ],

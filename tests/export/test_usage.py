@@ -111,6 +111,22 @@ def test_the_example_interpolates_as_the_network_does(
     assert np.abs(names["pixels"][0] - expected).max() <= most
 
 
+def test_the_example_lays_transparency_over_white(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `predict` does; what a program left in transparent pixels, here black, is not shown."""
+    monkeypatch.chdir(tmp_path)
+    image = np.zeros((80, 80, 4), np.uint8)
+    image[:40] = (200, 100, 50, 255)
+    cv2.imwrite("photo.png", image)
+    names: dict[str, np.ndarray] = {}
+    code = python_code(usage("onnx", tiny_model)).replace("photo.jpg", "photo.png")
+    exec(code[code.index("import numpy") : code.index("session =")], names)
+    (pixels,) = names["pixels"]
+    assert pixels[0, 0].tolist() == [50, 100, 200]
+    assert pixels[-1, -1].tolist() == [255, 255, 255]
+
+
 @pytest.mark.tensorflow
 def test_example_for_gray(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     network = build("alexnet-mnist", {"num_classes": 4, "fc_units": 16})

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from typer.testing import CliRunner
 
 from finetune.cli.benchmark import _report
 from finetune.cli.benchmark import benchmark as command
+from finetune.cli.terminal import show
 from finetune.errors import DataError, FinetuneError, UsageError
 from finetune.networks import NETWORKS, build
 from finetune.networks import benchmark as module
 from finetune.networks.benchmark import BURN_IN, MATRIX_PRODUCTS, MATRIX_SIDE, Benchmark, Timing, benchmark, timing
+from finetune.networks.compiled import Compiled
 from finetune.networks.forward import forward, normalize
 from finetune.networks.initialize import fresh_weights
 
@@ -100,18 +103,36 @@ def test_a_line_for_every_tenth_batch(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert not any("step" in record.getMessage() for record in caplog.records)
 
 
-def test_report() -> None:
+def test_a_small_batch_is_not_padded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere, a batch is padded to one of 32 images; a benchmark of 2 images would take as long as one of 32."""
+    computed = []
+
+    class Recorded(Compiled):
+        @cached_property
+        def _compute(self) -> Callable[[Any], dict[str, Any]]:
+            compute = super()._compute
+            return lambda pixels: computed.append(len(pixels)) or compute(pixels)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(module, "Compiled", Recorded)
+    monkeypatch.setattr(module, "MATRIX_SIDE", 8)
+    benchmark(build("alexnet", SMALL["alexnet"]), batch_size=2, batches=1)
+    assert set(computed) == {2}
+
+
+def test_report(capsys: pytest.CaptureFixture[str]) -> None:
     measured = Benchmark("alexnet", 32, "bfloat16", 200.0, Timing(150.04, 2.5, 213.3, 150.0), Timing(500, 0, 64, 50.0))
-    assert _report(measured, 100, "bfloat16").splitlines() == [
+    show(*_report(measured, 100, "bfloat16"))
+    assert capsys.readouterr().out.splitlines() == [
         "alexnet, 100 batches of 32, bfloat16; a matrix product reaches 200.0 GFLOP/s",
         "",
         "                  ms per batch  images/s  GFLOP/s  of a matrix product",
-        "forward            150.0 ± 2.5     213.3    150.0                  75%",
-        "forward-backward   500.0 ± 0.0      64.0     50.0                  25%",
+        "forward            150.0 ± 2.5     213.3    150.0                 75 %",
+        "forward-backward   500.0 ± 0.0      64.0     50.0                 25 %",
         "",
         "mean ± standard deviation; a multiply-add counts as 2 operations, backward as 2 × forward",
     ]
-    rows = _report(measured, 100, "auto").splitlines()
+    show(*_report(measured, 100, "auto"))
+    rows = capsys.readouterr().out.splitlines()
     assert rows[4].split() == ["forward-backward,", "float32", "500.0", "±", "0.0", "64.0", "50.0"]
 
 

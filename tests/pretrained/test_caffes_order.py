@@ -38,7 +38,7 @@ def test_pooling_before_normalisation_is_caffenet(places: Path, tiny_model: Mode
         np.testing.assert_array_equal(model.weights[name], tensor)
     with pytest.raises(WeightsError) as caught:
         network_like(read_weights(places), "alexnet")
-    assert str(caught.value) == "places.caffemodel holds the network caffenet, not alexnet; add --network caffenet"
+    assert str(caught.value) == "places.caffemodel holds the network caffenet, not alexnet; use --network caffenet"
 
 
 def test_a_renamed_last_layer_predicts_with_numbers_for_classes(flickr: Path, tiny_model: Model) -> None:

@@ -80,7 +80,7 @@ def closed_port() -> str:
 def test_no_route(publish: Publish, cache: Path, closed_port: str) -> None:
     publish(closed_port)
     with pytest.raises(
-        WeightsError, match=r"cannot be fetched \(127\.0\.0\.1:1: no route \(Connection refused\)\); download"
+        WeightsError, match=r"cannot be fetched \(127\.0\.0\.1:1: not reached \(Connection refused\)\); download"
     ):
         fetch.fetch("tiny")
 
@@ -109,7 +109,7 @@ def test_the_next_address_is_tried_and_the_failure_reported(
     publish(closed_port, "tiny.npy")
     assert read_weights(fetch.fetch("tiny")).metadata["weights"]["source"] == f"{server.url}/tiny.npy"
     address = server.url.removeprefix("http://")
-    assert caplog.messages == [f"127.0.0.1:1: no route (Connection refused); trying {address}"]
+    assert caplog.messages == [f"127.0.0.1:1: not reached (Connection refused); trying {address}"]
 
 
 def test_a_connection_that_breaks_before_the_first_byte(
@@ -121,7 +121,7 @@ def test_a_connection_that_breaks_before_the_first_byte(
     assert fetch.fetch("tiny").is_file()
     address = server.url.removeprefix("http://")
     assert caplog.messages == [
-        f"127.0.0.1:1: no route (Connection refused); trying {address}",
+        f"127.0.0.1:1: not reached (Connection refused); trying {address}",
         f"{address}: the connection broke; trying {address}",
     ]
 

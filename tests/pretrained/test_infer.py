@@ -66,7 +66,7 @@ def test_two_that_fit_equally() -> None:
     stated = file_of("caffenet", {"fc_units": 24}, network="caffenet")
     assert network_of(stated).name == "caffenet"
     assert [network.name for network in fitting_networks(stated)] == ["caffenet"]
-    with pytest.raises(WeightsError, match="holds the network caffenet, not alexnet; add --network caffenet"):
+    with pytest.raises(WeightsError, match="holds the network caffenet, not alexnet; use --network caffenet"):
         network_of(stated, "alexnet")
 
 
@@ -158,7 +158,7 @@ def test_a_file_that_finetune_wrote_decides_on_its_network() -> None:
     assert fitting_networks(file) == [network]
     for infer in (network_of, network_like):
         with pytest.raises(
-            WeightsError, match=r"^some\.npy holds the network alexnet, not caffenet; add --network alexnet$"
+            WeightsError, match=r"^some\.npy holds the network alexnet, not caffenet; use --network alexnet$"
         ):
             infer(file, "caffenet")
 

@@ -185,8 +185,8 @@ def test_other_stimuli(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "figure", "error", "message"),
     [
-        ("rdms.mat", "rdms.png", UsageError, "--out .*rdms.mat: expected a name that ends in .h5, .hdf5"),
-        ("rdms.h5", "rdms.jpg", UsageError, "--figure .*: expected a name that ends in .png, .pdf, .svg"),
+        ("rdms.mat", "rdms.png", UsageError, "--out .*rdms.mat: expected a name that ends in .h5 or .hdf5"),
+        ("rdms.h5", "rdms.jpg", UsageError, "--figure .*: expected a name that ends in .png, .pdf or .svg"),
         ("no/rdms.h5", "rdms.png", RunError, "--out .*: the folder .*no does not exist; create it first"),
         ("acts.h5", "rdms.png", UsageError, "--out .*acts.h5 is one of the files to read; choose another name"),
         ("folder.h5", "rdms.png", RunError, "--out .*folder.h5 is a folder; expected the name of a file"),

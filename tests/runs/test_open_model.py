@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.errors import RunError, WeightsError
+from finetune.errors import RunError, UsageError, WeightsError
 from finetune.model import Model, save_model
 from finetune.networks import build
 from finetune.networks.initialize import fresh_weights
+from finetune.pretrained.description import Description
 from finetune.runs.open_model import open_model, open_weights
 
 
@@ -32,8 +33,18 @@ def test_a_run_directory(tiny_model: Model, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", tiny_model)
     for ref in (run, str(run)):
         assert open_model(ref).class_names == tiny_model.class_names
-    assert open_model(run, network="vgg16").network.name == "alexnet", "a run knows its network"
+    assert open_model(run, network="alexnet").network.name == "alexnet"
     assert open_weights(run).path == run / "model.safetensors"
+
+
+def test_an_error_names_the_run_and_not_the_file_in_it(tiny_model: Model, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tiny_model)
+    with pytest.raises(WeightsError) as another:
+        open_model(run, network="vgg16")
+    assert str(another.value) == f"{run} holds the network alexnet, not vgg16; use --network alexnet"
+    with pytest.raises(UsageError) as described:
+        open_model(run, description=Description(resize="warp"))
+    assert f"but {run} states its preprocessing" in str(described.value)
 
 
 def test_a_file(tiny_weights: Path, two_networks: Path) -> None:

@@ -38,11 +38,15 @@ def test_format_by_the_ending(
         (
             "rows.json",
             {},
-            r"--out rows\.json: expected a name that ends in \.jsonl, \.csv, \.parquet, \.npy, \.h5, \.mat",
+            r"--out rows\.json: expected a name that ends in \.jsonl, \.csv, \.parquet, \.npy, \.h5 or \.mat",
         ),
         ("rows", {}, r"--out rows: expected a name that ends in"),
         ("rows.npy", {}, r"--out rows\.npy: \.npy holds features; add --features LAYERS"),
-        ("rows.csv", {"features": ("fc7",)}, r"--out rows\.csv: features are .*; choose \.npy, \.h5, \.mat, \.parquet"),
+        (
+            "rows.csv",
+            {"features": ("fc7",)},
+            r"--out rows\.csv: features are .*; choose \.npy, \.h5, \.mat or \.parquet",
+        ),
         (
             "rows.H5",
             {},

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.errors import RunError, UsageError
-from finetune.system.figure_file import check_figure_file, figure_file
+from finetune.system.figure_file import figure_file
 
 STARTS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 
@@ -41,26 +40,3 @@ def test_nothing_is_written_unless_the_figure_is_complete(tmp_path: Path) -> Non
         raise ZeroDivisionError
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_out(tmp_path: Path) -> None:
-    check_figure_file(tmp_path / "new.PNG", overwrite=False)
-    check_figure_file(tmp_path / "new.svg", overwrite=False)
-    (tmp_path / "old.pdf").touch()
-    check_figure_file(tmp_path / "old.pdf", overwrite=True)
-    with pytest.raises(
-        RunError, match=r"^--out .*/old\.pdf exists already; choose another name, or --overwrite to replace"
-    ):
-        check_figure_file(tmp_path / "old.pdf", overwrite=False)
-    with pytest.raises(
-        UsageError, match=r"^--out .*: expected a name that ends in \.png, \.pdf or \.svg, for that kind of file$"
-    ):
-        check_figure_file(tmp_path / "a.eps", overwrite=False)
-    with pytest.raises(RunError, match=r"^--out .*: the folder .*/none does not exist; make it, or choose another"):
-        check_figure_file(tmp_path / "none" / "a.png", overwrite=False)
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(RunError, match=r"^--out .*/folder\.png is a folder; choose another name$"):
-        check_figure_file(tmp_path / "folder.png", overwrite=True)
-    with pytest.raises(RunError) as error:
-        check_figure_file(tmp_path / "old.pdf", overwrite=False, option="--explain")
-    assert str(error.value) == f"--explain {tmp_path}/old.pdf exists already; choose another name"

@@ -145,7 +145,7 @@ def test_a_probe_connects_or_says_why_not(server: Server) -> None:
     reached, closed = http.TrialConnection(server.url), http.TrialConnection("http://127.0.0.1:1/x")
     for probe in (reached, closed):
         probe.join(5)
-    assert (reached.failure, closed.failure) == (None, "no route (Connection refused)")
+    assert (reached.failure, closed.failure) == (None, "not reached (Connection refused)")
     assert server.requests == [], "it only connects"
 
 

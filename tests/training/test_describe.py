@@ -89,7 +89,7 @@ def test_copies_are_counted_in_one_line(image_folder: Callable[..., Path], tiny_
     )
     both = [record._replace(digest=digests[0]) for record in dataset.records]
     text = describe(plan, replace(dataset, records=tuple(both)))
-    assert text.endswith("\ncopies: 12 images are identical to others, in 1 groups; in two splits: 1")
+    assert text.endswith("\ncopies: 12 images are identical to others, in 1 group; in two splits: 1")
 
 
 def test_what_the_layer_of_a_probe_was_chosen_from(image_folder: Callable[..., Path], tiny_weights: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_last_layer_may_be_kept_when_the_classes_are_as_many(tiny_weights: P
          "fc8 has 3 outputs in tiny.safetensors, but there are 2 classes; "
          "add --skip fc8 to train it from scratch"),
         ({"network": "caffenet"}, WeightsError, "tiny.safetensors holds the network alexnet, not caffenet; "
-         "add --network alexnet"),
+         "use --network alexnet"),
         ({"network": "alexnt"}, FinetuneError, r"there is no network 'alexnt' \(did you mean alexnet\?\)"),
     ],
 )  # fmt: skip
@@ -140,6 +140,9 @@ def test_a_run_as_weights(tiny_model: Model, tmp_path: Path) -> None:
     save_model(run / "model.safetensors", tiny_model)
     from_run, from_file = (plan_layers(config(path), num_classes=2) for path in (run, run / "model.safetensors"))
     assert from_run.source == from_file.source
+    assert from_run.source.name == "run", "all runs call their model alike"
+    with pytest.raises(UsageError, match=r"^--mean is for weights that do not describe themselves, but .*run states"):
+        plan_layers(config(run, mean="none"), num_classes=2)
     assert from_run.config == from_file.config
     np.testing.assert_array_equal(from_run.weights["fc7/kernel"], tiny_model.weights["fc7/kernel"])
 

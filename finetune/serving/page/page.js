@@ -182,12 +182,12 @@ async function about() {
   };
   if (accuracy) {
     rows.Accuracy = `${percent(accuracy.top1)} on ${accuracy.images.toLocaleString("en")} ${accuracy.of} ` +
-      `(95 % interval: ${accuracy.interval.map(percent).join(" to ")})`;
+      `(95\u00a0% interval: ${accuracy.interval.map(percent).join(" to ")})`;
   }
   $("about").textContent = accuracy ? `Accuracy: ${rows.Accuracy}` : `${rows.Network}, ${rows.Classes} classes`;
   if (source.name && source.name !== name) rows["Trained from"] = source.name;
   rows["SHA-256"] = sha256;
-  rows["Served by"] = `finetune ${version}`;
+  rows.Version = `finetune ${version}`;
   $("facts").replaceChildren(...Object.entries(rows).flatMap(([key, value]) => {
     const [term, text] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = key;

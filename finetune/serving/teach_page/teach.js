@@ -1,6 +1,6 @@
 // The second view: classes fill with images from files and the camera, a training runs, and its model is tried at once.
 
-import { showBars } from "./bars.js";
+import { percent, showBars } from "./bars.js";
 import { hasCamera, openCamera } from "./camera.js";
 import { model, predict, token } from "./engine.js";
 import { classCards } from "./cards.js";
@@ -85,11 +85,14 @@ function showTraining({ stage, what, done, total, lines, error }, before) {
 
 async function showResult() {
   const { accuracy } = await model();
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
-  $("result").textContent = accuracy
-    ? `${percent(accuracy.top1)} of ${accuracy.images.toLocaleString("en")} ${accuracy.of} are classified correctly ` +
-      `(95 % interval: ${accuracy.interval.map(percent).join(" to ")}).`
-    : "";
+  if (!accuracy) {
+    $("result").textContent = "";
+    return;
+  }
+  const { top1, images, of, interval } = accuracy;
+  $("result").textContent =
+    `${percent(top1)} of ${images.toLocaleString("en")} ${of}${of.includes(",") ? "," : ""} are classified correctly ` +
+    `(95\u00a0% interval: ${interval.map(percent).join(" to ")}).`;
 }
 
 async function watch() {
