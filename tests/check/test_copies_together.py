@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from finetune.check import check as check_module
 from finetune.check import copies_together
 from finetune.check.check import check
 from finetune.check.copies_together import keep_copies_together
@@ -62,15 +61,6 @@ def test_check_finds_none_of_them_in_both_splits(data: Path) -> None:
         assert {image.file.path: image.file.split for image in checked.looks} == expected
         assert not checked.of("near-sides")
         assert len(checked.of("near")) == 12
-
-
-def test_check_splits_more_images_than_are_compared_as_a_training_does(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (copies_together, check_module):
-        monkeypatch.setattr(module, "MOST_IMAGES", 24)
-    expected = {record.path: record.split for record in keep_copies_together(read_data(data)).records}
-    assert {image.file.path: image.file.split for image in check(data).looks} == expected
 
 
 def test_splits_of_the_data_stay(data: Path) -> None:
