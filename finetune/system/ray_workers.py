@@ -29,12 +29,13 @@ WorkerFunction = Callable[[list[Any]], Any]
 class ClusterWorkers:
     """The workers of a cluster: one on each machine, or on each GPU, also of machines that join later.
 
-    They start when there is something to compute, call `make(shared)` once, and end with the block. Use it within
-    `connected`. All that is sent must be picklable.
+    `on_gpus`: whether they may have the GPUs; otherwise those are for others. They start when there is something to
+    compute, call `make(shared)` once, and end with the block. Use it within `connected`. All that is sent must be
+    picklable.
     """
 
-    def __init__(self, make: Callable[[Any], WorkerFunction], shared: Any) -> None:
-        self._make, self._shared = make, shared
+    def __init__(self, make: Callable[[Any], WorkerFunction], shared: Any, on_gpus: bool = True) -> None:
+        self._make, self._shared, self._on_gpus = make, shared, on_gpus
         self._places: dict[str, list[_Place]] = {}  # of each machine
         self._looked = -SECONDS_BETWEEN_LOOKS
         self._why = ""
@@ -82,7 +83,10 @@ class ClusterWorkers:
         alive = {machine["NodeID"]: machine["Resources"] for machine in machines()}
         for node in alive.keys() - self._places.keys():
             gpus = int(min(alive[node].get("GPU", 0), alive[node]["CPU"]))
-            self._places[node] = [_Place(node, min(gpus, 1)) for _ in range(max(gpus, 1))]
+            if self._on_gpus:
+                self._places[node] = [_Place(node, min(gpus, 1)) for _ in range(max(gpus, 1))]
+            else:
+                self._places[node] = [_Place(node, 0, hide_gpus=gpus > 0)]
         for node in self._places.keys() - alive.keys():
             for place in self._places.pop(node):
                 tasks.send_again(task for _, task in place.sent if task)
@@ -150,6 +154,7 @@ class _Place:
 
     node: str
     gpus: int
+    hide_gpus: bool = False  # Ray shows all of them to a worker that asks for none
     worker: Any = None
     sent: deque[tuple[Any, Task | None]] = field(default_factory=deque)
     deaths: int = 0
@@ -170,7 +175,13 @@ class _Place:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        kind = ray.remote(Worker).options(num_cpus=1, num_gpus=self.gpus, scheduling_strategy=there)  # few: see bury
+        variables = {"env_vars": {"CUDA_VISIBLE_DEVICES": "-1"}} if self.hide_gpus else None
+        kind = ray.remote(Worker).options(
+            num_cpus=1,  # few, since after a death another one has to fit as well
+            num_gpus=self.gpus,
+            runtime_env=variables,
+            scheduling_strategy=there,
+        )
         self.worker = kind.remote(shared)
         self.sent.append((self.worker.ready.remote(), None))
 

@@ -81,6 +81,7 @@ class Trunk:
         self._augmentation = plan.augmentation
         self._weights = plan.weights
         self._engine = plan.engine
+        self._on_gpus = plan.workers == 1  # several that train have the cluster's GPUs to themselves
         self._functions: dict[Precision, Compiled] = {}
         self._workers: ClusterWorkers | None = None
         described = [FORMAT, plan.source.sha256, repr(self._layers), self._preprocessing.to_json()]
@@ -201,7 +202,7 @@ class Trunk:
         if self._workers:
             yield self._workers
             return
-        with ClusterWorkers(TrunkWorker, self) as self._workers:
+        with ClusterWorkers(TrunkWorker, self, self._on_gpus) as self._workers:
             try:
                 yield self._workers
             finally:

@@ -92,11 +92,16 @@ def test_workers_stay_for_another_call(cluster: Any, tmp_path: Path) -> None:
     wait_until(lambda: not any(workers(cluster)), "no workers are left")
 
 
-def test_a_worker_for_each_gpu(cluster: Any) -> None:
-    """Ray shows each worker one of them; a machine without any has one worker, from which nothing is hidden."""
+@pytest.mark.parametrize(("on_gpus", "seen"), [(True, {"0", "1", "all"}), (False, {"-1", "all"})])
+def test_a_worker_for_each_gpu(cluster: Any, on_gpus: bool, seen: set[str]) -> None:
+    """Ray shows each worker one of them; a machine without any has one worker, from which nothing is hidden.
+
+    Workers that may have none get none, and see none.
+    """
     machine = cluster.add_node(**{**MACHINE, "num_cpus": 3, "num_gpus": 2})
     try:
-        answers = compute(visible_gpu, None, [[str(number)] for number in range(200)])
-        assert {result for result, _ in answers} == {"0", "1", "all"}
+        with ClusterWorkers(visible_gpu, None, on_gpus) as cluster_workers:
+            answers = cluster_workers.compute([[str(number)] for number in range(200)])
+            assert {result for result, _ in answers} == seen
     finally:
         cluster.remove_node(machine)
