@@ -49,10 +49,6 @@ def train(context: typer.Context, **options: Any) -> None:
     config = _config(context, options)
     from finetune.training import train as training  # only now, since it imports NumPy
 
-    if config.solver:
-        from finetune.training.caffe_solver import read_solver
-
-        read_solver(config.solver)  # so that a mistake in it is reported before the images are read
     if options["dry_run"]:
         show("\n".join(map(printable, training.dry_run(config).split("\n"))))
     elif options["find_lr"]:

@@ -23,6 +23,7 @@ from finetune.option_rules import LAYERS, flag
 from finetune.runs.read_run import read_classes
 from finetune.runs.run import FACTS, Run
 from finetune.system.quiet import import_tensorflow
+from finetune.training.caffe_solver import read_solver
 from finetune.training.choose_probe import choose_probe
 from finetune.training.defaults import SGD_LEARNING_RATE, VAL_FRACTION
 from finetune.training.describe import describe, probe_table, summary_line
@@ -139,11 +140,14 @@ def _checked(workers: int, plan: Plan) -> int:
     return workers
 
 
-def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
+def _plan(config: TrainConfig, because: str = "") -> tuple[Plan, Dataset]:
     """Return the plan and the images in their splits; none divides copies or groups, but those of the data may.
 
+    `because`: the option for which it is a training by gradient, if that is not an option of the run.
     For a probe, none is held out for validation unless asked for: cross-validation measures on every image.
     """
+    if config.solver:
+        read_solver(config.solver)  # now, so that a mistake in it is reported before the images are read
     data = read_data(config.data, config.val_fraction or VAL_FRACTION, config.group_by, config.cache)
     dataset = keep_copies_together(data, config.cache)
     if config.is_probe and config.val_fraction is None:
@@ -153,7 +157,7 @@ def _plan(config: TrainConfig) -> tuple[Plan, Dataset]:
         logger.info(
             "%s is for training by gradient, so %s starts fresh and is trained, as with --skip; without it, a linear "
             "probe is fitted",
-            flag(config.by_gradient[0]),
+            because or flag(config.by_gradient[0]),
             plan.skip[-1],
         )
     return plan, dataset
@@ -181,10 +185,9 @@ def find_rate(config: TrainConfig) -> "FoundRate":
         raise UsageError("--find-lr tries learning rates, and a linear probe has none; omit --probe or --find-lr")
     if config.solver is not None:
         raise UsageError("--find-lr tries learning rates, and --solver has its own; omit one of them")
-    if config.is_probe:
-        config = replace(config, learning_rate=SGD_LEARNING_RATE)  # by gradient, as the training with the rate found
+    by_gradient = replace(config, learning_rate=SGD_LEARNING_RATE) if config.is_probe else config
     run = Run.create(config.out, overwrite=False)
-    plan, dataset = _plan(config)
+    plan, dataset = _plan(by_gradient, "--find-lr" if config.is_probe else "")
     logger.info("plan: %s", summary_line(plan))
     import_tensorflow()
     from finetune.training.find_rate import range_test
