@@ -39,11 +39,17 @@ def test_rates_grow_evenly_and_end_where_it_diverges() -> None:
 
 
 def test_plot_and_table(
-    tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path,
+    image_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(find_rate, "CLEARLY", 2)  # whatever random weights make of it
     data = image_folder(stripes=8, dots=8)
+    caplog.set_level("INFO")
     found = find(TrainConfig(data=data, weights=str(tiny_weights), out=tmp_path / "rates"))
+    assert "--find-lr is for training by gradient, so fc8 starts fresh" in caplog.text
     assert {path.name for path in (tmp_path / "rates").iterdir()} == {"find_lr.png", "find_lr.csv"}
     assert cv2.imread(str(found.plot)).shape[:2] == (600, 840)
     lines = (tmp_path / "rates" / "find_lr.csv").read_text().splitlines()
