@@ -25,7 +25,7 @@ from finetune.pretrained.infer import describe, network_like
 from finetune.pretrained.load import load_weights
 from finetune.pretrained.resolve import choose_weights
 from finetune.pretrained.verify import warn_if_unverified
-from finetune.runs.run import MODEL, open_run
+from finetune.runs.run import CONFIG, MODEL, open_run
 from finetune.system.digest import sha256_of_file
 from finetune.training.caffe_fit import (
     check_same_network,
@@ -114,8 +114,8 @@ def _read(path: Path, name: str, config: TrainConfig) -> WeightsFile:
     states its own, and new layers learn from what they see.
     """
     file = describe(read_weights(path), name)
-    if path.name == MODEL and path.parent.name:  # all runs call their model alike
-        file = replace(file, run=path.parent)
+    if path.name == MODEL and (path.parent / CONFIG).is_file() and path.parent.name:
+        file = replace(file, run=path.parent)  # all runs call their model alike
     warn_if_unverified(path)
     for option in ("mean", "interpolation"):
         if getattr(config, option) not in (None, AS_TRAINED):

@@ -77,7 +77,7 @@ def test_train_then_predict(
     assert code == 0
     trained, accuracy, images, *paths = out.splitlines()
     assert trained == "trained   fresh fc7, fresh fc8; epoch 2 of 2, the last"
-    assert re.fullmatch(r"accuracy  [\d.]+% \(95 % interval: [\d.]+% to [\d.]+%\)", accuracy)
+    assert re.fullmatch(r"accuracy  [\d.]+ % \(95 % interval: [\d.]+ % to [\d.]+ %\)", accuracy)
     assert images == "          of 2 validation images"
     assert paths == [
         f"model     {run / 'model.safetensors'}",

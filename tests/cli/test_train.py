@@ -170,7 +170,7 @@ def test_a_probe(finetune: Finetune, tiny_weights: Path, image_folder: Callable[
     assert code == 0
     trained, accuracy, images, model, *_ = out.splitlines()
     assert trained == "trained   probe on pool5"
-    assert re.fullmatch(r"accuracy  [\d.]+% \(95 % interval: [\d.]+% to [\d.]+%\)", accuracy)
+    assert re.fullmatch(r"accuracy  [\d.]+ % \(95 % interval: [\d.]+ % to [\d.]+ %\)", accuracy)
     assert images == "          of 12 training images, held out in turn"
     assert model == f"model     {run / 'model.safetensors'}"
     assert "linear probe" in (run / "report.html").read_text()

@@ -130,7 +130,7 @@ def test_arguments_that_are_refused(classifier: Classifier, photo: Path, tmp_pat
     with pytest.raises(RunError, match=r"the folder .*nowhere does not exist; create it first"):
         explain(classifier, photo, tmp_path / "nowhere" / "out.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(RunError, match="is a folder; choose another name"):
+    with pytest.raises(RunError, match="is a folder; expected the name of a file"):
         explain(classifier, photo, tmp_path / "folder.png", overwrite=True)
     with pytest.raises(
         UsageError,

@@ -109,6 +109,6 @@ def test_the_log(
         journal.report_interruption(1)
     assert caplog.messages == [
         "epoch    loss  accuracy  validation loss  validation accuracy  seconds",
-        "    1  0.7000     50.0%           0.6000                75.0%      1.5" + ("  best" if patience else ""),
+        "    1  0.7000    50.0 %           0.6000               75.0 %      1.5" + ("  best" if patience else ""),
         f"interrupted: 1 of 3 epochs are done; keeping the {kept}",
     ]

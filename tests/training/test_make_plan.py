@@ -140,7 +140,9 @@ def test_a_run_as_weights(tiny_model: Model, tmp_path: Path) -> None:
     save_model(run / "model.safetensors", tiny_model)
     from_run, from_file = (plan_layers(config(path), num_classes=2) for path in (run, run / "model.safetensors"))
     assert from_run.source == from_file.source
-    assert from_run.source.name == "run", "all runs call their model alike"
+    assert from_run.source.name == "model.safetensors"
+    (run / "config.json").write_text("{}")
+    assert plan_layers(config(run), num_classes=2).source.name == "run", "all runs call their model alike"
     with pytest.raises(UsageError, match=r"^--mean is for weights that do not describe themselves, but .*run states"):
         plan_layers(config(run, mean="none"), num_classes=2)
     assert from_run.config == from_file.config
