@@ -17,7 +17,7 @@ def filters(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Images: files, folders, 'globs', URLs, @LIST, a CSV with a column path. Of one, the channels that "
+            help="Images: files, folders, 'globs', URLs, @LIST, a CSV or Parquet file with a column path. Of one, the channels that "
             "respond to it most are drawn; of several, those that drive each channel most.",
         ),
     ] = None,

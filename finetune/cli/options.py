@@ -32,7 +32,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Images: files, folders, 'globs', URLs, @LIST (one name per line), a CSV with a column path, or - for "
+        help="Images: files, folders, 'globs', URLs, @LIST (one name per line), a CSV or Parquet file with a column path, or - for "
         "names on stdin.",
     ),
 ]
