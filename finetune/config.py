@@ -240,7 +240,9 @@ class TrainConfig:
     precision: PrecisionOption = option.run(
         "auto", "Arithmetic of the frozen layers; auto is bfloat16 where the hardware is fast at it, otherwise float32."
     )
-    cache: bool = option.run(True, "Keep the features of the frozen layers for the next run.")
+    cache: bool = option.run(
+        True, "Keep the features of the frozen layers, and the digests of files, for the next run."
+    )
     checkpoint_minutes: float = option.run(
         10.0,
         "Minutes between checkpoints within an epoch; there is always one at the end of an epoch.",

@@ -17,8 +17,8 @@ def filters(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Images: files, folders, 'globs', URLs, @LIST, a CSV with a column path. Of one, the channels that "
-            "respond to it most are drawn; of several, those that drive each channel most.",
+            help="Images: files, folders, 'globs', URLs, @LIST, a CSV or Parquet file with a column path. Of one, the "
+            "channels that respond to it most are drawn; of several, those that drive each channel most.",
         ),
     ] = None,
     layer: Annotated[

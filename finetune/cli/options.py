@@ -32,8 +32,8 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Images: files, folders, 'globs', URLs, @LIST (one name per line), a CSV with a column path, or - for "
-        "names on stdin.",
+        help="Images: files, folders, 'globs', URLs, @LIST (one name per line), a CSV or Parquet file with a column "
+        "path, or - for names on stdin.",
     ),
 ]
 Null = Annotated[bool, typer.Option("-0", "--null", help="Names on stdin end with NUL, as from find -print0.")]

@@ -117,6 +117,7 @@ class DigestCache:
                     database.close()
                 if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                     self._file.unlink()
+                    Path(f"{self._file}-journal").unlink(missing_ok=True)
 
 
 def digests(paths: Iterable[Path], cache: bool = True) -> Iterator[str | ImageError]:

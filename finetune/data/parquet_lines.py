@@ -29,7 +29,7 @@ def parquet_lines(path: Path, needed: Sequence[str], others: bool) -> Iterator[T
         try:
             table = parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
             schema = table.schema_arrow
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read as Parquet ({_short(error)}); write it again") from None
         names = column_names(schema.names, needed)
         if not set(needed) <= set(names):
@@ -41,7 +41,10 @@ def parquet_lines(path: Path, needed: Sequence[str], others: bool) -> Iterator[T
         for name, field in zip(names, schema, strict=True):
             if name in ours and not _is_text(field.type):
                 raise DataError(f"{path}: the column {name} is {field.type}, expected text or numbers; convert it")
-            if _is_text(field.type) and (others or name in ours):
+            is_only = schema.names.count(field.name) == 1
+            if name in ours and not is_only:
+                raise DataError(f"{path}: expected one column named {name}, found several; rename the others")
+            if is_only and _is_text(field.type) and (others or name in ours):
                 header.setdefault(name, field.name)
         try:
             for batch in table.iter_batches(_BATCH, columns=list(header.values()), use_threads=False):

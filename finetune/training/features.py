@@ -255,9 +255,12 @@ def open_stores(trunks: Sequence[Trunk], cache: bool = True) -> Iterator[list[Fe
             return FeatureStore(Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="finetune-"))))
 
         cached = [trunk.cached_store() if cache else None for trunk in trunks]
+        stores = [store or temporary() for store in cached]
         try:
-            yield [store or temporary() for store in cached]
+            yield stores
         finally:
+            for store in stores:
+                store.close()
             if used := [store.folder for store in cached if store]:
                 remove_unused(used)
 

@@ -105,6 +105,11 @@ class FeatureStore:
         numbers = (self._numbers[key[1:]][_digest_bytes(key)] for key in keys)
         return StoredRows(self._segments, np.fromiter(numbers, np.int64, len(keys)))
 
+    def close(self) -> None:
+        """Let go of files and keys at once: what a traced function refers to may stay for long."""
+        self._segments.clear()
+        self._numbers.clear()
+
     def _open(self, path: Path) -> None:
         """Map a segment; remove one whose content does not match its name, so that it is computed again."""
         try:

@@ -124,6 +124,16 @@ def test_a_column_that_is_not_text(tmp_path: Path) -> None:
         next(table_lines(path, ("path", "label")))
 
 
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "list.parquet"
+    table = pa.table([pa.array(["a"]), pa.array([1]), pa.array([2])], names=["path", "x", "x"])
+    pq.write_table(table, path)
+    assert list(table_lines(path, ("path",), others=True)) == [TableLine(1, {"path": "a"})]
+    pq.write_table(table.rename_columns(["path", "path", "x"]), path)
+    with pytest.raises(DataError, match="expected one column named path, found several; rename the others"):
+        next(table_lines(path, ("path",)))
+
+
 @pytest.mark.parametrize("content", [b"", b"path,label\na,b\n", b"PAR1" + bytes(100) + b"PAR1"])
 def test_what_is_not_parquet(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "list.parquet"

@@ -98,6 +98,16 @@ def test_the_stores_of_a_training_stay_whatever_they_take(
     assert len(decoded) == 40
 
 
+def test_a_store_that_is_closed_holds_nothing(plan: Plan, dataset: Dataset) -> None:
+    """Whatever still refers to it: the keys of a million images are half a gigabyte, and segments are open files."""
+    views = probe_views(plan)
+    with layer_features(plan, LAYERS, dict.fromkeys(dataset.records, views)) as features:
+        stores = list(features._stores.values())
+        key = features._trunk.key(dataset.records[0].digest, views[0])
+        assert all(key in store for store in stores)
+    assert not any(key in store or store._segments for store in stores)
+
+
 def test_layers_that_are_not_stored_yet_join_one_that_is(plan: Plan, dataset: Dataset, decoded: list[int]) -> None:
     """Ten images are stored after fc6: those rows are kept as they are, and all others are added."""
     some = replace(dataset, records=dataset.records[::4])
