@@ -170,7 +170,7 @@ class _Place:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        kind = ray.remote(Worker).options(num_cpus=1, num_gpus=self.gpus, scheduling_strategy=there)  # few: see bury
+        kind = ray.remote(Worker).options(num_cpus=1, num_gpus=self.gpus, scheduling_strategy=there)  # few: another one has to fit too
         self.worker = kind.remote(shared)
         self.sent.append((self.worker.ready.remote(), None))
 
