@@ -106,7 +106,7 @@ def check_equal(one: Trainable, several: Trainable) -> None:
     expected, found = one.values(), several.values()
     for before, after in ((expected.weights, found.weights), (expected.average, found.average)):
         for name, value in before.items():
-            np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
     for value, other in zip(expected.optimizer, found.optimizer, strict=True):
         np.testing.assert_allclose(other, value, rtol=1e-3, atol=1e-5)
 
