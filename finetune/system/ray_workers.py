@@ -170,8 +170,8 @@ class _Place:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(self.node, soft=False)
-        kind = ray.remote(Worker).options(num_cpus=1, num_gpus=self.gpus, scheduling_strategy=there)  # few: another one has to fit too
-        self.worker = kind.remote(shared)
+        few = {"num_cpus": 1, "num_gpus": self.gpus}  # another one has to fit as well
+        self.worker = ray.remote(Worker).options(scheduling_strategy=there, **few).remote(shared)
         self.sent.append((self.worker.ready.remote(), None))
 
     def received(self) -> Task | None:
