@@ -35,14 +35,19 @@ def open_head(plan: Plan) -> Iterator[Trainable]:
             raise UsageError(f"expected --workers of {len(gpus)} at most, the GPUs of this machine, not {plan.workers}")
         yield Head(plan, _mirrored(tuple(gpus[: plan.workers])))
     else:
-        logger.warning(
-            "%d workers talk to each other on ports that other machines can reach and that ask for no password; use "
-            "them in a network that you trust",
-            plan.workers,
-        )
+        _warn_of_ports()
         start = cluster_group if plan.engine == "ray" else local_group
         with start(plan.workers) as group:
             yield HeadOnWorkers(_without_trunk(plan), group)
+
+
+@cache
+def _warn_of_ports() -> None:
+    """Warn once, not in every stage."""
+    logger.warning(
+        "workers talk to each other on ports that other machines can reach and that ask for no password; use --workers "
+        "in a network that you trust"
+    )
 
 
 @cache
