@@ -61,6 +61,7 @@ def test_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: 
         arguments = command(data, tiny_weights, killed, 2)
         batches = generator.randrange(3) if number else 2  # with 0, anywhere in the start of the workers
         code, said, workers = kill(arguments, killed, victim, batches, 0 if batches else 4 * generator.random())
+        assert said.count("ask for no password") == 1
         if victim:
             assert code == 1
             assert said.splitlines()[-1] == (
