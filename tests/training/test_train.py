@@ -153,10 +153,10 @@ def test_dropout_changes_training_but_neither_cache_nor_description(
         data=image_folder(stripes=8, dots=8), weights=str(tiny_weights), epochs=3, out=tmp_path / "own"
     )
     own = train(config)
-    cached = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    cached = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*.npy") if path.is_file()}
     assert cached
     half, none = (train(replace(config, out=tmp_path / str(rate), dropout=rate)) for rate in (0.5, 0.0))
-    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()} == cached
+    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*.npy") if path.is_file()} == cached
     assert (own.config()["dropout"], half.config()["dropout"], none.config()["dropout"]) == (None, 0.5, 0.0)
     assert own.model.read_bytes() == half.model.read_bytes(), "the network's own rate is 0.5"
     assert load_model(none.model).network == load_model(own.model).network
