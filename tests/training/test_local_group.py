@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from support.small_heads import plan_for, separable
 from finetune.errors import WorkerError
 from finetune.runs.run import HISTORY, MODEL
 from finetune.training.head import Head
+from finetune.training.local_group import HOST, local_group
 from finetune.training.open_head import open_head
 
 pytestmark = [
@@ -49,6 +51,17 @@ def test_what_a_worker_cannot_do() -> None:
     plan = replace(plan_for(("fc8",), batch_size=6), workers=2)
     with open_head(plan) as several, pytest.raises(WorkerError, match=r"a worker has failed \(TypeError"):
         several.evaluate(replace(separable(4), labels=np.array(["a"] * 4)))  # type: ignore[arg-type]
+
+
+def test_ctrl_c_is_not_for_workers() -> None:
+    """Not from the first moment on, in which it would end the import of Python's own modules with a traceback."""
+    with local_group(1) as group:
+        (process,) = group._processes
+        for _ in range(20):
+            os.kill(process.pid or 0, signal.SIGINT)
+            time.sleep(0.02)
+        (address,) = group.ask("address", [(HOST,)])
+    assert address.startswith(f"{HOST}:")
 
 
 def test_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
