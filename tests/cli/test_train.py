@@ -3,9 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -215,3 +219,18 @@ def test_wrong_usage(finetune: Finetune, arguments: tuple[str, ...], message: st
     assert (code, out) == (2, "")
     assert err.startswith(f"finetune: error: {message}")
     assert len(err.splitlines()) == 1
+
+
+def test_results_are_on_stdout_while_ray_is_connected(
+    finetune: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own messages are not."""
+
+    def start(*_: object) -> Iterator[Any]:
+        with redirect_stdout(sys.stderr):  # as `connected` does
+            print("from Ray")
+            yield SimpleNamespace(metrics=lambda: {"interrupted": False})
+
+    monkeypatch.setattr("finetune.training.train.start", start)
+    monkeypatch.setattr("finetune.cli.train._results", lambda _: "trained")
+    assert finetune("train", "--data", tmp_path, "--engine", "ray") == (0, "trained\n", "from Ray\n")

@@ -30,8 +30,12 @@ KILLS = int(os.environ.get("FINETUNE_TEST_KILLS", "3"))
 FILES = (MODEL, HISTORY, "metrics.json", "manifest.csv", "evaluation.json")
 
 
-def test_two_workers_are_one() -> None:
-    """Losses, validation, weights; the last batch has one image, so that a worker has none."""
+def test_two_workers_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses, validation, weights; the last batch has one image, so that a worker has none.
+
+    They need no proxy: nothing answers at this one.
+    """
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     plan = plan_for(("conv5", "fc6", "fc7", "fc8"), batch_size=6, mixup=0.3, weight_decay=0.01)
     rows = np.random.default_rng(0).uniform(0, 1, (6, *plan.network.shape_before("conv5"))).astype(np.float32)
     labels, weights = np.array([0, 1, 1, 0, 1, 0], np.int32), np.ones(6, np.float32)
