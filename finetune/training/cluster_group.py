@@ -14,7 +14,7 @@ from finetune.training.worker_group import SECONDS_TO_END
 def cluster_group(count: int) -> Iterator["ClusterGroup"]:
     """Yield so many workers, spread over the machines of the cluster, which are killed in the end.
 
-    Call it within `connected`. Raises UsageError if there are GPUs, but fewer, RunError if there is no room for workers.
+    Call it within `connected`. Raises UsageError if there are GPUs, but fewer, RunError if there is no room for them.
     """
     group = ClusterGroup()
     try:
