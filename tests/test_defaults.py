@@ -72,6 +72,7 @@ HELP = {
     "train": {
         "--engine": "local",
         "--address": "start Ray on this machine",
+        "--workers": "1",
         "--probe": "auto, unless an option of training by gradient is given",
         "--skip": "the last layer, if anything is trained by gradient",
         "--train": "none",

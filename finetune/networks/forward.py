@@ -30,7 +30,7 @@ from finetune.networks.normalization import normalize_compiled, normalize_plain
 Weights = Mapping[str, Any]
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """Which images of a larger batch a replica computes: place of the first, how many count, size of the batch.
 
     Of a part without images one image is computed that does not count.
@@ -52,7 +52,7 @@ def forward(
     x: tf.Tensor,
     *,
     seed: tf.Tensor | None = None,
-    part: Part | None = None,
+    part: BatchPart | None = None,
     trained: Collection[str] = (),
     many: bool = False,
 ) -> tf.Tensor:
@@ -68,7 +68,7 @@ def activations(
     x: tf.Tensor,
     *,
     seed: tf.Tensor | None = None,
-    part: Part | None = None,
+    part: BatchPart | None = None,
     trained: Collection[str] = (),
     many: bool = False,
 ) -> Iterator[tuple[str, tf.Tensor]]:
@@ -137,7 +137,9 @@ def _adaptive_average_pool(layer: AdaptiveAveragePool, x: tf.Tensor) -> tf.Tenso
     return tf.einsum("ih,jw,bhwc->bijc", rows, columns, x)
 
 
-def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, part: Part | None, *, training: bool) -> tf.Tensor:
+def _batch_norm(
+    layer: BatchNorm, weights: Weights, x: tf.Tensor, part: BatchPart | None, *, training: bool
+) -> tf.Tensor:
     gamma, beta, mean, variance = (
         weights[f"{layer.name}/{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
     )
@@ -149,7 +151,7 @@ def _batch_norm(layer: BatchNorm, weights: Weights, x: tf.Tensor, part: Part | N
     return tf.nn.batch_normalization(x, mean, variance, beta, gamma, layer.epsilon)
 
 
-def _moments(x: tf.Tensor, part: Part | None) -> tuple[tf.Tensor, tf.Tensor]:
+def _moments(x: tf.Tensor, part: BatchPart | None) -> tuple[tf.Tensor, tf.Tensor]:
     """Return mean and variance of each channel, over the images of all replicas."""
     axes = list(range(len(x.shape) - 1))
     replica = tf.distribute.get_replica_context()
@@ -176,7 +178,7 @@ def _dense(layer: Dense, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu(x) if layer.relu else x
 
 
-def _dropout(layer: Dropout, x: tf.Tensor, seed: tf.Tensor, part: Part | None) -> tf.Tensor:
+def _dropout(layer: Dropout, x: tf.Tensor, seed: tf.Tensor, part: BatchPart | None) -> tf.Tensor:
     pair = tf.stack([tf.cast(seed, tf.int64), tf.constant(crc32(layer.name.encode()), tf.int64)])
     if part is None:
         return tf.nn.experimental.stateless_dropout(x, layer.rate, seed=pair)

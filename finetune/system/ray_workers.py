@@ -148,8 +148,9 @@ class ClusterWorkers:
 class _Place:
     """A machine, or one of its GPUs, with its worker.
 
-    `sent`: what the worker is to do, with a reference to each result: first, None for its own start. `deaths`: of
-    workers here since the last result.
+    `sent`: what the worker is to do, with a reference to each result: first, None for its own start. Until it has
+    started, tasks wait here without a reference: one that ended it at once would take the result of the start with it.
+    `deaths`: of workers here since the last result.
     """
 
     node: str
@@ -168,7 +169,11 @@ class _Place:
         """Send a task, after starting a worker if there is none."""
         if self.worker is None:
             self._start(shared)
-        self.sent.append((self.worker.compute.remote(task.to_send()), task))
+        is_starting = bool(self.sent) and self.sent[0][1] is None
+        self.sent.append((None if is_starting else self._computed(task), task))
+
+    def _computed(self, task: Task) -> Any:
+        return self.worker.compute.remote(task.to_send())
 
     def _start(self, shared: Any) -> None:
         import ray
@@ -186,10 +191,12 @@ class _Place:
         self.sent.append((self.worker.ready.remote(), None))
 
     def received(self) -> Task | None:
-        """Forget and return the first of what was sent, which has a result."""
+        """Forget and return the first of what was sent, which has a result; after the start, send what waits for it."""
         _, task = self.sent.popleft()
         if task:
             self.deaths = 0
+        else:
+            self.sent = deque((self._computed(waiting), waiting) for _, waiting in self.sent if waiting)
         return task
 
     def bury(self) -> list[Task | None]:

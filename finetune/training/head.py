@@ -7,13 +7,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from finetune.formats.weights_file import layer_of
-from finetune.networks.forward import Part, forward, normalize
+from finetune.networks.forward import BatchPart, forward, normalize
 from finetune.networks.layers import STATISTICS
 from finetune.training.loss import count_correct, mixed, smoothed_targets, validation_losses, weighted_losses
 from finetune.training.optimization import Optimizers, SolverSgd
 from finetune.training.plan import Plan
 from finetune.training.state import HeadValues
-from finetune.training.trainable import EVALUATION_BATCH_SIZE, Batch, LabelledRows, Trainable, slices
+from finetune.training.trainable import EVALUATION_BATCH_SIZE, LabelledRows, Trainable, TrainingBatch, slices
 
 
 class Head(Trainable):
@@ -60,7 +60,7 @@ class Head(Trainable):
             plan.config.optimizer, self._variables, plan.factors, plan.config.weight_decay, loaded=plan.trainable
         )  # fmt: skip
 
-    def train_on(self, batch: Batch) -> tuple[float, float]:
+    def train_on(self, batch: TrainingBatch) -> tuple[float, float]:
         """Take one step, as `Trainable.step` says; `batch` has the images of this process's replicas."""
         loss, correct = self._train(
             batch.rows,
@@ -80,7 +80,7 @@ class Head(Trainable):
     def validate_part(
         self, rows: NDArray[Any], labels: NDArray[np.int32], bounds: NDArray[np.int32], first: int
     ) -> tuple[float, float]:
-        """Return what `validate_on` does for the whole batch; the arguments are those of `Batch`."""
+        """Return what `validate_on` does for the whole batch; the arguments are those of `TrainingBatch`."""
         loss, correct = self._validate(rows, labels, bounds, first)
         return float(loss), float(correct)
 
@@ -122,7 +122,7 @@ class Head(Trainable):
         targets = smoothed_targets(labels, self._plan.network.num_classes, self._config.label_smoothing)
         if self.mixes:
             x, targets, weights = mixed(share, x, targets, weights)
-        part = Part(own.start, count, bounds[-1])
+        part = BatchPart(own.start, count, bounds[-1])
         with tf.GradientTape() as tape:
             logits = forward(
                 self._layers, self._weights, x, seed=seed, part=part, trained=self._plan.trained, many=True

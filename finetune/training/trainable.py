@@ -30,7 +30,7 @@ class LabelledRows:
     weights: NDArray[np.float32] | None = None
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """The images of a batch, or those of its part that one worker computes, for one step.
 
     `bounds`: replica i of all computes the images from bounds[i] to bounds[i + 1] of the whole batch, int32
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
     seed: int
     share: float
 
-    def part(self, replica: int) -> "Batch":
+    def part(self, replica: int) -> "TrainingBatch":
         """Return the part of a whole batch that a replica computes."""
         read = part_to_read(self.bounds, replica)
         own = slice(read.start, read.stop + self.before)
@@ -67,7 +67,7 @@ class Trainable(ABC):
     mixes: bool
 
     @abstractmethod
-    def train_on(self, batch: Batch) -> tuple[float, float]:
+    def train_on(self, batch: TrainingBatch) -> tuple[float, float]:
         """Take one step on a whole batch, and return what `step` does."""
 
     @abstractmethod
@@ -96,7 +96,8 @@ class Trainable(ABC):
         before = int(self.mixes)
         if before:  # the image before the first is the last
             rows, labels, weights = (np.concatenate([each[-1:], each]) for each in (rows, labels, weights))
-        return self.train_on(Batch(rows, labels, weights, self.bounds(len(labels) - before), 0, before, seed, share))
+        bounds = self.bounds(len(labels) - before)
+        return self.train_on(TrainingBatch(rows, labels, weights, bounds, 0, before, seed, share))
 
     def evaluate(self, data: LabelledRows) -> tuple[float, float]:
         """Return mean loss and accuracy over `data`, without dropout; every image counts the same."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from finetune.training.plan import Plan
 from finetune.training.state import HeadValues
-from finetune.training.trainable import Batch, Trainable, part_to_read
+from finetune.training.trainable import Trainable, TrainingBatch, part_to_read
 
 SECONDS_TO_END = 2.0  # in which the worker that ended is found, after another one has failed for want of it
 
@@ -38,7 +38,7 @@ class HeadOnWorkers(Trainable):
         pickled = pickle.dumps(plan)
         group.ask("start", [(pickled, addresses, place, hosts.count(host)) for place, host in enumerate(hosts)])
 
-    def train_on(self, batch: Batch) -> tuple[float, float]:
+    def train_on(self, batch: TrainingBatch) -> tuple[float, float]:
         """Take one step on a whole batch, and return what `step` does."""
         sums, *_ = self._call("train_on", [(batch.part(place),) for place in range(self.replicas)])
         return sums

@@ -82,7 +82,7 @@ def test_counts_of_passes_and_steps(tiny_weights: Path, image_folder: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "about 0 seconds"), (100, "about 100 seconds"), (101, "about 2 minutes")]
+    ("seconds", "words"), [(0.4, "about a second"), (100, "about 100 seconds"), (101, "about 2 minutes")]
 )
 def test_the_line(seconds: float, words: str) -> None:
     cost = Cost(forward_passes=1234, steps=56, memory=789_000_000, disk=1_500_000_000, seconds=seconds)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from finetune.training.state import HeadValues
-from finetune.training.trainable import Batch, LabelledRows, Trainable
+from finetune.training.trainable import LabelledRows, Trainable, TrainingBatch
 
 
 class Recorded(Trainable):
@@ -12,9 +12,9 @@ class Recorded(Trainable):
 
     def __init__(self, replicas: int, mixes: bool = False) -> None:
         self.replicas, self.mixes = replicas, mixes
-        self.batches: list[Batch] = []
+        self.batches: list[TrainingBatch] = []
 
-    def train_on(self, batch: Batch) -> tuple[float, float]:
+    def train_on(self, batch: TrainingBatch) -> tuple[float, float]:
         self.batches.append(batch)
         return 0.0, 0.0
 
@@ -31,7 +31,7 @@ class Recorded(Trainable):
         raise NotImplementedError
 
 
-def batch(count: int, replicas: int, mixes: bool = False) -> Batch:
+def batch(count: int, replicas: int, mixes: bool = False) -> TrainingBatch:
     """Return a batch of so many images, whose rows, labels and weights are their places."""
     recorded, places = Recorded(replicas, mixes), np.arange(count)
     recorded.step(places.astype(np.float32), places.astype(np.int32), places.astype(np.float32), seed=3, share=0.75)
