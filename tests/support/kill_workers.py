@@ -13,7 +13,7 @@ from typing import IO
 from finetune.runs.run import CONFIG, WITHIN
 
 OPTIONS = (
-    "--skip=fc7,fc8", "--train=fc6", "--epochs=3", "--batch-size=5", "--views=2", "--optimizer=adam", "--ema=0.9",
+    "--skip=fc7,fc8", "--train=fc6", "--epochs=9", "--batch-size=5", "--views=2", "--optimizer=adam", "--ema=0.9",
     "--checkpoint-minutes=0.0001", "--no-check",
 )  # fmt: skip
 

@@ -103,4 +103,4 @@ def test_resumed_by_one(tiny_weights: Path, image_folder: Callable[..., Path], t
     with (tmp_path / "log").open("w+") as errors:
         assert start(command(data, tiny_weights, out, 1), errors).wait(120) == 0
     assert (out / MODEL).exists()
-    assert len((out / HISTORY).read_text().splitlines()) == 4
+    assert len((out / HISTORY).read_text().splitlines()) == 10
