@@ -12,10 +12,10 @@ class HeadWorker:
     """One of the workers, which are asked for one thing after the other, all of them for the same."""
 
     def address(self, host: str) -> str:
-        """Return HOST:PORT, where the other workers will reach this one."""
-        with socket.socket() as free:
-            free.bind((host, 0))
-            return f"{host}:{free.getsockname()[1]}"
+        """Return HOST:PORT, where the other workers will reach this one; the port is held until `start`."""
+        self._held = socket.socket()
+        self._held.bind((host, 0))
+        return f"{host}:{self._held.getsockname()[1]}"
 
     def start(self, plan: bytes, addresses: list[str], place: int, sharing: int) -> None:
         """Connect to the other workers and build the layers; returns once all workers have been started.
@@ -32,6 +32,7 @@ class HeadWorker:
         tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // sharing))
         cluster = tf.train.ClusterSpec({"worker": addresses})
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, "", "worker", place, rpc_layer="grpc")
+        self._held.close()
         with silence():
             self._head = Head(pickle.loads(plan), tf.distribute.MultiWorkerMirroredStrategy(resolver))  # noqa: S301 (from our own command)
 
