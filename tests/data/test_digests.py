@@ -238,6 +238,28 @@ def test_a_cache_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.
     assert list(digests(paths)) == expected(paths)
 
 
+def test_a_cache_that_is_used_after_it_was_closed_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    """As threads do that a second Ctrl-C left behind."""
+    file = tmp_path / "digests.sqlite"
+    cache = DigestCache(file)
+    cache.keep(STAMP, "ab" * 32)
+    cache.close()
+    assert cache.find(STAMP) is None
+    cache.keep(STAMP, "cd" * 32)
+    cache.close()
+    again = DigestCache(file)
+    assert again.find(STAMP) == "ab" * 32
+    again.close()
+
+
+def test_on_windows_nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[Path]) -> None:
+    """What os.stat calls ctime there does not change with the content."""
+    monkeypatch.setattr(module, "sys", SimpleNamespace(platform="win32"))
+    paths = images(tmp_path)
+    assert list(digests(paths)) == list(digests(paths)) == expected(paths)
+    assert len(read) == 6
+
+
 def _remember(file: Path, start: int) -> None:
     cache = DigestCache(file)
     for inode in range(start, start + 2 * BATCH):
