@@ -58,6 +58,13 @@ def test_other_class_names_are_refused(tiny_model: Model) -> None:
         )
 
 
+def test_the_name_of_the_weights_may_change(tiny_model: Model) -> None:
+    """A run's weights were called model.safetensors in version 0.1.0, and now as the run."""
+    plan = plan_of(tiny_model, ("fc8",))
+    renamed = replace(plan, source=SourceWeights("model.safetensors", plan.source.sha256))
+    check_unchanged(facts(renamed, DATASET), DATASET.class_names, plan, DATASET)
+
+
 def test_other_weights_are_refused(tiny_model: Model) -> None:
     plan = plan_of(tiny_model, ("fc8",))
     other = replace(plan, source=SourceWeights("tiny", "cd" * 32))
