@@ -31,10 +31,11 @@ def check_unchanged(started: Mapping[str, Any], class_names: tuple[str, ...], pl
             f"the run has the classes {first_few(class_names)}, in this order, but the data now has "
             f"{first_few(dataset.class_names)}, so it cannot be resumed; start a new run"
         )
-    source = started.get("source_weights") or {}
+    source = started.get("source_weights")
+    digest = source.get("sha256") if isinstance(source, Mapping) else ""
     changed = {
         "the images": started.get("data_sha256") != now["data_sha256"],
-        "the source weights": source.get("sha256") != plan.source.sha256,  # whatever they are called
+        "the source weights": digest != plan.source.sha256,  # whatever they are called
         "the files of the solver": started.get("solver_sha256") != now["solver_sha256"],
     }
     for what, is_changed in changed.items():
