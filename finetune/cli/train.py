@@ -1,6 +1,7 @@
 """`finetune train`. Its options are the fields of TrainConfig, which states each one's default, help and range."""
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from functools import partial
@@ -84,8 +85,9 @@ def _source(context: typer.Context, name: str) -> str:
 
 def _print_results(training: "Iterator[Run]") -> None:
     """Train; print what was reached and what to do next before the report is drawn."""
+    results = sys.stdout  # while Ray is connected, sys.stdout is stderr
     for run in training:
-        print(_results(run), flush=True)
+        print(_results(run), file=results, flush=True)
     if run.metrics()["interrupted"]:
         raise InterruptionError(f"interrupted; continue with finetune train --resume {run.path}")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from finetune.errors import RunError, WorkerError
+from finetune.errors import RunError, UsageError, WorkerError
 from finetune.system.ray_cluster import SECONDS_TO_ANSWER, last_line, machines
 from finetune.training.head_worker import HeadWorker
 from finetune.training.worker_group import SECONDS_TO_END
@@ -14,7 +14,7 @@ from finetune.training.worker_group import SECONDS_TO_END
 def cluster_group(count: int) -> Iterator["ClusterGroup"]:
     """Yield so many workers, spread over the machines of the cluster, which are killed in the end.
 
-    Call it within `connected`. Raises RunError if the cluster has no room for them.
+    Call it within `connected`. Raises UsageError if there are GPUs, but fewer, RunError if there is no room for them.
     """
     group = ClusterGroup()
     try:
@@ -25,7 +25,7 @@ def cluster_group(count: int) -> Iterator["ClusterGroup"]:
 
 
 class ClusterGroup:
-    """A `WorkerGroup` of Ray actors, each with a GPU on a machine that has some.
+    """A `WorkerGroup` of Ray actors, each with a GPU of its own if the cluster has some.
 
     They ask for no core: those are for the workers that compute the frozen layers, and the two take turns.
     """
@@ -35,15 +35,13 @@ class ClusterGroup:
         self._actors: list[Any] = []
 
     def start(self, count: int) -> None:
-        """Start the workers on one machine after the other, and again from the first."""
+        """Start the workers where `places` says."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        found = machines()
-        for place in range(count):
-            machine = found[place % len(found)]
+        for machine in places(machines(), count):
             there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
-            gpus = int(machine["Resources"].get("GPU", 0) >= 1)
+            gpus = min(_gpus(machine), 1)
             kind = ray.remote(HeadWorker).options(num_cpus=0, num_gpus=gpus, scheduling_strategy=there)
             self._actors.append(kind.remote())
             self.hosts.append(machine["NodeManagerAddress"])
@@ -52,7 +50,7 @@ class ClusterGroup:
         if missing:
             raise RunError(
                 f"the Ray cluster has started {len(ready)} of {count} workers in {SECONDS_TO_ANSWER:g} seconds; see "
-                "`ray status`, or lower --workers: each has a GPU of its own where a machine has some"
+                "`ray status`, as each needs a GPU of its own if the cluster has some, and continue with --resume"
             )
 
     def kill(self) -> None:
@@ -90,3 +88,24 @@ class ClusterGroup:
                 place = asked.index(reference) + 1
                 return WorkerError(f"worker {place} of {len(self._actors)} has ended ({last_line(ended)})")
         return WorkerError(f"a worker has failed ({last_line(error)})")
+
+
+def places(found: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the machine of each worker: one machine after the other, and again from the first.
+
+    If some have GPUs, only those, each as often as it has GPUs at most: TensorFlow does not add gradients of
+    GPUs to those of processors. Raises UsageError if there are fewer, RunError if there is no machine.
+    """
+    if not found:
+        raise RunError("no machine of the Ray cluster is left; start one and continue with --resume")
+    gpus = [_gpus(machine) for machine in found]
+    if not any(gpus):
+        return [found[place % len(found)] for place in range(count)]
+    if count > sum(gpus):
+        raise UsageError(f"--workers {count}: expected at most {sum(gpus)}, the GPUs of the Ray cluster")
+    turns = [machine for turn in range(max(gpus)) for machine, own in zip(found, gpus, strict=True) if turn < own]
+    return turns[:count]
+
+
+def _gpus(machine: dict[str, Any]) -> int:
+    return int(machine["Resources"].get("GPU", 0))

@@ -23,6 +23,7 @@ class HeadWorker:
         `plan`: pickled, since Ray's own way of sending refuses texts that are not UTF-8, as names of files may be.
         `place`: of this worker among the addresses. `sharing`: workers on this machine, which share its cores.
         """
+        os.environ.update(grpc_proxy="")  # a proxy is for other hosts; without an answer from it, connecting never ends
         import_tensorflow()
         import tensorflow as tf
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -46,7 +46,8 @@ class LocalGroup:
         spawn = get_context("spawn")
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=_work, args=(theirs,), name=f"worker {place + 1} of {count}", daemon=True)
-        process.start()
+        with _ctrl_c_blocked():  # Ctrl-C in the terminal is for this process, not for its workers
+            process.start()
         theirs.close()  # so that the end of the process ends the receiving
         self.hosts.append(HOST)
         self._processes.append(process)
@@ -90,9 +91,20 @@ class LocalGroup:
         return WorkerError(f"a worker has failed ({reason})")
 
 
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block; a process that is started in the block does not get it either."""
+    resource_tracker.ensure_running()  # with the first process it would start, and let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(connection: Connection) -> None:
     """Answer what this process is asked, until the one that asks is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the one that asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whatever an import does to what is blocked
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import_for_own_program()
     worker = HeadWorker()

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from finetune.errors import UsageError
 from finetune.formats.weights_file import layer_of
+from finetune.system.progress import saying
 from finetune.training.cluster_group import cluster_group
 from finetune.training.head import Head
 from finetune.training.local_group import local_group
@@ -32,13 +33,15 @@ def open_head(plan: Plan) -> Iterator[Trainable]:
         yield Head(plan)
     elif gpus:
         if plan.workers > len(gpus):
-            raise UsageError(f"expected --workers of {len(gpus)} at most, the GPUs of this machine, not {plan.workers}")
+            raise UsageError(f"--workers {plan.workers}: expected at most {len(gpus)}, the GPUs of this machine")
         yield Head(plan, _mirrored(tuple(gpus[: plan.workers])))
     else:
         _warn_of_ports()
         start = cluster_group if plan.engine == "ray" else local_group
         with start(plan.workers) as group:
-            yield HeadOnWorkers(_without_trunk(plan), group)
+            with saying("starting workers…"):
+                head = HeadOnWorkers(_without_trunk(plan), group)
+            yield head
 
 
 @cache

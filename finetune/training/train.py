@@ -96,10 +96,14 @@ def _train(
     if address is not None and engine != "ray":
         raise UsageError("--address is only for --engine ray; omit it")
     if workers > 1 and config.is_probe:
-        raise UsageError("--workers is for training by gradient; add --skip, --train or --stages, or omit it")
+        raise UsageError(
+            "--workers is for training by gradient, as with --skip, --train or --stages; omit it for a probe"
+        )
     with run.locked(config.to_json() if started is None else None), ExitStack() as cluster:
         plan, dataset = _plan(config)
-        plan = replace(plan, engine=engine, workers=_checked(workers, plan))
+        if workers > plan.config.batch_size:
+            raise UsageError(f"--workers {workers}: expected at most {plan.config.batch_size}, the images of a batch")
+        plan = replace(plan, engine=engine, workers=workers)
         if started is None:
             _announce(run, plan, dataset)
         if engine == "ray":
@@ -129,15 +133,6 @@ def _train(
             if compared and (line := compare_with_probe(plan, outcome.dataset)):
                 logger.info("%s", line)
             write_report(run.path)
-
-
-def _checked(workers: int, plan: Plan) -> int:
-    """Return the number of workers; raise UsageError if a batch has too few images for them."""
-    if workers > plan.config.batch_size:
-        raise UsageError(
-            f"expected --workers of {plan.config.batch_size} at most, the images of a batch, not {workers}"
-        )
-    return workers
 
 
 def _plan(config: TrainConfig, because: str = "") -> tuple[Plan, Dataset]:

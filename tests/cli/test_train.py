@@ -3,9 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -215,3 +219,41 @@ def test_wrong_usage(finetune: Finetune, arguments: tuple[str, ...], message: st
     assert (code, out) == (2, "")
     assert err.startswith(f"finetune: error: {message}")
     assert len(err.splitlines()) == 1
+
+
+def test_results_are_on_stdout_while_ray_is_connected(
+    finetune: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own messages are not."""
+
+    def start(*_: object) -> Iterator[Any]:
+        with redirect_stdout(sys.stderr):  # as `connected` does
+            print("from Ray")
+            yield SimpleNamespace(metrics=lambda: {"interrupted": False})
+
+    monkeypatch.setattr("finetune.training.train.start", start)
+    monkeypatch.setattr("finetune.cli.train._results", lambda _: "trained")
+    assert finetune("train", "--data", tmp_path, "--engine", "ray") == (0, "trained\n", "from Ray\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--workers is for training by gradient, as with --skip, --train or --stages; omit it for a probe"),
+        (["--skip=fc8", "--batch-size=2"], "--workers 3: expected at most 2, the images of a batch"),
+        (["--skip=fc8", "--dry-run"], "--dry-run and --find-lr compute in one process; omit --engine and --workers"),
+        (["--skip=fc8", "--find-lr"], "--dry-run and --find-lr compute in one process; omit --engine and --workers"),
+    ],
+)
+def test_workers_that_cannot_be(
+    finetune: Finetune,
+    tiny_weights: Path,
+    image_folder: Callable[..., Path],
+    tmp_path: Path,
+    options: list[str],
+    message: str,
+) -> None:
+    data, out = image_folder(stripes=4, dots=4), tmp_path / "run"
+    code, _, said = finetune("train", "--data", data, "--weights", tiny_weights, "--out", out, "--workers=3", *options)
+    assert (code, said.splitlines()[-1]) == (2, f"finetune: error: {message}")
+    assert not out.exists()

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from finetune.runs.run import CONFIG, WITHIN
 
 OPTIONS = (
-    "--skip=fc7,fc8", "--train=fc6", "--epochs=3", "--batch-size=5", "--views=2", "--optimizer=adam", "--ema=0.9",
+    "--skip=fc7,fc8", "--train=fc6", "--epochs=9", "--batch-size=5", "--views=2", "--optimizer=adam", "--ema=0.9",
     "--checkpoint-minutes=0.0001", "--no-check",
 )  # fmt: skip
 
@@ -33,8 +34,11 @@ def start(arguments: list[str], errors: IO[str]) -> subprocess.Popen[str]:
 
 def workers_of(process: int) -> list[int]:
     """Return the workers of a command, the first one first."""
-    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
-    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    for child in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
+        with suppress(FileNotFoundError):  # it has just ended
+            found += [child] if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() else []
+    return found
 
 
 def kill(arguments: list[str], out: Path, victim: int, batches: int, later: float = 0) -> tuple[int, str, list[int]]:

@@ -134,6 +134,6 @@ def test_validation_counts_every_image_once(count: int) -> None:
 
 def test_more_workers_than_gpus() -> None:
     plan = replace(plan_for(("fc8",)), workers=REPLICAS + 1)
-    message = f"expected --workers of {REPLICAS} at most, the GPUs of this machine, not {REPLICAS + 1}"
+    message = f"--workers {REPLICAS + 1}: expected at most {REPLICAS}, the GPUs of this machine"
     with pytest.raises(heads.UsageError, match=message), open_head(plan):
         pass

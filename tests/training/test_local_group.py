@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from support.small_heads import plan_for, separable
 from finetune.errors import WorkerError
 from finetune.runs.run import HISTORY, MODEL
 from finetune.training.head import Head
+from finetune.training.local_group import HOST, local_group
 from finetune.training.open_head import open_head
 
 pytestmark = [
@@ -28,8 +30,12 @@ KILLS = int(os.environ.get("FINETUNE_TEST_KILLS", "3"))
 FILES = (MODEL, HISTORY, "metrics.json", "manifest.csv", "evaluation.json")
 
 
-def test_two_workers_are_one() -> None:
-    """Losses, validation, weights; the last batch has one image, so that a worker has none."""
+def test_two_workers_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses, validation, weights; the last batch has one image, so that a worker has none.
+
+    They need no proxy: nothing answers at this one.
+    """
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     plan = plan_for(("conv5", "fc6", "fc7", "fc8"), batch_size=6, mixup=0.3, weight_decay=0.01)
     rows = np.random.default_rng(0).uniform(0, 1, (6, *plan.network.shape_before("conv5"))).astype(np.float32)
     labels, weights = np.array([0, 1, 1, 0, 1, 0], np.int32), np.ones(6, np.float32)
@@ -49,6 +55,17 @@ def test_what_a_worker_cannot_do() -> None:
     plan = replace(plan_for(("fc8",), batch_size=6), workers=2)
     with open_head(plan) as several, pytest.raises(WorkerError, match=r"a worker has failed \(TypeError"):
         several.evaluate(replace(separable(4), labels=np.array(["a"] * 4)))  # type: ignore[arg-type]
+
+
+def test_ctrl_c_is_not_for_workers() -> None:
+    """Not from the first moment on, in which it would end the import of Python's own modules with a traceback."""
+    with local_group(1) as group:
+        (process,) = group._processes
+        for _ in range(20):
+            os.kill(process.pid or 0, signal.SIGINT)
+            time.sleep(0.02)
+        (address,) = group.ask("address", [(HOST,)])
+    assert address.startswith(f"{HOST}:")
 
 
 def test_kills(tiny_weights: Path, image_folder: Callable[..., Path], tmp_path: Path) -> None:
@@ -86,4 +103,4 @@ def test_resumed_by_one(tiny_weights: Path, image_folder: Callable[..., Path], t
     with (tmp_path / "log").open("w+") as errors:
         assert start(command(data, tiny_weights, out, 1), errors).wait(120) == 0
     assert (out / MODEL).exists()
-    assert len((out / HISTORY).read_text().splitlines()) == 4
+    assert len((out / HISTORY).read_text().splitlines()) == 10
