@@ -32,6 +32,7 @@ def print_log(text: str, mark: str = "", color: str = "") -> None:
     """Print lines to stderr; on a terminal, long ones break between words, and the `mark` at the start has a color."""
     if sys.stderr.isatty():
         text = "\n".join(map(_wrapped, text.split("\n")))
+        mark = mark.rstrip()  # a line may end after it
         if mark and not os.environ.get("NO_COLOR"):
             text = text.replace(mark, f"{color}{mark}{PLAIN}", 1)
     print(text, file=sys.stderr)

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +24,7 @@ MOST_ROWS = 20_000_000  # 1.7 GB; beyond, the oldest go first
 SETTLED = 2.0  # seconds after which another change of a file gets another time: FAT counts in steps of 2 s
 BATCH = 1000  # rows that are written at once, and that a killed process loses
 WAIT = 10.0  # seconds for another process that writes
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # the lower 8 bits of SQLite's error codes
 _NAME = "digests-1.sqlite"  # the number changes with the columns, and when other headers are refused
 _TABLE = """CREATE TABLE IF NOT EXISTS files
 (device INTEGER, inode INTEGER, digest BLOB, proof BLOB, PRIMARY KEY (device, inode))"""
@@ -107,7 +109,10 @@ class DigestCache:
 
     @contextmanager
     def _disabled_by_errors(self) -> Iterator[None]:
-        """Use the database no more after an error; remove a damaged one, so that the next training has a new one."""
+        """Use the database no more after an error; remove a damaged one, so that the next training has a new one.
+
+        Other errors say nothing about the file, such as that of a thread which outlived `close`, after Ctrl-C twice.
+        """
         try:
             yield
         except (OSError, sqlite3.Error, OverflowError) as error:
@@ -115,7 +120,7 @@ class DigestCache:
             with suppress(OSError, sqlite3.Error):
                 if database:
                     database.close()
-                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
                     self._file.unlink()
                     Path(f"{self._file}-journal").unlink(missing_ok=True)
 
@@ -149,7 +154,12 @@ def _digest(path: Path, known: DigestCache | None = None) -> str | ImageError:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """Return the stamp of a regular file, None for anything else, such as an image in a file of many."""
+    """Return the stamp of a regular file, None for anything else, such as an image in a file of many.
+
+    None on Windows, where the time called ctime is when the file was made: it does not change with the content.
+    """
+    if sys.platform == "win32":
+        return None
     try:
         status = os.stat(path)  # noqa: PTH116 (three times as fast as Path.stat)
     except (OSError, ValueError):

@@ -15,9 +15,10 @@ _BUFFER = 1 << 20  # bytes of a column that are read at once, instead of all of 
 def parquet_lines(path: Path, needed: Sequence[str], others: bool) -> Iterator[TableLine]:
     """Yield the rows of a Parquet file with the columns `needed`, none of which is empty; numbers start at 1.
 
-    Only these columns are read, with those that belong to a label, or all that can be text with `others`. Numbers
-    become text; no value is an empty cell. If the rest cannot be read, that is the fault of the last row. Raises
-    OSError if the file cannot be opened, DataError if it has no such columns, UsageError without pyarrow.
+    Only these columns are read, with those that belong to a label, or with `others` all that can be text, except bytes,
+    which may be images. Numbers become text; no value is an empty cell. If the rest cannot be read, that is the fault
+    of the last row. Raises OSError if the file cannot be opened, DataError if it has no such columns, UsageError
+    without pyarrow.
     """
     try:
         import pyarrow as pa
@@ -41,11 +42,11 @@ def parquet_lines(path: Path, needed: Sequence[str], others: bool) -> Iterator[T
         for name, field in zip(names, schema, strict=True):
             if name in ours and not _is_text(field.type):
                 raise DataError(f"{path}: the column {name} is {field.type}, expected text or numbers; convert it")
-            is_only = schema.names.count(field.name) == 1
+            is_only = names.count(name) == 1
             if name in ours and not is_only:
                 raise DataError(f"{path}: expected one column named {name}, found several; rename the others")
-            if is_only and _is_text(field.type) and (others or name in ours):
-                header.setdefault(name, field.name)
+            if name in ours or (others and is_only and _is_text(field.type) and not _is_bytes(field.type)):
+                header[name] = field.name
         try:
             for batch in table.iter_batches(_BATCH, columns=list(header.values()), use_threads=False):
                 cells = [_texts(batch.column(name)) for name in header.values()]
@@ -65,6 +66,14 @@ def _is_text(kind: Any) -> bool:
     return not types.is_nested(kind)
 
 
+def _is_bytes(kind: Any) -> bool:
+    """Return whether values of an Arrow type are bytes: names as some writers leave them, but also whole images."""
+    from pyarrow import types
+
+    is_one = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    return any(is_kind(kind) for is_kind in is_one)
+
+
 def _texts(column: Any) -> list[str]:
     """Return the values of an Arrow array as text; bytes that are not UTF-8 are kept as they are, as in file names."""
     import pyarrow as pa
@@ -72,7 +81,7 @@ def _texts(column: Any) -> list[str]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        column = column if pa.types.is_binary(column.type) else column.cast(pa.string())
+        column = column if _is_bytes(column.type) else column.cast(pa.string())
     as_bytes = column.cast(pa.large_binary()).to_pylist()
     return ["" if value is None else value.decode("utf-8", "surrogateescape") for value in as_bytes]
 

@@ -31,13 +31,15 @@ def check_unchanged(started: Mapping[str, Any], class_names: tuple[str, ...], pl
             f"the run has the classes {first_few(class_names)}, in this order, but the data now has "
             f"{first_few(dataset.class_names)}, so it cannot be resumed; start a new run"
         )
-    compared = {
-        "data_sha256": "the images",
-        "source_weights": "the source weights",
-        "solver_sha256": "the files of the solver",
+    source = started.get("source_weights")
+    digest = source.get("sha256") if isinstance(source, Mapping) else ""
+    changed = {
+        "the images": started.get("data_sha256") != now["data_sha256"],
+        "the source weights": digest != plan.source.sha256,  # whatever they are called
+        "the files of the solver": started.get("solver_sha256") != now["solver_sha256"],
     }
-    for name, what in compared.items():
-        if started.get(name) != now[name]:
+    for what, is_changed in changed.items():
+        if is_changed:
             raise RunError(f"{what} have changed since the run started, so it cannot be resumed; start a new run")
 
 

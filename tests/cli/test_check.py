@@ -109,28 +109,33 @@ def test_names_that_would_control_a_terminal(data: Path) -> None:
 
 
 def test_outputs_that_are_refused(data: Path, tmp_path: Path) -> None:
-    def refused(*arguments: object) -> str:
-        with pytest.raises((RunError, UsageError)) as error:
+    def refused(kind: type[FinetuneError], *arguments: object) -> str:
+        with pytest.raises(kind) as error:  # exit code 1 or 2
             invoke(data, *arguments)
         return str(error.value)
 
     page, listing = tmp_path / "page.html", tmp_path / "data.csv"
-    assert refused("--html", data / "check.html") == (
+    assert refused(UsageError, "--html", data / "check.html") == (
         f"--html {data / 'check.html'} is in the data; choose a place outside {data}"
     )
-    assert "is in the data" in refused("--write-list", data / "dots" / "clean.csv")
-    assert refused("--html", tmp_path / "page") == f"--html {tmp_path / 'page'}: expected a name that ends in .html"
-    assert "expected a name that ends in .csv" in refused("--write-list", tmp_path / "list.txt")
-    assert refused("--html", tmp_path / "no" / "x.html").endswith(
+    assert "is in the data" in refused(UsageError, "--write-list", data / "dots" / "clean.csv")
+    assert (
+        refused(UsageError, "--html", tmp_path / "page")
+        == f"--html {tmp_path / 'page'}: expected a name that ends in .html"
+    )
+    assert "expected a name that ends in .csv" in refused(UsageError, "--write-list", tmp_path / "list.txt")
+    assert refused(RunError, "--html", tmp_path / "no" / "x.html").endswith(
         f"the folder {tmp_path / 'no'} does not exist; create it first"
     )
     page.write_text("mine")
-    assert refused("--html", page) == f"--html {page} exists; choose another name, or --overwrite to replace it"
+    assert (
+        refused(RunError, "--html", page) == f"--html {page} exists; choose another name, or --overwrite to replace it"
+    )
     assert page.read_text() == "mine"
     assert invoke(data, "--html", page, "--overwrite").exit_code == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     (tmp_path / "folder.html").mkdir()
-    assert "is a folder" in refused("--html", tmp_path / "folder.html", "--overwrite")
+    assert "is a folder" in refused(RunError, "--html", tmp_path / "folder.html", "--overwrite")
     listing.write_text("path,label\n")
     with pytest.raises(UsageError, match="is in the data"):
         invoke(listing, "--write-list", listing, "--overwrite")

@@ -1,5 +1,6 @@
 """Every error is one line on stderr with its exit code; -v adds the traceback."""
 
+import io
 import os
 import subprocess
 import sys
@@ -34,6 +35,18 @@ def test_the_packages_own_errors(
 ) -> None:
     assert report_failure(error) == code
     assert capsys.readouterr() == ("", f"finetune: error: {line}\n")
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_on_a_terminal_an_error_is_red_and_breaks_between_words(monkeypatch: pytest.MonkeyPatch, no_color: str) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    report_failure(DataError("no images in the folder x"))
+    mark = "finetune: error:" if no_color else "\x1b[31mfinetune: error:\x1b[0m"
+    assert terminal.getvalue().splitlines() == [f"{mark} no images in", "          the folder x"]
 
 
 def test_notes_follow_the_message(capsys: pytest.CaptureFixture[str]) -> None:

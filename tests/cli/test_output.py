@@ -34,13 +34,17 @@ def test_on_a_terminal_long_lines_break_between_words_and_a_warning_is_yellow(
     set_up_logging(verbose=False)
     logging.getLogger("finetune.x").info("training  fc8 fresh; 30 epochs in batches\na  row")
     logging.getLogger("finetune.x").warning("skipped %s", Path("/a-folder/with-a-name-that-is-long.png"))
-    mark = "warning: " if no_color else "\x1b[33mwarning: \x1b[0m"
+    logging.getLogger("finetune.x").warning("%s skipped", Path("/a-folder/with-a-name-that-is-long.png"))
+    mark = "warning:" if no_color else "\x1b[33mwarning:\x1b[0m"
     assert terminal.getvalue().splitlines() == [
         "training  fc8 fresh; 30 epochs",
         "          in batches",
         "a  row",
-        f"{mark}skipped",
+        f"{mark} skipped",
         "          /a-folder/with-a-name-that-is-long.png",
+        mark,
+        "          /a-folder/with-a-name-that-is-long.png",
+        "          skipped",
     ]
 
 

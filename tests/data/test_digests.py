@@ -18,6 +18,7 @@ from finetune.data import digests as module
 from finetune.data.digests import BATCH, DigestCache, Stamp, digests
 from finetune.errors import ImageError
 
+IS_SETTLED = Stamp.is_settled  # as it is before tests change it
 STAMP = Stamp(device=1, inode=2, size=3, mtime_ns=4, ctime_ns=5)
 
 
@@ -111,9 +112,9 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
         longer(path)
         return data
 
-    monkeypatch.setattr(module, "read_bytes", changed_after_reading)
-    assert list(digests([path])) == before
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:  # `undo` would return to the user's own cache
+        patched.setattr(module, "read_bytes", changed_after_reading)
+        assert list(digests([path])) == before
     assert list(digests([path])) == expected([path])
 
 
@@ -131,9 +132,8 @@ NOW = 1_800_000_000
         (NOW - 90000, NOW - 90000.5, True),  # as an archive of whole seconds unpacks
     ],
 )
-def test_which_stamps_are_settled(monkeypatch: pytest.MonkeyPatch, mtime: float, ctime: float, settled: bool) -> None:
-    monkeypatch.undo()
-    assert Stamp(1, 2, 3, int(mtime * 1e9), int(ctime * 1e9)).is_settled(NOW) is settled
+def test_which_stamps_are_settled(mtime: float, ctime: float, settled: bool) -> None:
+    assert IS_SETTLED(Stamp(1, 2, 3, int(mtime * 1e9), int(ctime * 1e9)), NOW) is settled
 
 
 def test_a_file_that_was_just_written_is_not_remembered(
@@ -236,6 +236,28 @@ def test_a_cache_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.
     holder.close()
     assert cache_file().exists()
     assert list(digests(paths)) == expected(paths)
+
+
+def test_a_cache_that_is_used_after_it_was_closed_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    """As threads do that a second Ctrl-C left behind."""
+    file = tmp_path / "digests.sqlite"
+    cache = DigestCache(file)
+    cache.keep(STAMP, "ab" * 32)
+    cache.close()
+    assert cache.find(STAMP) is None
+    cache.keep(STAMP, "cd" * 32)
+    cache.close()
+    again = DigestCache(file)
+    assert again.find(STAMP) == "ab" * 32
+    again.close()
+
+
+def test_on_windows_nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[Path]) -> None:
+    """What os.stat calls ctime there does not change with the content."""
+    monkeypatch.setattr(module, "sys", SimpleNamespace(platform="win32"))
+    paths = images(tmp_path)
+    assert list(digests(paths)) == list(digests(paths)) == expected(paths)
+    assert len(read) == 6
 
 
 def _remember(file: Path, start: int) -> None:

@@ -64,10 +64,18 @@ def test_only_the_columns_that_are_needed_are_read(tmp_path: Path) -> None:
     assert dict(first.cells) == {"path": "a", "label": "x"}
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(4)])
+def test_other_columns_of_bytes_are_not_read(tmp_path: Path, kind: Any) -> None:
+    """As of images: they are not text, and would take memory."""
+    columns = {"path": ["a"], "image": pa.array([b"\xff\xd8\0\xff"], kind), "onset": [1.5]}
+    (line,) = table_lines(written(tmp_path / "list.parquet", columns), ("path",), others=True)
+    assert line == TableLine(1, {"path": "a", "onset": "1.5"})
+
+
 def test_names_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
     name = pa.array([b"\xe9.png"])
     as_text = pa.Array.from_buffers(pa.string(), 1, name.buffers())  # as a writer that checks nothing leaves it
-    for column in (name, as_text):
+    for column in (name, as_text, name.cast(pa.large_binary())):
         (line,) = table_lines(written(tmp_path / "list.parquet", {"path": column}), ("path",))
         assert os.fsencode(line.cells["path"]) == b"\xe9.png"
 
@@ -129,9 +137,10 @@ def test_two_columns_of_one_name(tmp_path: Path) -> None:
     table = pa.table([pa.array(["a"]), pa.array([1]), pa.array([2])], names=["path", "x", "x"])
     pq.write_table(table, path)
     assert list(table_lines(path, ("path",), others=True)) == [TableLine(1, {"path": "a"})]
-    pq.write_table(table.rename_columns(["path", "path", "x"]), path)
-    with pytest.raises(DataError, match="expected one column named path, found several; rename the others"):
-        next(table_lines(path, ("path",)))
+    for names in (["path", "path", "x"], ["Path", "path", "x"]):
+        pq.write_table(table.rename_columns(names), path)
+        with pytest.raises(DataError, match="expected one column named path, found several; rename the others"):
+            next(table_lines(path, ("path",)))
 
 
 @pytest.mark.parametrize("content", [b"", b"path,label\na,b\n", b"PAR1" + bytes(100) + b"PAR1"])

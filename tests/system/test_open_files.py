@@ -26,15 +26,20 @@ def test_the_limit(soft: int, hard: int, wanted: int, expected: int) -> None:
     assert found.stdout.split() == [str(expected), str(hard)]
 
 
-def test_a_system_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("allowed", "expected"), [(24_576, [15_000]), (10_240, [7_500]), (0, [])])
+def test_a_system_that_refuses(monkeypatch: pytest.MonkeyPatch, allowed: int, expected: list[int]) -> None:
     """As macOS does for more than its own limit, whatever getrlimit says."""
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
+    set_to: list[int] = []
 
     def refuse(kind: int, limits: tuple[int, int]) -> None:
-        raise ValueError("current limit exceeds maximum limit")
+        if limits[0] > allowed:
+            raise ValueError("current limit exceeds maximum limit")
+        set_to.append(limits[0])
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
     allow_open_files(60_000)
+    assert set_to == expected
 
 
 def test_a_system_without_such_limits(monkeypatch: pytest.MonkeyPatch) -> None:

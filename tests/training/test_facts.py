@@ -58,8 +58,16 @@ def test_other_class_names_are_refused(tiny_model: Model) -> None:
         )
 
 
+def test_the_name_of_the_weights_may_change(tiny_model: Model) -> None:
+    """A run's weights were called model.safetensors in version 0.1.0, and now as the run."""
+    plan = plan_of(tiny_model, ("fc8",))
+    renamed = replace(plan, source=SourceWeights("model.safetensors", plan.source.sha256))
+    check_unchanged(facts(renamed, DATASET), DATASET.class_names, plan, DATASET)
+
+
 def test_other_weights_are_refused(tiny_model: Model) -> None:
     plan = plan_of(tiny_model, ("fc8",))
     other = replace(plan, source=SourceWeights("tiny", "cd" * 32))
-    with pytest.raises(RunError, match="the source weights have changed since the run started"):
-        check_unchanged(facts(plan, DATASET), DATASET.class_names, other, DATASET)
+    for started in (facts(plan, DATASET), {**facts(plan, DATASET), "source_weights": "damaged"}):
+        with pytest.raises(RunError, match="the source weights have changed since the run started"):
+            check_unchanged(started, DATASET.class_names, other, DATASET)
