@@ -1,6 +1,5 @@
 """Digests remembered by the files' stamps: never a wrong one, whatever happens to files and cache."""
 
-import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -15,7 +14,7 @@ import pytest
 from support.encoded_images import png
 
 from finetune.data import digests as module
-from finetune.data.digests import BATCH, DigestCache, Stamp, digests
+from finetune.data.digests import Stamp, digests
 from finetune.errors import ImageError
 
 IS_SETTLED = Stamp.is_settled  # as it is before tests change it
@@ -238,57 +237,12 @@ def test_a_cache_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.
     assert list(digests(paths)) == expected(paths)
 
 
-def test_a_cache_that_is_used_after_it_was_closed_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
-    """As threads do that a second Ctrl-C left behind."""
-    file = tmp_path / "digests.sqlite"
-    cache = DigestCache(file)
-    cache.keep(STAMP, "ab" * 32)
-    cache.close()
-    assert cache.find(STAMP) is None
-    cache.keep(STAMP, "cd" * 32)
-    cache.close()
-    again = DigestCache(file)
-    assert again.find(STAMP) == "ab" * 32
-    again.close()
-
-
 def test_on_windows_nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[Path]) -> None:
     """What os.stat calls ctime there does not change with the content."""
     monkeypatch.setattr(module, "sys", SimpleNamespace(platform="win32"))
     paths = images(tmp_path)
     assert list(digests(paths)) == list(digests(paths)) == expected(paths)
     assert len(read) == 6
-
-
-def _remember(file: Path, start: int) -> None:
-    cache = DigestCache(file)
-    for inode in range(start, start + 2 * BATCH):
-        cache.keep(STAMP._replace(inode=inode), f"{inode:064x}")
-    cache.close()
-
-
-def test_several_processes_at_once(tmp_path: Path) -> None:
-    file = tmp_path / "digests.sqlite"
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_remember, args=(file, start)) for start in (0, BATCH, 2 * BATCH)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    cache = DigestCache(file)
-    assert all(cache.find(STAMP._replace(inode=inode)) == f"{inode:064x}" for inode in range(4 * BATCH))
-    assert cache.find(STAMP._replace(inode=4 * BATCH)) is None
-    cache.close()
-
-
-def test_the_oldest_rows_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_ROWS", BATCH)
-    cache = DigestCache(tmp_path / "digests.sqlite")
-    for inode in range(2 * BATCH):
-        cache.keep(STAMP._replace(inode=inode), f"{inode:064x}")
-    known = [cache.find(STAMP._replace(inode=inode)) is not None for inode in range(2 * BATCH)]
-    cache.close()
-    assert known == [False] * BATCH + [True] * BATCH
 
 
 def test_the_largest_inode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[Path]) -> None:
