@@ -14,7 +14,8 @@ from finetune.training.worker_group import SECONDS_TO_END
 def cluster_group(count: int) -> Iterator["ClusterGroup"]:
     """Yield so many workers, spread over the machines of the cluster, which are killed in the end.
 
-    Call it within `connected`. Raises UsageError if there are GPUs, but fewer, RunError if there is no room for them.
+    Call it within `connected`. Raises UsageError for more workers than the cluster has GPUs, if it has any, RunError if
+    they do not start in time.
     """
     group = ClusterGroup()
     try:
@@ -94,7 +95,7 @@ def places(found: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     """Return the machine of each worker: one machine after the other, and again from the first.
 
     If some have GPUs, only those, each as often as it has GPUs at most: TensorFlow does not add gradients of
-    GPUs to those of processors. Raises UsageError if there are fewer, RunError if there is no machine.
+    GPUs to those of processors. Raises UsageError if there are fewer, RunError without a machine.
     """
     if not found:
         raise RunError("no machine of the Ray cluster is left; start one and continue with --resume")
